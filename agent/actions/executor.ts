@@ -1,0 +1,41 @@
+import type { ActionInput, ActionKind, ActionOutput } from '../../shared/actions/index.ts';
+import type { Facts } from '../../shared/facts.ts';
+import type { Diff } from '../../shared/share.ts';
+import type { Host } from '../host/host.ts';
+
+/** What an action may use. */
+export interface ActionContext {
+  host: Host;
+  /** Aborted by cancel, by `--force`, and by the step's timeout. */
+  signal: AbortSignal;
+  /** A folder of this attempt's own below the agent's state; made on demand by whoever writes there. */
+  folder: string;
+  /** Live output for people. */
+  log(stream: 'stdout' | 'stderr', offset: number, data: Uint8Array): void;
+  /** Fresh facts of the node, gathered once per run and shared by its steps. */
+  facts(): Promise<Facts>;
+  /** The address of this node in the inventory. */
+  node: { name: string; address: string; groups: string[] };
+  /** Text of a role's template or file by its path in Common.files; undefined: not shipped. */
+  roleFile(path: string): string | undefined;
+  /** Renders a template text with the step's variables (used by `file: {template: …}`); throws KkError with file:line. */
+  render(text: string, file: string): string;
+  /** Set when the agent is recovering this very attempt: the boot in which it began. */
+  recovering?: { bootId: string };
+}
+
+/** `already`: the node is as wanted and apply is not called. */
+export type Inspected<O> = { already: true; output: O } | { already: false; diffs?: Diff[] };
+
+export interface Applied<O> {
+  output: O;
+  /** Default true: apply is only called when something was to do. */
+  changed?: boolean;
+  diffs?: Diff[];
+}
+
+/** One action kind on the agent. `inspect` never writes. Both throw KkError for what a person can mend. */
+export interface ActionExecutor<K extends ActionKind> {
+  inspect(input: ActionInput<K>, context: ActionContext): Promise<Inspected<ActionOutput<K>>>;
+  apply(input: ActionInput<K>, context: ActionContext): Promise<Applied<ActionOutput<K>>>;
+}

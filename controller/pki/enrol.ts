@@ -1,0 +1,124 @@
+import { createHash } from 'node:crypto';
+import type { EnrolAnswer, EnrolRequest } from '../../shared/enrolment.ts';
+import type { ErrorReport } from '../../shared/errors.ts';
+import { isNodeName, NODE_NAME_RULE, parseToken } from '../../shared/identity.ts';
+import type { Authority } from './authority.ts';
+import { readCsr } from './certs.ts';
+import { admitted } from './ledger.ts';
+import type { IdentityLedger, NodeIdentity, TokenStore } from './ports.ts';
+import type { EnrolmentToken, Verdict } from './tokens.ts';
+import { judgeToken, refusal, tokenUsed } from './tokens.ts';
+
+/** What an enrolment works with. */
+export interface EnrolPorts {
+  authority: Authority;
+  tokens: TokenStore;
+  ledger: IdentityLedger;
+  /** Where agents shall connect, best first. */
+  endpoints: () => readonly string[];
+  /** Epoch milliseconds. */
+  clock: () => number;
+}
+
+/** Admitted: `answer` goes to the agent, the rest to the audit log. Refused: the report goes to the agent. */
+export type Enrolment =
+  | {
+      ok: true;
+      answer: EnrolAnswer;
+      serial: string;
+      token: Pick<EnrolmentToken, 'id' | 'groups' | 'ssh'>;
+      /** The name was known before: the old certificates have just been superseded, close their sessions. */
+      replaced: boolean;
+    }
+  | { ok: false; report: ErrorReport };
+
+/**
+ * One enrolment (ENGINE 4.4, 4.5). Cheap refusals come first; the token is used up only when nothing but the signature
+ * is missing. An agent that lost the answer may ask again with the same token and key until the token expires.
+ */
+export async function enrolNode(request: EnrolRequest, ports: EnrolPorts): Promise<Enrolment> {
+  const { authority, tokens, ledger } = ports;
+  const now = ports.clock();
+  const { name } = request;
+  if (!isNodeName(name)) {
+    return refusal('NODE_NAME_INVALID', `${JSON.stringify(name)} is not a node name.`, `Use ${NODE_NAME_RULE}.`);
+  }
+  const text = parseToken(request.token);
+  if (text === undefined) {
+    return refusal('TOKEN_MALFORMED', 'This is not a join token.', 'Copy the whole token; it begins with "kk1.".');
+  }
+  if (text.caHash !== authority.caHash) {
+    return refusal(
+      'TOKEN_FOREIGN',
+      'The token was made by another controller.',
+      'Make a token on this controller with `kk-controller token create`, or join the node at the other one.',
+    );
+  }
+  const csr = await readCsr(request.csr);
+  if (!csr.ok) {
+    return refusal('CSR_INVALID', `The signing request was refused: ${csr.why}.`, 'Update kk-agent and join again.');
+  }
+  const keyHash = createHash('sha256').update(csr.publicKey).digest('hex');
+  const known = ledger.node(name);
+  const again = known !== undefined && !known.revoked && known.tokenId === text.id && known.keyHash === keyHash;
+  const token = await tokens.find(text.id);
+  const judged = judgeToken(token, text.secret, { now, name, again });
+  if (!judged.ok) return judged;
+  if (token === undefined) return tokenUsed(text.id);
+  const named = judgeName({ name, known, keyHash, token });
+  if (!named.ok) return named;
+  if (!again && !(await tokens.take(token.id, now))) return tokenUsed(token.id);
+
+  const signed = await authority.signNode({ csrPem: request.csr, name, now });
+  const next = admitted({ name, serial: signed.serial, keyHash, tokenId: token.id });
+  if (!(await ledger.replace(known, next))) {
+    return refusal(
+      'NAME_TAKEN',
+      `Node ${name} was changed by somebody else at the same moment.`,
+      'Join again; if the token is used up, make a new one with `kk-controller token create`.',
+    );
+  }
+  return {
+    ok: true,
+    answer: {
+      name,
+      fleetId: authority.fleetId,
+      certificate: signed.certificatePem,
+      bundle: authority.bundlePem(),
+      endpoints: [...ports.endpoints()],
+      version: authority.bundleVersion,
+    },
+    serial: signed.serial,
+    token: { id: token.id, groups: token.groups, ssh: token.ssh },
+    replaced: known !== undefined,
+  };
+}
+
+/**
+ * May this key have this name? A free name: yes. A known one: with the key it has, or by a token that says so. A
+ * revoked key never comes back.
+ */
+export function judgeName(input: {
+  name: string;
+  known: NodeIdentity | undefined;
+  keyHash: string;
+  token: EnrolmentToken;
+}): Verdict {
+  const { name, known, keyHash, token } = input;
+  if (known === undefined) return { ok: true };
+  const sameKey = known.keyHash === keyHash;
+  const create = `\`kk-controller token create --replace ${name}\``;
+  if (known.revoked && sameKey) {
+    return refusal(
+      'CERT_REVOKED',
+      `The key of node ${name} was revoked.`,
+      `Remove the agent's identity on the node, then join it with a token from ${create}.`,
+    );
+  }
+  if (token.replace === name || token.ssh || (sameKey && !known.revoked)) return { ok: true };
+  return refusal(
+    'NAME_TAKEN',
+    `The name ${name} belongs to ${known.revoked ? 'a revoked node' : 'another key'}.`,
+    `If this is the same node set up anew, use a token from ${create}; otherwise choose another name.`,
+  );
+}

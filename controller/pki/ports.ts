@@ -1,0 +1,37 @@
+import type { EnrolmentToken } from './tokens.ts';
+
+/** What is known about the identity of a node; a plain value, kept by the store under `name`. */
+export interface NodeIdentity {
+  name: string;
+  /** Serial (lower-case hex) that the node is known to use. */
+  current: string;
+  /** Serial issued by a renewal and not seen in use yet; `current` stays good until it is. */
+  pending?: string;
+  /** Hex sha256 of the SubjectPublicKeyInfo of the key last certified: tells "same key again" from "a new key". */
+  keyHash: string;
+  /** Token that admitted the node: lets it ask again when the answer to its enrolment was lost. */
+  tokenId: string;
+  /** Set by `revoke`: no certificate of this node opens anything until a replacing token admits it anew. */
+  revoked: boolean;
+}
+
+/** Reading side of the ledger: everything that decides about a certificate. */
+export interface IdentityReader {
+  node(name: string): NodeIdentity | undefined;
+}
+
+/** The identities the fleet has issued. The store implements it; writes are durable when the promise resolves. */
+export interface IdentityLedger extends IdentityReader {
+  /**
+   * Writes `next` if the ledger still holds `previous` for that name (same `current`, `pending` and `revoked`, or
+   * nothing for undefined). False when someone else was faster; nothing is written then.
+   */
+  replace(previous: NodeIdentity | undefined, next: NodeIdentity): Promise<boolean>;
+}
+
+/** The join tokens. The store implements it; secrets are never in it, only their hashes. */
+export interface TokenStore {
+  find(id: string): Promise<EnrolmentToken | undefined>;
+  /** Uses the token up by one, atomically; false when it is gone, expired at `now` or has no use left. */
+  take(id: string, now: number): Promise<boolean>;
+}

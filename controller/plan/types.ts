@@ -1,0 +1,147 @@
+import type { Position } from '../../shared/errors.ts';
+import type { Json, Place, RegisterType, SourceText, Vars } from '../../shared/share.ts';
+
+/**
+ * Every text a plan is made of, by path as the person knows it: the plan file, the inventory file, playbooks, roles'
+ * tasks, defaults, templates and files. Loading is the only part that reads files; parsing is pure over this.
+ */
+export interface Sources {
+  /** Key into `texts`. */
+  plan: string;
+  texts: Record<string, string>;
+}
+
+/** A plan that is valid: every reference resolved, every default filled in. Frozen. */
+export interface Plan {
+  name: string;
+  inventory: Inventory;
+  plays: Play[];
+  /** spec.config. */
+  config: Vars;
+  /** Roles used by the plays, by name. */
+  roles: Record<string, Role>;
+}
+
+export interface Inventory {
+  /** In the order of the file: `first` means first here. */
+  nodes: InventoryNode[];
+  /** Every group, `all` included, with its nodes expanded (in inventory order) and its own variables. */
+  groups: Record<string, Group>;
+  vars: Vars;
+}
+
+export interface InventoryNode {
+  name: string;
+  /** What the other nodes know it by: an IP address. */
+  address: string;
+  ssh: SshSettings | undefined;
+  vars: Vars;
+  /** From the widest to the narrowest, `all` first. */
+  groups: string[];
+  at: Position;
+}
+
+export interface Group {
+  name: string;
+  nodes: string[];
+  children: string[];
+  vars: Vars;
+}
+
+/** How to put the agent there; undefined on the node = it joins by itself. */
+export interface SshSettings {
+  /** Default: the node's address. */
+  host: string;
+  /** Default 22. */
+  port: number;
+  /** Default root. */
+  user: string;
+  /** Paths on the controller's machine. */
+  privateKeyFile?: string;
+  passwordFile?: string;
+  sudoPasswordFile?: string;
+  /** Default: ~/.ssh/known_hosts of who runs the controller. */
+  knownHostsFile?: string;
+  /** `strict`: the key must be known. `accept-new` (default): unknown keys are taken and kept, changed ones refused. */
+  hostKeys: 'strict' | 'accept-new';
+  /** ProxyJump. */
+  jump?: string;
+  /** Seconds, default 10. */
+  connectTimeout: number;
+}
+
+export interface Play {
+  name: string;
+  /** In inventory order; may be empty. */
+  nodes: string[];
+  /** Runs before anything that changes a node, and holds it (ENGINE 1.5). */
+  precheck: boolean;
+  /** Roles in order; a play's own `tasks:` are a role of the play's name at the end. */
+  roles: RoleUse[];
+  /** Sizes of the batches in turn, the last one repeats; undefined: all at once. Percentages already resolved. */
+  serial: number[] | undefined;
+  maxFailPercentage: number | undefined;
+  anyErrorsFatal: boolean;
+  /** `all`: every step of this play waits for every step of the play before. */
+  afterAll: boolean;
+  vars: Vars;
+  at: Position;
+}
+
+export interface RoleUse {
+  role: string;
+  tags: string[];
+  when: SourceText[];
+  vars: Vars;
+  at: Position;
+}
+
+export interface Role {
+  name: string;
+  tasks: TaskDocument[];
+  defaults: Vars;
+  /** `role/templates/x` and `role/files/x` -> text. */
+  files: Record<string, string>;
+}
+
+/** A task as written, with defaults filled and its action's inputs checked as far as they are literal. */
+export interface TaskDocument {
+  /** Unique in the role: `id`, else made from the name. */
+  id: string;
+  name: string;
+  at: Position;
+  action: string;
+  inputs: Json;
+  places: Record<string, Place>;
+  /** A selector: node or group name(s); the nodes it runs on instead of the play's. */
+  on: string[] | undefined;
+  /** undefined: the predecessor on the same node. */
+  needs: NeedDocument[] | undefined;
+  when: SourceText[];
+  loop: Json | undefined;
+  register: { name: string; type: RegisterType; pattern?: string } | undefined;
+  until: SourceText | undefined;
+  retries: number;
+  delay: number;
+  timeout: number;
+  failedWhen: SourceText[];
+  changedWhen: SourceText[];
+  vars: Vars;
+  tags: string[];
+  runOnce: boolean;
+  maxFailPercentage: number | undefined;
+  ignoreErrors: boolean;
+  lock: string | undefined;
+  alone: boolean;
+  permit: { name: string; count: number } | undefined;
+  sensitive: boolean;
+  onInterrupt: 'fail' | 'rerun';
+}
+
+/** `{task|role|play: X, of: all | same | first | any}`. */
+export interface NeedDocument {
+  target: 'task' | 'role' | 'play';
+  name: string;
+  of: 'all' | 'same' | 'first' | 'any';
+  at: Position;
+}

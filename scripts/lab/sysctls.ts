@@ -1,0 +1,71 @@
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const ROOT = '/proc/sys';
+/** Settings a node shares with the host: nodes have no namespace for these, and systemd-sysctl or a kubelet sets some. */
+const SHARED = ['vm', 'kernel', 'fs', 'net/ipv4/ip_forward'];
+/** Not settings but switches to pull, counters, or values the kernel adjusts by itself. */
+const MOVING =
+  /^(vm\/(stat_refresh|compact_memory|drop_caches)|kernel\/(random|ns_last_pid|tainted|hostname|domainname|perf_\w+|pty)|fs\/binfmt_misc)(\/|$)/;
+
+interface Saved {
+  /** The boot the values belong to; after another boot they mean nothing. */
+  boot: string;
+  values: Record<string, string>;
+}
+
+/** Remember the host's settings in `file`, unless they were remembered in this boot already. */
+export function saveSysctls(file: string): void {
+  if (read(file)) return;
+  writeFileSync(file, JSON.stringify({ boot: bootId(), values: Object.fromEntries(settings()) } satisfies Saved));
+}
+
+/** Set what differs from `file` back, forget `file`, and name what could not be set back. */
+export function restoreSysctls(file: string): string[] {
+  const failed = Object.keys(read(file)?.values ?? {}).filter((key) => !restoreSysctl(file, key));
+  rmSync(file, { force: true });
+  return failed;
+}
+
+/** Set `key` (e.g. net/ipv4/ip_forward) back to what `file` remembers; false when the kernel would not have it. */
+export function restoreSysctl(file: string, key: string): boolean {
+  const wanted = read(file)?.values[key];
+  const path = join(ROOT, key);
+  try {
+    if (wanted !== undefined && readFileSync(path, 'utf8') !== wanted) writeFileSync(path, wanted);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Set `key` (e.g. net/ipv4/ip_forward) on the host. */
+export function setSysctl(key: string, value: string): void {
+  writeFileSync(join(ROOT, key), value);
+}
+
+function read(file: string): Saved | undefined {
+  if (!existsSync(file)) return undefined;
+  const saved = JSON.parse(readFileSync(file, 'utf8')) as Saved;
+  return saved.boot === bootId() ? saved : undefined;
+}
+
+function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+}
+
+function* settings(keys: readonly string[] = SHARED): Generator<[string, string]> {
+  for (const key of keys) {
+    if (MOVING.test(key)) continue;
+    const path = join(ROOT, key);
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat?.isDirectory()) yield* settings(readdirSync(path).map((name) => `${key}/${name}`));
+    else if (stat !== undefined && (stat.mode & 0o600) === 0o600) {
+      try {
+        yield [key, readFileSync(path, 'utf8')];
+      } catch {
+        // Some settings exist and answer nothing on this kernel; there is nothing to set back.
+      }
+    }
+  }
+}

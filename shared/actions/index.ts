@@ -1,0 +1,38 @@
+import type { z } from 'zod';
+import { assert } from './assert.ts';
+import { check } from './check.ts';
+import { command } from './command.ts';
+import { debug } from './debug.ts';
+import { directory } from './directory.ts';
+import { facts } from './facts.ts';
+import { file } from './file.ts';
+import { setFact } from './set-fact.ts';
+import { systemd } from './systemd.ts';
+import { waitFor } from './wait-for.ts';
+
+/** The catalogue: every action kind there is. Adding one starts here; the compiler points at the rest. */
+export const ACTIONS = {
+  assert,
+  check,
+  command,
+  debug,
+  directory,
+  facts,
+  file,
+  set_fact: setFact,
+  systemd,
+  wait_for: waitFor,
+} as const;
+
+export type ActionKind = keyof typeof ACTIONS;
+export type ActionInput<K extends ActionKind> = z.infer<(typeof ACTIONS)[K]['input']>;
+export type ActionOutput<K extends ActionKind> = z.infer<(typeof ACTIONS)[K]['output']>;
+
+export function isActionKind(word: string): word is ActionKind {
+  return Object.hasOwn(ACTIONS, word);
+}
+
+/** What an agent says in Hello, and a share asks of it (ENGINE 2.9). */
+export function capabilities(): string[] {
+  return Object.values(ACTIONS).map((a) => `action:${a.kind}@${a.version}`);
+}

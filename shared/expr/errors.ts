@@ -1,0 +1,62 @@
+import { distance } from 'fastest-levenshtein';
+
+/** A place in a file. Line and column are 1-based, the column counts UTF-16 units. */
+export type Origin = { readonly file: string; readonly line: number; readonly column: number };
+
+/**
+ * What can be wrong with an expression:
+ * - EXPR_SYNTAX: the text is not a template or expression;
+ * - EXPR_FILTER: unknown filter, test, function or method, wrong arguments, or input it cannot work on;
+ * - EXPR_UNDEFINED: a variable or attribute that does not exist was used;
+ * - EXPR_TYPE: a value of the wrong type;
+ * - EXPR_LIMIT: too much work, output, nesting or range.
+ */
+export type ExprCode = 'EXPR_SYNTAX' | 'EXPR_UNDEFINED' | 'EXPR_TYPE' | 'EXPR_LIMIT' | 'EXPR_FILTER';
+
+/**
+ * The only error this room throws. `message` and `hint` name variables, types and limits, never a value, because a
+ * value may be secret.
+ */
+export class ExprError extends Error {
+  readonly code: ExprCode;
+  readonly origin: Origin;
+  /** What to do about it, when there is something to say. */
+  readonly hint?: string;
+
+  constructor(code: ExprCode, message: string, origin: Origin, hint?: string) {
+    super(message);
+    this.name = 'ExprError';
+    this.code = code;
+    this.origin = origin;
+    if (hint !== undefined) this.hint = hint;
+  }
+
+  /** `file:line:column: message (hint)`, for a terminal. */
+  describe(): string {
+    const { file, line, column } = this.origin;
+    const hint = this.hint === undefined ? '' : ` (${this.hint})`;
+    return `${file}:${line}:${column}: ${this.message}${hint}`;
+  }
+}
+
+/** More candidates than this are not searched: a hint is not worth the time. */
+const CANDIDATES = 5000;
+
+/** `did you mean "x"?` for the candidate nearest to `word`, or undefined when none is near. */
+export function didYouMean(word: string, candidates: Iterable<string>): string | undefined {
+  if (word.length > 64) return undefined;
+  let best: string | undefined;
+  let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
+  let seen = 0;
+  for (const candidate of candidates) {
+    seen += 1;
+    if (seen > CANDIDATES) break;
+    if (candidate === word || Math.abs(candidate.length - word.length) >= bestDistance) continue;
+    const found = distance(word.toLowerCase(), candidate.toLowerCase());
+    if (found < bestDistance) {
+      best = candidate;
+      bestDistance = found;
+    }
+  }
+  return best === undefined ? undefined : `did you mean "${best}"?`;
+}

@@ -1,0 +1,17 @@
+/**
+ * The protocol level both sides speak; Welcome carries the lower of the two.
+ *
+ * | level | since | what it may use |
+ * |---|---|---|
+ * | 1 | 0.1.0 | everything in kk.proto |
+ */
+export const PROTOCOL_LEVEL = 1;
+
+/** The oldest level that this build still understands. */
+export const OLDEST_LEVEL = 1;
+
+/** Bytes of one frame, either way; Welcome states it and both sides enforce it. */
+export const FRAME_LIMIT = 1024 * 1024;
+
+/** Sub-protocol named in the WebSocket upgrade. */
+export const SUBPROTOCOL = 'kk.v1';

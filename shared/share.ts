@@ -1,0 +1,145 @@
+import { z } from 'zod';
+
+/**
+ * What a node is given to do. A push carries two JSON documents: `Common`, the same bytes for every node of the run
+ * (sent once, cached by digest), and `Share`, the little that differs (ENGINE 2.8). Protobuf frames carry them as bytes:
+ * action inputs are JSON-shaped by nature, since a person wrote them as YAML.
+ */
+export const SHARE_FORMAT = 1;
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+export const Json: z.ZodType<Json> = z.lazy(() =>
+  z.union([z.null(), z.boolean(), z.number(), z.string(), z.array(Json), z.record(z.string(), Json)]),
+);
+
+export type Vars = { [name: string]: Json };
+const Vars = z.record(z.string(), z.json()) as unknown as z.ZodType<Vars>;
+
+/** [line, column], from 1, in the task's file. */
+export type Place = [line: number, column: number];
+const Place = z.tuple([z.int().min(0), z.int().min(0)]);
+
+/** A condition or expression as written, with its place. */
+export const SourceText = z.strictObject({ text: z.string(), at: Place });
+export type SourceText = z.infer<typeof SourceText>;
+
+/**
+ * What must be satisfied before a step starts. `task`: the step of that task on the same node (no such step: satisfied).
+ * `gate`: a cross-node edge; shut until the controller opens it. Gate names: `all/3`, `first/3`, `any/3` (task 3),
+ * `value/3@cp1` (task 3's register on cp1), `batch/1/0` (play 1's batch 0), `precheck`.
+ */
+export const Need = z.union([z.strictObject({ task: z.int().min(0) }), z.strictObject({ gate: z.string().max(300) })]);
+export type Need = z.infer<typeof Need>;
+
+export const RegisterType = z.enum(['string', 'integer', 'number', 'boolean', 'list', 'map', 'any']);
+export type RegisterType = z.infer<typeof RegisterType>;
+
+export const TaskSpec = z.strictObject({
+  /** Stable identity across runs: `play/role/task`. */
+  key: z.string(),
+  name: z.string(),
+  play: z.int().min(0),
+  role: z.string(),
+  /** The file that states the task; `at` and `places` are positions in it. */
+  file: z.string(),
+  at: Place,
+  action: z.string(),
+  /** The action's inputs as written; strings may hold templates. */
+  inputs: z.json() as unknown as z.ZodType<Json>,
+  /** Place of each templated string in `inputs`, `vars` and `loop`: key is a JSON pointer such as `/inputs/content`. */
+  places: z.record(z.string(), Place),
+  needs: z.array(Need),
+  when: z.array(SourceText),
+  /** A list, or a template that yields one. */
+  loop: (z.json() as unknown as z.ZodType<Json>).optional(),
+  /** `name` is bound on this node; `exported` ones travel to the controller with the step's end, because a gate reads them. */
+  register: z
+    .strictObject({ name: z.string(), type: RegisterType, pattern: z.string().optional(), exported: z.boolean() })
+    .optional(),
+  /** Other nodes' registers that this task reads: `node('cp1').token` is answered from gate `value/3@cp1`. */
+  reads: z.array(z.strictObject({ node: z.string(), register: z.string(), gate: z.string() })),
+  until: SourceText.optional(),
+  retries: z.int().min(0),
+  /** Seconds between attempts. */
+  delay: z.number().min(0),
+  /** Seconds for one attempt; 0 = no limit. */
+  timeout: z.number().min(0),
+  failedWhen: z.array(SourceText),
+  changedWhen: z.array(SourceText),
+  vars: Vars,
+  ignoreErrors: z.boolean(),
+  lock: z.string().optional(),
+  alone: z.boolean(),
+  permit: z.strictObject({ name: z.string(), count: z.int().min(1) }).optional(),
+  sensitive: z.boolean(),
+  onInterrupt: z.enum(['fail', 'rerun']),
+});
+export type TaskSpec = z.infer<typeof TaskSpec>;
+
+export const Common = z.strictObject({
+  format: z.literal(SHARE_FORMAT),
+  tasks: z.array(TaskSpec),
+  /** Variables by rising precedence: role defaults (per role), inventory, groups, [host: in the share], plan config, run time. */
+  roleDefaults: z.record(z.string(), Vars),
+  inventoryVars: Vars,
+  groups: z.record(z.string(), z.strictObject({ nodes: z.array(z.string()), vars: Vars })),
+  /** Every node of the inventory; `groups` from the widest to the narrowest, so that later ones win. */
+  nodes: z.record(z.string(), z.strictObject({ address: z.string(), groups: z.array(z.string()) })),
+  planVars: Vars,
+  runVars: Vars,
+  /** Role templates and files by `role/templates/x` or `role/files/x`. */
+  files: z.record(z.string(), z.string()),
+});
+export type Common = z.infer<typeof Common>;
+
+export const Share = z.strictObject({
+  format: z.literal(SHARE_FORMAT),
+  node: z.string(),
+  /** `exec` runs outside the four slots and takes no node lock (ENGINE 2.10). */
+  kind: z.enum(['plan', 'exec']),
+  /** Indexes into `Common.tasks`, rising. */
+  tasks: z.array(z.int().min(0)),
+  hostVars: Vars,
+  /** play index -> this node's batch (plays with `serial` only). */
+  batches: z.record(z.string(), z.int().min(0)),
+});
+export type Share = z.infer<typeof Share>;
+
+/** One unit of captured output: head and tail of the stream, the whole of it on the node (ENGINE 3.1). */
+export const Captured = z.strictObject({
+  head: z.string(),
+  tail: z.string(),
+  /** Bytes the command wrote; more than head + tail means that the middle is only on the node. */
+  bytes: z.number(),
+});
+export type Captured = z.infer<typeof Captured>;
+
+export const Diff = z.strictObject({ path: z.string(), before: z.string(), after: z.string(), unified: z.string() });
+export type Diff = z.infer<typeof Diff>;
+
+/** The result of a step as it travels and is stored: bounded, and with sensitive values already masked. */
+export const StepResult = z.strictObject({
+  changed: z.boolean(),
+  /** The action's output, for people (`sensitive`: absent). */
+  output: z.json().optional(),
+  diffs: z.array(Diff).optional(),
+  /** One for the step, or one per loop item that failed. */
+  error: z
+    .strictObject({
+      code: z.string(),
+      message: z.string(),
+      remedy: z.string(),
+      evidence: z.string().optional(),
+      node: z.string().optional(),
+      task: z.string().optional(),
+      position: z.strictObject({ file: z.string(), line: z.number(), column: z.number() }).optional(),
+    })
+    .optional(),
+  /** Why it was skipped or blocked, in words. */
+  reason: z.string().optional(),
+  /** The register's value, when it is exported. */
+  register: z.json().optional(),
+  items: z.int().optional(),
+  attempts: z.int().optional(),
+});
+export type StepResult = z.infer<typeof StepResult>;
