@@ -70,8 +70,14 @@ export function pathsToAnchor(
 }
 
 /** When a certificate holds, in epoch milliseconds. */
-export function validityOf(certificate: X509Certificate): { notBefore: number; notAfter: number } {
-  return { notBefore: certificate.validFromDate.getTime(), notAfter: certificate.validToDate.getTime() };
+export function validityOf(certificate: X509Certificate): {
+  notBefore: number;
+  notAfter: number;
+} {
+  return {
+    notBefore: certificate.validFromDate.getTime(),
+    notAfter: certificate.validToDate.getTime(),
+  };
 }
 
 /** Whether `at` (epoch ms) lies within the certificate's validity, both ends included. */

@@ -35,4 +35,8 @@ export const enrolAnswerSchema = z.object({
 export type EnrolAnswer = z.infer<typeof enrolAnswerSchema>;
 
 /** How a refusal reads; what else is in it is ignored. */
-export const refusalSchema = z.object({ code: z.string(), message: z.string(), remedy: z.string() });
+export const refusalSchema = z.object({
+  code: z.string(),
+  message: z.string(),
+  remedy: z.string(),
+});

@@ -63,17 +63,27 @@ export interface AuthorityOptions {
  */
 export async function openAuthority(folder: string, options: AuthorityOptions): Promise<Authority> {
   const random = options.random ?? randomBytes;
-  const files = await openCaFolder(folder, { now: options.clock(), random, ...pick(options.fleetId) });
+  const files = await openCaFolder(folder, {
+    now: options.clock(),
+    random,
+    ...pick(options.fleetId),
+  });
   const { fleetId, root, rootKey, issuingKey, controllerKey, generationKey } = files;
   let { issuing, controller } = files;
 
-  const issuer = (): KeyedCertificate => ({ key: issuingKey, certificate: issuing });
+  const issuer = (): KeyedCertificate => ({
+    key: issuingKey,
+    certificate: issuing,
+  });
   const bundlePem = (): string => `${pem(root)}${pem(issuing)}`;
 
   const renewIssuing = async (now: number): Promise<boolean> => {
     if (rootKey === undefined || !isPastHalfLife(issuing, now)) return false;
     // The first notBefore stays: the key has been a CA's since then, and old leaves still point into that time.
-    const validity = { notBefore: validityOf(issuing).notBefore, notAfter: now + ISSUING_LIFE_MS };
+    const validity = {
+      notBefore: validityOf(issuing).notBefore,
+      notAfter: now + ISSUING_LIFE_MS,
+    };
     const next = await makeCa({
       name: commonName(issuing),
       key: issuingKey,
@@ -174,7 +184,10 @@ function commonName(certificate: X509Certificate): string {
 
 /** No certificate outlives its CA: it would be refused by whoever checks the whole path. */
 function capped<T extends { notBefore: number; notAfter: number }>(validity: T, ca: X509Certificate): T {
-  return { ...validity, notAfter: Math.min(validity.notAfter, validityOf(ca).notAfter) };
+  return {
+    ...validity,
+    notAfter: Math.min(validity.notAfter, validityOf(ca).notAfter),
+  };
 }
 
 function refuseBadName(name: string): void {

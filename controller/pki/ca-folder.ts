@@ -1,5 +1,5 @@
 import type { KeyObject, X509Certificate } from 'node:crypto';
-import { randomUUID, X509Certificate as NodeCertificate } from 'node:crypto';
+import { X509Certificate as NodeCertificate, randomUUID } from 'node:crypto';
 import { access, chmod, constants, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSignedBy, spiffeIdOf } from '../../shared/certificates.ts';
@@ -127,7 +127,8 @@ export async function openCaFolder(
     const id = spiffeIdOf(controller);
     if (!isSignedBy(controller, issuing)) throw damaged('controller.crt', 'it is not signed by issuing.crt');
     if (!fits(controllerKey, controller)) throw damaged('controller.key', 'it is not the key of controller.crt');
-    if (id?.kind !== 'controller' || id.fleetId !== fleetId) throw damaged('controller.crt', `it is not for fleet ${fleetId}`);
+    if (id?.kind !== 'controller' || id.fleetId !== fleetId)
+      throw damaged('controller.crt', `it is not for fleet ${fleetId}`);
   }
   return {
     fleetId,
@@ -160,7 +161,10 @@ async function readAll(folder: string): Promise<Map<FileName, Buffer>> {
       const content = await readIfThere(join(folder, name));
       if (content !== undefined) found.set(name, content);
     } catch (thrown) {
-      throw damage(join(folder, name), `it cannot be read (${thrown instanceof Error ? thrown.message : String(thrown)})`);
+      throw damage(
+        join(folder, name),
+        `it cannot be read (${thrown instanceof Error ? thrown.message : String(thrown)})`,
+      );
     }
   }
   return found;
@@ -168,7 +172,9 @@ async function readAll(folder: string): Promise<Map<FileName, Buffer>> {
 
 function refuseHoles(folder: string, found: ReadonlyMap<FileName, Buffer>): void {
   const last = ORDER.findLastIndex((name) => found.has(name));
-  const hole = ORDER.slice(0, last + 1).find((name) => !found.has(name) && !(name === 'root.key' && found.has('root.crt')));
+  const hole = ORDER.slice(0, last + 1).find(
+    (name) => !found.has(name) && !(name === 'root.key' && found.has('root.crt')),
+  );
   if (hole !== undefined) throw damage(join(folder, hole), 'it is missing, while files made after it are there');
 }
 

@@ -1,7 +1,13 @@
 /** Making keys and certificates: the only file of the controller that knows @peculiar/x509. Nothing is stored here. */
 import 'reflect-metadata';
 import type { X509Certificate } from 'node:crypto';
-import { createPrivateKey, createPublicKey, KeyObject, X509Certificate as NodeCertificate, webcrypto } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  KeyObject,
+  X509Certificate as NodeCertificate,
+  webcrypto,
+} from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 import { CLIENT_AUTH, SERVER_AUTH } from '../../shared/certificates.ts';
 
@@ -154,9 +160,15 @@ export async function readCsr(pem: string): Promise<CsrVerdict> {
   try {
     const request = new x509.Pkcs10CertificateRequest(pem);
     const der = Buffer.from(request.publicKey.rawData);
-    if (!isP256(createPublicKey({ key: der, format: 'der', type: 'spki' }))) return { ok: false, why: 'its key is not on the curve P-256' };
-    return (await request.verify()) ? { ok: true, publicKey: der } : { ok: false, why: 'its signature does not fit its key' };
+    if (!isP256(createPublicKey({ key: der, format: 'der', type: 'spki' })))
+      return { ok: false, why: 'its key is not on the curve P-256' };
+    return (await request.verify())
+      ? { ok: true, publicKey: der }
+      : { ok: false, why: 'its signature does not fit its key' };
   } catch (thrown) {
-    return { ok: false, why: `it cannot be read (${thrown instanceof Error ? thrown.message : String(thrown)})` };
+    return {
+      ok: false,
+      why: `it cannot be read (${thrown instanceof Error ? thrown.message : String(thrown)})`,
+    };
   }
 }

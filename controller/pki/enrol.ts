@@ -70,7 +70,12 @@ export async function enrolNode(request: EnrolRequest, ports: EnrolPorts): Promi
   if (!again && !(await tokens.take(token.id, now))) return tokenUsed(token.id);
 
   const signed = await authority.signNode({ csrPem: request.csr, name, now });
-  const next = admitted({ name, serial: signed.serial, keyHash, tokenId: token.id });
+  const next = admitted({
+    name,
+    serial: signed.serial,
+    keyHash,
+    tokenId: token.id,
+  });
   if (!(await ledger.replace(known, next))) {
     return refusal(
       'NAME_TAKEN',
@@ -115,7 +120,8 @@ export function judgeName(input: {
       `Remove the agent's identity on the node, then join it with a token from ${create}.`,
     );
   }
-  if (token.replace === name || token.ssh || (sameKey && !known.revoked)) return { ok: true };
+  const mayReplace = token.replace === name || (token.ssh && token.name === name);
+  if (mayReplace || (sameKey && !known.revoked)) return { ok: true };
   return refusal(
     'NAME_TAKEN',
     `The name ${name} belongs to ${known.revoked ? 'a revoked node' : 'another key'}.`,

@@ -1,16 +1,8 @@
 import type { X509Certificate } from 'node:crypto';
-import {
-  CLIENT_AUTH,
-  isSignedBy,
-  readableTime,
-  serialOf,
-  spiffeIdOf,
-  validityOf,
-} from '../../shared/certificates.ts';
+import { CLIENT_AUTH, isSignedBy, readableTime, serialOf, spiffeIdOf, validityOf } from '../../shared/certificates.ts';
 import { isAccepted } from './ledger.ts';
 import { RENEW_GRACE_MS } from './lifetimes.ts';
 import type { IdentityReader } from './ports.ts';
-
 
 /** What is needed to know our own certificates. */
 export interface Trust {
@@ -22,7 +14,14 @@ export interface Trust {
 export type PeerVerdict =
   | { kind: 'node'; name: string; serial: string }
   | { kind: 'renew-only'; name: string; serial: string; expiredAt: number }
-  | { kind: 'refused'; code: string; detail: string; remedy: string; name?: string; serial?: string };
+  | {
+      kind: 'refused';
+      code: string;
+      detail: string;
+      remedy: string;
+      name?: string;
+      serial?: string;
+    };
 
 const JOIN_AGAIN = 'make a token with `kk-controller token create --replace NAME` and join the node again with it';
 
@@ -60,7 +59,12 @@ export function judgePeer(input: {
   const who = { name: id.name, serial };
   const known = input.ledger.node(id.name);
   if (known === undefined) {
-    return refuse('CERT_UNKNOWN_NODE', `no node ${id.name} is on record here`, `join the node again with a new token`, who);
+    return refuse(
+      'CERT_UNKNOWN_NODE',
+      `no node ${id.name} is on record here`,
+      `join the node again with a new token`,
+      who,
+    );
   }
   if (known.revoked) {
     return refuse('CERT_REVOKED', `the certificates of node ${id.name} were revoked`, JOIN_AGAIN, who);
@@ -80,7 +84,12 @@ export function judgePeer(input: {
   }
   if (accepted && now <= notAfter + RENEW_GRACE_MS) return { kind: 'renew-only', ...who, expiredAt: notAfter };
   const why = accepted ? 'longer ago than the 400 days of grace' : 'and it is not the last one issued to this node';
-  return refuse('CERT_EXPIRED', `the certificate of ${id.name} expired at ${readableTime(notAfter)}, ${why}`, JOIN_AGAIN, who);
+  return refuse(
+    'CERT_EXPIRED',
+    `the certificate of ${id.name} expired at ${readableTime(notAfter)}, ${why}`,
+    JOIN_AGAIN,
+    who,
+  );
 }
 
 /**
@@ -91,7 +100,12 @@ function comesFromUs(leaf: X509Certificate, issuing: X509Certificate): boolean {
   return !leaf.ca && isSignedBy(leaf, issuing) && validityOf(leaf).notAfter <= validityOf(issuing).notAfter;
 }
 
-function refuse(code: string, detail: string, remedy: string, who: { name?: string; serial?: string } = {}): PeerVerdict {
+function refuse(
+  code: string,
+  detail: string,
+  remedy: string,
+  who: { name?: string; serial?: string } = {},
+): PeerVerdict {
   return { kind: 'refused', code, detail, remedy, ...who };
 }
 

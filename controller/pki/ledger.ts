@@ -3,7 +3,13 @@ import type { NodeIdentity } from './ports.ts';
 
 /** Newly admitted, or replaced: every serial issued before is superseded at once, and an old revocation ends. */
 export function admitted(input: { name: string; serial: string; keyHash: string; tokenId: string }): NodeIdentity {
-  return { name: input.name, current: input.serial, keyHash: input.keyHash, tokenId: input.tokenId, revoked: false };
+  return {
+    name: input.name,
+    current: input.serial,
+    keyHash: input.keyHash,
+    tokenId: input.tokenId,
+    revoked: false,
+  };
 }
 
 /** A renewal was answered; an earlier pending serial that never came into use is superseded. */

@@ -21,7 +21,7 @@ export interface EnrolmentToken {
   groups: string[];
   /** A node that may come back with a new key; always equal to `name`. */
   replace?: string;
-  /** Made for the SSH step: the login proved who asks, so a known name may get a new key. */
+  /** Made for the SSH step to the node `name`: the login proved who asks, so that known name may get a new key. */
   ssh: boolean;
 }
 
@@ -40,7 +40,10 @@ export interface TokenWish {
 }
 
 /** Makes a token: `text` is shown once, `record` is kept. Throws KkError TOKEN_WISH_INVALID, NODE_NAME_INVALID. */
-export function mintToken(wish: TokenWish): { text: string; record: EnrolmentToken } {
+export function mintToken(wish: TokenWish): {
+  text: string;
+  record: EnrolmentToken;
+} {
   const name = wish.name ?? wish.replace;
   refuseBadWish(wish, name);
   const id = Buffer.from(wish.random(8)).toString('hex');
@@ -94,10 +97,18 @@ export function judgeToken(
   const expected = record === undefined ? Buffer.alloc(32) : Buffer.from(record.secretHash, 'hex');
   const same = timingSafeEqual(expected, hashOf(secret));
   if (record === undefined || !same) {
-    return refusal('TOKEN_UNKNOWN', 'This controller does not know the token.', `Check that it was copied whole; ${NEW_TOKEN}`);
+    return refusal(
+      'TOKEN_UNKNOWN',
+      'This controller does not know the token.',
+      `Check that it was copied whole; ${NEW_TOKEN}`,
+    );
   }
   if (now >= record.expiresAt) {
-    return refusal('TOKEN_EXPIRED', `Token ${record.id} expired at ${readableTime(record.expiresAt)}.`, sentence(NEW_TOKEN));
+    return refusal(
+      'TOKEN_EXPIRED',
+      `Token ${record.id} expired at ${readableTime(record.expiresAt)}.`,
+      sentence(NEW_TOKEN),
+    );
   }
   if (record.usesLeft < 1 && !again) return tokenUsed(record.id);
   if (record.name !== undefined && record.name !== name) {
@@ -120,7 +131,8 @@ export function refusal(code: string, message: string, remedy: string): { ok: fa
   return { ok: false, report: { code, message, remedy } };
 }
 
-const NEW_TOKEN = 'make a new one with `kk-controller token create`, or a whole line with `kk-controller join-command`.';
+const NEW_TOKEN =
+  'make a new one with `kk-controller token create`, or a whole line with `kk-controller join-command`.';
 
 function sentence(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);

@@ -1,0 +1,45 @@
+import 'reflect-metadata';
+import type { X509Certificate } from 'node:crypto';
+import { KeyObject, webcrypto } from 'node:crypto';
+import * as x509 from '@peculiar/x509';
+import { isPastHalfLife } from '../../shared/certificates.ts';
+
+x509.cryptoProvider.set(webcrypto);
+
+const EC = { name: 'ECDSA', namedCurve: 'P-256' } as const;
+const SIGNING = { name: 'ECDSA', hash: 'SHA-256' } as const;
+
+/** A new private key (PKCS #8 PEM) and the request that proves we hold it (PKCS #10 PEM). */
+export interface KeyAndCsr {
+  keyPem: string;
+  csrPem: string;
+}
+
+/** Makes a P-256 key and its signing request. The name in it is for people; the controller ignores it. */
+export async function makeKeyAndCsr(name: string): Promise<KeyAndCsr> {
+  const pair = await webcrypto.subtle.generateKey(EC, true, ['sign', 'verify']);
+  const keyPem = KeyObject.from(pair.privateKey).export({ type: 'pkcs8', format: 'pem' }).toString();
+  return { keyPem, csrPem: await requestFor(name, pair) };
+}
+
+/** The signing request for a key that is there already: an enrolment that was cut short goes on with it. */
+export async function makeCsr(name: string, key: { privateKey: KeyObject; publicKey: KeyObject }): Promise<string> {
+  return requestFor(name, {
+    privateKey: key.privateKey.toCryptoKey(EC, true, ['sign']),
+    publicKey: key.publicKey.toCryptoKey(EC, true, ['verify']),
+  });
+}
+
+async function requestFor(name: string, keys: webcrypto.CryptoKeyPair): Promise<string> {
+  const request = await x509.Pkcs10CertificateRequestGenerator.create({
+    name: [{ CN: [name] }],
+    keys,
+    signingAlgorithm: SIGNING,
+  });
+  return request.toString('pem');
+}
+
+/** Half of the certificate's life is over (ENGINE 4.3). `now` is epoch milliseconds. */
+export function needsRenewal(certificate: X509Certificate, now: number): boolean {
+  return isPastHalfLife(certificate, now);
+}

@@ -1,0 +1,31 @@
+import type { IdentityLedger, NodeIdentity, TokenStore } from '../../controller/pki/ports.ts';
+import type { EnrolmentToken } from '../../controller/pki/tokens.ts';
+
+/** The ledger and the tokens in memory, with the same promises as the store's. */
+export class MemoryLedger implements IdentityLedger, TokenStore {
+  readonly nodes = new Map<string, NodeIdentity>();
+  readonly tokens = new Map<string, EnrolmentToken>();
+
+  node(name: string): NodeIdentity | undefined {
+    return this.nodes.get(name);
+  }
+
+  async replace(previous: NodeIdentity | undefined, next: NodeIdentity): Promise<boolean> {
+    const held = this.nodes.get(next.name);
+    const same =
+      held?.current === previous?.current && held?.pending === previous?.pending && held?.revoked === previous?.revoked;
+    if (same) this.nodes.set(next.name, next);
+    return same;
+  }
+
+  async find(id: string): Promise<EnrolmentToken | undefined> {
+    return this.tokens.get(id);
+  }
+
+  async take(id: string, now: number): Promise<boolean> {
+    const token = this.tokens.get(id);
+    if (token === undefined || now >= token.expiresAt || token.usesLeft < 1) return false;
+    this.tokens.set(id, { ...token, usesLeft: token.usesLeft - 1 });
+    return true;
+  }
+}
