@@ -1,0 +1,137 @@
+import type { ErrorReport } from '../../shared/errors.ts';
+import { evaluate, parseExpression, scopeOf, truthy } from '../../shared/expr/index.ts';
+import { type Common, SHARE_FORMAT, type Vars } from '../../shared/share.ts';
+import type { Play, Plan, RoleUse, TaskDocument } from '../plan/types.ts';
+import { batchesOf } from './batches.ts';
+import { findCycle } from './cycles.ts';
+import { draftTasks } from './draft.ts';
+import { linkTasks } from './edges.ts';
+import { gatesOf } from './gates.ts';
+import type { GraphPlay, TaskGraph } from './graph.ts';
+import { NodeSets } from './node-set.ts';
+import { resolveReads } from './reads.ts';
+import { specOf } from './spec.ts';
+import { baseVars } from './vars.ts';
+
+export interface CompileOptions {
+  /** Run-time variables, the strongest. */
+  runVars: Vars;
+  tags: readonly string[];
+  skipTags: readonly string[];
+  skipPrechecks: boolean;
+  kind: 'plan' | 'exec';
+}
+
+export const DEFAULT_COMPILE_OPTIONS: CompileOptions = { runVars: {}, tags: [], skipTags: [], skipPrechecks: false, kind: 'plan' };
+
+/**
+ * Plan -> task graph. Pure: vertices and edges come from plan and inventory alone (ENGINE 1.4).
+ * Returns every problem it finds instead of a graph: cycles as a readable path, cross-node reads that lead nowhere.
+ */
+export function compile(plan: Plan, options: CompileOptions = DEFAULT_COMPILE_OPTIONS): { graph: TaskGraph } | { problems: ErrorReport[] } {
+  const sets = new NodeSets(plan.inventory.nodes.length);
+  const drafts = draftTasks(plan, sets, {
+    tags: options.tags,
+    skipTags: options.skipTags,
+    skipPrechecks: options.skipPrechecks,
+    mayRunOn: (task, use, play, node) => mayRunOn(plan, options.runVars, task, use, play, node),
+  });
+  const plays = plan.plays.map((play, index) => graphPlay(plan, play, index, sets, options));
+  const problems = linkTasks(plan, drafts, sets);
+
+  const readsOf = drafts.map((draft) => {
+    const resolved = resolveReads(plan, drafts, draft, sets);
+    problems.push(...resolved.problems);
+    return resolved.reads;
+  });
+  drafts.forEach((draft, index) => {
+    for (const read of readsOf[index] ?? []) draft.edges.push({ task: read.task, of: 'value' });
+  });
+  const cycle = findCycle(drafts, (play) => (plays[play]?.batches ?? 0) > 1);
+  if (cycle) problems.push(cycle);
+  if (problems.length > 0) return { problems };
+
+  const exported = new Set(readsOf.flat().map((read) => read.task));
+  const firstAfterPrecheck = plays.findIndex((play) => play.precheck);
+  const guarded = (play: number): boolean =>
+    firstAfterPrecheck >= 0 && !options.skipPrechecks && play > firstAfterPrecheck && !plays[play]?.precheck;
+  const specs = drafts.map((draft, index) =>
+    specOf(draft, plan.plays[draft.play] as Play, readsOf[index] ?? [], exported.has(index), guarded(draft.play)),
+  );
+  const gates = gatesOf(drafts, specs, plays, sets, plan.inventory.nodes.map((node) => node.name));
+  const tasks = drafts.map((draft) => ({
+    index: draft.index,
+    play: draft.play,
+    role: draft.role,
+    name: draft.document.name,
+    key: draft.key,
+    action: draft.document.action,
+    set: draft.set,
+    edges: draft.edges,
+    ignoreErrors: draft.document.ignoreErrors,
+    permit: draft.document.permit,
+  }));
+  const graph: TaskGraph = {
+    name: plan.name,
+    kind: options.kind,
+    nodes: plan.inventory.nodes.map((node) => node.name),
+    sets: sets.sets,
+    plays,
+    tasks,
+    gates,
+    common: commonOf(plan, specs, options),
+    hostVars: plan.inventory.nodes.map((node) => node.vars),
+  };
+  return { graph: Object.freeze(graph) };
+}
+
+function graphPlay(plan: Plan, play: Play, index: number, sets: NodeSets, options: CompileOptions): GraphPlay {
+  const indexes = new Map(plan.inventory.nodes.map((node, i) => [node.name, i]));
+  const set = sets.intern(play.nodes.map((name) => indexes.get(name) ?? -1).filter((i) => i >= 0));
+  const serial = play.serial ? batchesOf(sets.get(set).members, play.serial, plan.inventory.nodes.length) : undefined;
+  return {
+    index,
+    name: play.name,
+    set,
+    precheck: play.precheck && !options.skipPrechecks,
+    batchOf: serial?.batchOf,
+    batches: serial?.batches ?? 0,
+    budget: play.anyErrorsFatal ? 0 : play.maxFailPercentage,
+  };
+}
+
+function commonOf(plan: Plan, specs: Common['tasks'], options: CompileOptions): Common {
+  const files: Record<string, string> = {};
+  const roleDefaults: Record<string, Vars> = {};
+  for (const role of Object.values(plan.roles)) {
+    roleDefaults[role.name] = role.defaults;
+    Object.assign(files, role.files);
+  }
+  return {
+    format: SHARE_FORMAT,
+    tasks: specs,
+    roleDefaults,
+    inventoryVars: plan.inventory.vars,
+    groups: Object.fromEntries(Object.values(plan.inventory.groups).map((g) => [g.name, { nodes: g.nodes, vars: g.vars }])),
+    nodes: Object.fromEntries(plan.inventory.nodes.map((n) => [n.name, { address: n.address, groups: n.groups }])),
+    planVars: plan.config,
+    runVars: options.runVars,
+    files,
+  };
+}
+
+/**
+ * Does the `when` of a `run_once` task hold on this node, as far as plan and inventory tell? A condition that needs facts or
+ * registers counts as holding: the step is chosen now and never silently moved (ENGINE 1.6).
+ */
+function mayRunOn(plan: Plan, runVars: Vars, task: TaskDocument, use: RoleUse, play: Play, node: number): boolean {
+  const scope = scopeOf(baseVars(plan, runVars, use.role, node, play.vars, use.vars));
+  return [...use.when, ...task.when].every((condition) => {
+    try {
+      const at = { file: task.at.file, line: condition.at[0], column: condition.at[1] };
+      return truthy(evaluate(parseExpression(condition.text, at), scope));
+    } catch {
+      return true;
+    }
+  });
+}

@@ -1,0 +1,38 @@
+import type { TaskSpec } from '../../shared/share.ts';
+import type { DraftTask } from './draft.ts';
+import type { Gate, GraphPlay } from './graph.ts';
+import type { NodeSets } from './node-set.ts';
+
+/** Every join vertex that somebody waits for, with the set of nodes that do. */
+export function gatesOf(
+  drafts: readonly DraftTask[],
+  specs: readonly TaskSpec[],
+  plays: readonly GraphPlay[],
+  sets: NodeSets,
+  nodeNames: readonly string[],
+): Gate[] {
+  const waiters = new Map<string, number[]>();
+  specs.forEach((spec, index) => {
+    const nodes = sets.get(drafts[index]?.set ?? 0).members;
+    for (const need of spec.needs) {
+      if ('gate' in need) waiters.set(need.gate, [...(waiters.get(need.gate) ?? []), ...nodes]);
+    }
+  });
+  const gates: Gate[] = [];
+  for (const [id, nodes] of waiters) gates.push(gateFrom(id, sets.intern(nodes), nodeNames));
+  for (const play of plays) {
+    const members = sets.get(play.set).members;
+    for (let batch = 0; batch + 1 < play.batches; batch++) {
+      const next = members.filter((node) => play.batchOf?.[node] === batch + 1);
+      gates.push({ id: `batch/${play.index}/${batch}`, waiters: sets.intern(next), kind: 'batch', play: play.index, batch });
+    }
+  }
+  return gates;
+}
+
+function gateFrom(id: string, waiters: number, nodeNames: readonly string[]): Gate {
+  if (id === 'precheck') return { id, waiters, kind: 'precheck' };
+  const [, kind, task, node] = /^(\w+)\/(\d+)(?:@(.+))?$/.exec(id) ?? [];
+  if (kind === 'value') return { id, waiters, kind, task: Number(task), node: nodeNames.indexOf(node ?? '') };
+  return { id, waiters, kind: kind as 'all' | 'first' | 'any', task: Number(task) };
+}

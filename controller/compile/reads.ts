@@ -1,0 +1,85 @@
+import type { ErrorReport, Position } from '../../shared/errors.ts';
+import { evaluate, isTemplate, nodeReads, parseExpression, parseTemplate, scopeOf } from '../../shared/expr/index.ts';
+import type { Json, Place } from '../../shared/share.ts';
+import type { Plan, TaskDocument } from '../plan/types.ts';
+import type { DraftTask } from './draft.ts';
+import { contains, type NodeSets } from './node-set.ts';
+
+/** One read of another node's register, resolved to the step that makes it. */
+export interface ResolvedRead {
+  node: string;
+  nodeIndex: number;
+  register: string;
+  task: number;
+}
+
+/**
+ * The cross-node reads of a task (ENGINE 2.3): `node(<selector known from the plan>).<register>`. The nearest earlier task
+ * with that register is meant. Reads of a register that no task makes on that node are errors unless defaulted.
+ */
+export function resolveReads(
+  plan: Plan,
+  drafts: readonly DraftTask[],
+  draft: DraftTask,
+  sets: NodeSets,
+): { reads: ResolvedRead[]; problems: ErrorReport[] } {
+  const reads: ResolvedRead[] = [];
+  const problems: ErrorReport[] = [];
+  const inventory = inventoryScope(plan);
+  for (const read of textsOf(draft.document).flatMap((ast) => nodeReads(ast))) {
+    const at: Position = read.origin;
+    let selected: unknown;
+    try {
+      selected = evaluate(read.selector, inventory);
+    } catch (thrown) {
+      problems.push({
+        code: 'READ_SELECTOR',
+        message: `node(…).${read.register}: which node is not known from the plan alone (${thrown instanceof Error ? thrown.message : thrown}).`,
+        remedy: "Name the node or take it from `groups`, such as node(groups.control_plane[0]).",
+        position: at,
+      });
+      continue;
+    }
+    const nodeIndex = plan.inventory.nodes.findIndex((node) => node.name === selected);
+    const source = drafts.findLast((d) => d.index < draft.index && d.document.register?.name === read.register);
+    if (nodeIndex >= 0 && source && contains(sets.get(source.set), nodeIndex)) {
+      reads.push({ node: String(selected), nodeIndex, register: read.register, task: source.index });
+    } else if (!read.defaulted) {
+      const why = nodeIndex < 0 ? `there is no node "${String(selected)}"` : `no earlier task registers it on ${String(selected)}`;
+      problems.push({
+        code: 'READ_UNKNOWN',
+        message: `node(…).${read.register} of task "${draft.document.name}": ${why}.`,
+        remedy: 'Register it in an earlier task that runs on that node, or add `| default(…)`.',
+        position: at,
+      });
+    }
+  }
+  return { reads, problems };
+}
+
+function inventoryScope(plan: Plan): ReturnType<typeof scopeOf> {
+  const groups = Object.fromEntries(Object.values(plan.inventory.groups).map((g) => [g.name, g.nodes]));
+  const nodes = Object.fromEntries(plan.inventory.nodes.map((n) => [n.name, { address: n.address, groups: n.groups }]));
+  return scopeOf({ groups, nodes });
+}
+
+/** Every template and condition of a task, parsed. */
+function textsOf(document: TaskDocument): Parameters<typeof nodeReads>[0][] {
+  const file = document.at.file;
+  const place = (at: Place | undefined) => ({ file, line: at?.[0] ?? document.at.line, column: at?.[1] ?? document.at.column });
+  const conditions = [document.until, ...document.when, ...document.failedWhen, ...document.changedWhen].filter((c) => c !== undefined);
+  const templates: { text: string; at: Place | undefined }[] = [];
+  const walk = (value: Json | undefined, pointer: string): void => {
+    if (typeof value === 'string') {
+      if (isTemplate(value)) templates.push({ text: value, at: document.places[pointer] });
+    } else if (Array.isArray(value)) value.forEach((item, i) => walk(item, `${pointer}/${i}`));
+    else if (value && typeof value === 'object') for (const [key, item] of Object.entries(value)) walk(item, `${pointer}/${key}`);
+  };
+  walk(document.inputs, '/inputs');
+  walk(document.vars, '/vars');
+  walk(document.loop, '/loop');
+  return [
+    ...conditions.map((c) => parseExpression(c.text, place(c.at))),
+    ...templates.map((t) => parseTemplate(t.text, place(t.at))),
+  ];
+}

@@ -1,0 +1,50 @@
+import { ACTIONS, isActionKind } from '../../shared/actions/index.ts';
+import type { Need, TaskSpec } from '../../shared/share.ts';
+import type { Play } from '../plan/types.ts';
+import type { DraftTask } from './draft.ts';
+import type { ResolvedRead } from './reads.ts';
+
+/** The wire form of a task: what every agent is told about it. */
+export function specOf(draft: DraftTask, play: Play, reads: readonly ResolvedRead[], exported: boolean, precheckGate: boolean): TaskSpec {
+  const d = draft.document;
+  const needs: Need[] = draft.edges.map((edge) => (edge.of === 'same' ? { task: edge.task } : { gate: `${edge.of}/${edge.task}` }));
+  for (const gate of new Set(reads.map(gateOf))) needs.push({ gate });
+  if (precheckGate && changesNode(d.action)) needs.push({ gate: 'precheck' });
+  return {
+    key: draft.key,
+    name: d.name,
+    play: draft.play,
+    role: draft.role,
+    file: d.at.file,
+    at: [d.at.line, d.at.column],
+    action: d.action,
+    inputs: d.inputs,
+    places: d.places,
+    needs,
+    when: [...draft.roleUse.when, ...d.when],
+    ...(d.loop === undefined ? {} : { loop: d.loop }),
+    ...(d.register ? { register: { ...d.register, exported } } : {}),
+    reads: reads.map((read) => ({ node: read.node, register: read.register, gate: gateOf(read) })),
+    ...(d.until ? { until: d.until } : {}),
+    retries: d.retries,
+    delay: d.delay,
+    timeout: d.timeout,
+    failedWhen: d.failedWhen,
+    changedWhen: d.changedWhen,
+    vars: { ...play.vars, ...draft.roleUse.vars, ...d.vars },
+    ignoreErrors: d.ignoreErrors,
+    ...(d.lock === undefined ? {} : { lock: d.lock }),
+    alone: d.alone,
+    ...(d.permit ? { permit: d.permit } : {}),
+    sensitive: d.sensitive,
+    onInterrupt: d.onInterrupt,
+  };
+}
+
+export function gateOf(read: ResolvedRead): string {
+  return `value/${read.task}@${read.node}`;
+}
+
+function changesNode(action: string): boolean {
+  return !isActionKind(action) || ACTIONS[action].changes;
+}
