@@ -22,7 +22,10 @@ export interface RunOptions {
 /** Run `argv`, never throwing because of what it answers. */
 export async function run(argv: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const [program = '', ...args] = argv;
-  const child = spawn(program, args, { env: options.env, stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(program, args, {
+    env: options.env,
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   const outcome: Outcome = { code: 127, stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text) => {
     outcome.stdout += text;
@@ -49,7 +52,8 @@ export async function must(argv: readonly string[], options: RunOptions = {}): P
     code: 'LAB_COMMAND',
     message: `'${argv.slice(0, 6).join(' ')}' ended with ${code}.`,
     evidence: lastLines(stderr || stdout, 12),
-    remedy: 'See what it said; `lab prepare` installs what the lab needs, and `lab destroy` clears a half-made lab away.',
+    remedy:
+      'See what it said; `lab prepare` installs what the lab needs, and `lab destroy` clears a half-made lab away.',
   });
 }
 
@@ -70,7 +74,9 @@ export async function runHere(argv: readonly string[], env?: NodeJS.ProcessEnv):
 /** Do `work` while no other process of any lab holds `file`; the lock goes with the process, however that ends. */
 export async function withLock<T>(file: string, work: () => Promise<T>): Promise<T> {
   mkdirSync(dirname(file), { recursive: true });
-  const holder = spawn('flock', [file, 'sh', '-c', 'echo held; exec cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const holder = spawn('flock', [file, 'sh', '-c', 'echo held; exec cat'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const ended = once(holder, 'close');
   try {
     await Promise.race([once(holder.stdout, 'data'), ended]);
@@ -83,11 +89,7 @@ export async function withLock<T>(file: string, work: () => Promise<T>): Promise
 }
 
 /** Ask `done` every `everyMs` until it says yes; false when `timeoutMs` passed first. */
-export async function until(
-  done: () => boolean | Promise<boolean>,
-  timeoutMs: number,
-  everyMs = 50,
-): Promise<boolean> {
+export async function until(done: () => boolean | Promise<boolean>, timeoutMs: number, everyMs = 50): Promise<boolean> {
   const end = performance.now() + timeoutMs;
   while (!(await done())) {
     if (performance.now() > end) return false;

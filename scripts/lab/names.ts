@@ -26,6 +26,10 @@ export interface Lab {
   cacheDir: string;
   stateDir: string;
   bridge: string;
+  /** A node's cable (the host's end), network namespace and machine name are these and its number or name. */
+  cablePrefix: string;
+  netnsPrefix: string;
+  machinePrefix: string;
   /** Path of the lab's cgroups below the cgroup of whoever starts a node. */
   cgroup: string;
   /** nftables table that holds the way out, when there is one. */
@@ -58,8 +62,11 @@ export function usageError(message: string, remedy: string): KkError {
  * the node and a prefix take seven.
  */
 export function labOf(ref: LabRef): Lab {
-  const { name, stateRoot = DEFAULT_STATE_ROOT, cacheDir = DEFAULT_CACHE_DIR } =
-    typeof ref === 'string' ? { name: ref } : ref;
+  const {
+    name,
+    stateRoot = DEFAULT_STATE_ROOT,
+    cacheDir = DEFAULT_CACHE_DIR,
+  } = typeof ref === 'string' ? { name: ref } : ref;
   if (!/^[a-z][a-z0-9]{0,7}$/.test(name)) {
     throw usageError(
       `'${name}' cannot name a lab`,
@@ -73,6 +80,9 @@ export function labOf(ref: LabRef): Lab {
     cacheDir,
     stateDir,
     bridge: `kb-${name}`,
+    cablePrefix: `kv-${name}-`,
+    netnsPrefix: `kk-lab-${name}-`,
+    machinePrefix: `kk-lab-${name}-`,
     cgroup: `kk-lab/${name}`,
     natTable: `kk_lab_${name}`,
     sshKey: join(stateDir, 'id_lab'),
@@ -98,10 +108,10 @@ export function nodeOf(lab: Lab, number: number): NodeNames {
     number,
     name,
     dir: join(lab.stateDir, 'nodes', name),
-    netns: `kk-lab-${lab.name}-${number}`,
-    cable: `kv-${lab.name}-${number}`,
+    netns: `${lab.netnsPrefix}${number}`,
+    cable: `${lab.cablePrefix}${number}`,
     cgroup: `${lab.cgroup}/${name}`,
-    machine: `kk-lab-${lab.name}-${name}`,
+    machine: `${lab.machinePrefix}${name}`,
   };
 }
 

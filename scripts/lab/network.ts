@@ -47,40 +47,26 @@ export async function removeCable(node: NodeNames): Promise<void> {
   if (linkExists(node.cable)) await run(['ip', 'link', 'delete', node.cable]); // goes with the namespace, a moment later
 }
 
-export async function removeBridge(lab: Lab): Promise<void> {
-  if (linkExists(lab.bridge)) await must(['ip', 'link', 'delete', lab.bridge]);
-}
-
-/** Let the lab's nodes reach what the host reaches, from the host's address. */
-export async function addNat(lab: Lab, net: string): Promise<void> {
-  await removeNat(lab);
-  await must(['nft', '-f', '-'], {
-    input: `table ip ${lab.natTable} {
-      chain way_out {
-        type nat hook postrouting priority 100;
-        ip saddr ${net}.0/24 oifname != "${lab.bridge}" masquerade
-      }
-    }`,
-  });
-}
-
-export async function removeNat(lab: Lab): Promise<void> {
-  if (await hasNat(lab)) await must(['nft', 'delete', 'table', 'ip', lab.natTable]);
-}
-
-export async function hasNat(lab: Lab): Promise<boolean> {
-  return (await run(['nft', 'list', 'table', 'ip', lab.natTable])).code === 0;
+/** Every interface and network namespace that bears the lab's name, whether a node is known for it or not. */
+export async function removeNetwork(lab: Lab): Promise<void> {
+  for (const name of await namespacesOf(lab)) await must(['ip', 'netns', 'delete', name]);
+  for (const name of await linksOf(lab)) await run(['ip', 'link', 'delete', name]);
 }
 
 /** Interfaces and network namespaces of the lab that still exist. */
 export async function networkLeftovers(lab: Lab): Promise<string[]> {
+  return [...(await linksOf(lab)), ...(await namespacesOf(lab))];
+}
+
+async function linksOf(lab: Lab): Promise<string[]> {
   const { stdout } = await run(['ip', '-json', 'link', 'show']);
-  const links = (JSON.parse(stdout || '[]') as { ifname: string }[]).map(({ ifname }) => ifname);
-  const netns = (await run(['ip', 'netns', 'list'])).stdout.split('\n').map((line) => line.split(' ')[0] ?? '');
-  return [
-    ...links.filter((name) => name === lab.bridge || name.startsWith(`kv-${lab.name}-`)),
-    ...netns.filter((name) => name.startsWith(`kk-lab-${lab.name}-`)),
-  ];
+  const names = (JSON.parse(stdout || '[]') as { ifname: string }[]).map(({ ifname }) => ifname);
+  return names.filter((name) => name === lab.bridge || name.startsWith(lab.cablePrefix));
+}
+
+async function namespacesOf(lab: Lab): Promise<string[]> {
+  const { stdout } = await run(['ip', 'netns', 'list']);
+  return stdout.split('\n').flatMap((line) => line.split(' ')[0]?.match(`^${lab.netnsPrefix}\\d+$`)?.[0] ?? []);
 }
 
 function linkExists(name: string): boolean {

@@ -61,10 +61,12 @@ function obstacle(): string | undefined {
   if (controller !== undefined) {
     return `cgroup controller '${controller}' is not mounted as v1: the lab gives its nodes the v1 hybrid layout`;
   }
-  if (!existsSync(`/proc/self/task/${process.pid}/children`)) return 'this kernel does not list child processes in /proc';
+  if (!existsSync(`/proc/self/task/${process.pid}/children`))
+    return 'this kernel does not list child processes in /proc';
   if (program('ip') && program('unshare')) {
     const probe = 'ip link add b0 type bridge && ip link add v0 type veth peer name v1';
-    if (spawnSync('unshare', ['--net', 'sh', '-c', probe]).status !== 0) return 'this kernel makes no bridges and veths';
+    if (spawnSync('unshare', ['--net', 'sh', '-c', probe]).status !== 0)
+      return 'this kernel makes no bridges and veths';
   }
   if (missingPackages().length > 0 && !program('apt-get')) {
     return `${missingPackages().join(', ')} missing, and there is no apt-get to install them with`;
@@ -109,7 +111,16 @@ export async function installNeeds(progress: Progress): Promise<void> {
   const packages = missingPackages();
   if (packages.length === 0) return;
   progress(`installing ${packages.join(' ')}`);
-  const install = ['apt-get', 'install', '-y', '-qq', '--no-install-recommends', ...packages];
+  const install = [
+    'apt-get',
+    'install',
+    '-y',
+    '-qq',
+    '-o',
+    'DPkg::Lock::Timeout=120',
+    '--no-install-recommends',
+    ...packages,
+  ];
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   try {
     await must(install, { env });

@@ -17,22 +17,33 @@ interface Saved {
 /** Remember the host's settings in `file`, unless they were remembered in this boot already. */
 export function saveSysctls(file: string): void {
   if (read(file)) return;
-  writeFileSync(file, JSON.stringify({ boot: bootId(), values: Object.fromEntries(settings()) } satisfies Saved));
+  writeFileSync(
+    file,
+    JSON.stringify({
+      boot: bootId(),
+      values: Object.fromEntries(settings()),
+    } satisfies Saved),
+  );
 }
 
 /** Set what differs from `file` back, forget `file`, and name what could not be set back. */
 export function restoreSysctls(file: string): string[] {
-  const failed = Object.keys(read(file)?.values ?? {}).filter((key) => !restoreSysctl(file, key));
+  const failed = Object.entries(read(file)?.values ?? {}).filter(([key, value]) => !setBack(key, value));
   rmSync(file, { force: true });
-  return failed;
+  return failed.map(([key]) => key);
 }
 
-/** Set `key` (e.g. net/ipv4/ip_forward) back to what `file` remembers; false when the kernel would not have it. */
-export function restoreSysctl(file: string, key: string): boolean {
-  const wanted = read(file)?.values[key];
+/** Set the one setting `key` (e.g. net/ipv4/ip_forward) back to what `file` remembers. */
+export function restoreSysctl(file: string, key: string): void {
+  const value = read(file)?.values[key];
+  if (value !== undefined) setBack(key, value);
+}
+
+/** False when the kernel would not have it. */
+function setBack(key: string, value: string): boolean {
   const path = join(ROOT, key);
   try {
-    if (wanted !== undefined && readFileSync(path, 'utf8') !== wanted) writeFileSync(path, wanted);
+    if (readFileSync(path, 'utf8') !== value) writeFileSync(path, value);
     return true;
   } catch {
     return false;

@@ -1,0 +1,34 @@
+import { readdirSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { until } from './commands.ts';
+
+const ROOT = '/sys/fs/cgroup';
+const DIE_MS = 10_000;
+
+/** Remove the empty cgroups at `path` and below, in every hierarchy and whoever's cgroup they hang in. */
+export async function clearCgroups(path: string): Promise<void> {
+  await until(() => {
+    const folders = cgroupFolders(path);
+    for (const folder of folders) {
+      try {
+        rmdirSync(folder);
+      } catch {
+        // A process is still dying in it; the next round gets it.
+      }
+    }
+    return folders.length === 0;
+  }, DIE_MS);
+}
+
+/** Folders of the cgroups at `path` and below, deepest first. */
+export function cgroupFolders(path: string): string[] {
+  const found: string[] = [];
+  const walk = (folder: string) => {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      if (entry.isDirectory()) walk(join(folder, entry.name));
+    }
+    if (`${folder}/`.includes(`/${path}/`)) found.push(folder);
+  };
+  walk(ROOT);
+  return found;
+}

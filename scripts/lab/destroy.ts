@@ -1,0 +1,78 @@
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { KkError } from '../../shared/errors.ts';
+import { cgroupFolders, clearCgroups } from './cgroups.ts';
+import { run, withLock } from './commands.ts';
+import { type Lab, type LabRef, labOf, nodeOf } from './names.ts';
+import { closeNat } from './nat.ts';
+import { networkLeftovers, removeNetwork } from './network.ts';
+import { eraseNode, loopDevices, nodeNumbers, processesOf } from './node-process.ts';
+import { labNames, lockOf, sysctlFile } from './record.ts';
+import { restoreSysctls } from './sysctls.ts';
+
+/**
+ * Take the lab away with everything that belongs to it; with the last lab the host's settings are set back as well.
+ * The base stays, unless `cache` says that it goes too.
+ * @throws KkError LAB_LEFTOVERS naming what would not go, LAB_CACHE_IN_USE
+ */
+export async function labDestroy(ref: LabRef, options: { cache?: boolean } = {}): Promise<void> {
+  const lab = labOf(ref);
+  const others = labNames(lab).filter((name) => name !== lab.name);
+  if (options.cache && others.length > 0) {
+    throw new KkError({
+      code: 'LAB_CACHE_IN_USE',
+      message: `The base is shared with ${others.map((name) => `'${name}'`).join(', ')}.`,
+      remedy: 'Destroy those labs first, or leave --all out.',
+    });
+  }
+  const left = await withLock(lockOf(lab), async () => {
+    await Promise.all(nodeNumbers(lab).map((number) => eraseNode(nodeOf(lab, number))));
+    await removeNetwork(lab);
+    await closeNat(lab);
+    await clearCgroups(lab.cgroup);
+    rmSync(lab.stateDir, { recursive: true, force: true });
+    return [...(others.length === 0 ? await removeTraces(lab) : []), ...(await leftovers(lab))];
+  });
+  if (left.length > 0) {
+    throw new KkError({
+      code: 'LAB_LEFTOVERS',
+      message: `Lab '${lab.name}' is gone except for: ${left.join(', ')}.`,
+      remedy: 'Run `lab destroy` again; if it stays, remove it by hand.',
+    });
+  }
+  if (options.cache) rmSync(lab.cacheDir, { recursive: true, force: true });
+}
+
+/** What several labs share, removed with the last one; names what would not go. */
+async function removeTraces(lab: Lab): Promise<string[]> {
+  const failed = restoreSysctls(sysctlFile(lab)).map((key) => `setting ${key}`);
+  await clearCgroups(CGROUP_ROOT);
+  removeIfEmpty(lab.stateRoot);
+  removeIfEmpty('/run/systemd/nspawn/propagate');
+  // `ip netns` mounts its folder on itself the first time; with no namespace left it has no use.
+  if (existsSync('/run/netns') && readdirSync('/run/netns').length === 0) {
+    await run(['umount', '/run/netns']);
+    removeIfEmpty('/run/netns');
+  }
+  return failed;
+}
+
+const CGROUP_ROOT = 'kk-lab';
+
+async function leftovers(lab: Lab): Promise<string[]> {
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  return [
+    ...(await networkLeftovers(lab)),
+    ...(await loopDevices(lab.stateDir)),
+    ...cgroupFolders(lab.cgroup),
+    ...processesOf(lab).map((pid) => `process ${pid}`),
+    ...mounts.flatMap((line) => line.split(' ')[4] ?? []).filter((path) => path.startsWith(`${lab.stateDir}/`)),
+  ];
+}
+
+function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    // Somebody else's things are in it, or it is gone already.
+  }
+}
