@@ -1,0 +1,50 @@
+import { z } from 'zod';
+import { Captured } from '../share.ts';
+import { defineAction } from './define-action.ts';
+import { AbsolutePath, Account, given, Word } from './fields.ts';
+
+const Argv = z.tuple([Word], Word);
+
+/** A program of the plan's own. It outlives the agent (ENGINE 3.1). */
+export const command = defineAction({
+  kind: 'command',
+  version: 1,
+  summary: 'run a program or a line of shell',
+  input: z
+    .strictObject({
+      /** Program and arguments, no shell. The program is looked up in PATH. */
+      argv: Argv.optional(),
+      /** Text for `/bin/sh -c`. */
+      shell: z.string().min(1).optional(),
+      /** Nothing to do when this path exists. */
+      creates: AbsolutePath.optional(),
+      /** Shell text or argv: nothing to do when it exits with 0. Must not change the node. */
+      unless: z.union([z.string().min(1), Argv]).optional(),
+      /** Added to a clean environment (PATH, HOME, USER, LOGNAME, LANG=C.UTF-8). */
+      env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), Word).optional(),
+      user: Account.optional(),
+      chdir: AbsolutePath.optional(),
+      stdin: z.string().optional(),
+      /** After TERM (timeout, cancel) the process group has this long until KILL. */
+      grace_seconds: z.number().min(0).max(3600).default(10),
+    })
+    .refine((input) => given(input, ['argv', 'shell']).length === 1, 'give exactly one of argv and shell'),
+  output: z.object({
+    /** Exit status; absent when a signal ended it, or when nothing was to do. */
+    code: z.int().optional(),
+    signal: z.string().optional(),
+    stdout: Captured,
+    stderr: Captured,
+    duration_ms: z.number(),
+    /** false: `creates` or `unless` said that nothing was to do. */
+    started: z.boolean(),
+  }),
+  shorthand: (value) =>
+    typeof value === 'string' ? { shell: value } : Array.isArray(value) ? { argv: value } : undefined,
+  changes: true,
+  repeatable: (input) => input.creates !== undefined || input.unless !== undefined,
+  example: {
+    argv: ['kubeadm', 'init', '--config', '/etc/kubernetes/kubeadm.yaml'],
+    creates: '/etc/kubernetes/admin.conf',
+  },
+});

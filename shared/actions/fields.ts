@@ -1,0 +1,23 @@
+import { z } from 'zod';
+
+/** A path on the node. */
+export const AbsolutePath = z
+  .string()
+  .max(4096)
+  .regex(/^\/[^\0]*$/, 'a path on the node is absolute: it starts with /')
+  .refine((path) => !path.split('/').includes('..'), 'a path on the node may not hold ".."');
+
+/** A user or group: its name, or its number. */
+export const Account = z.union([
+  z.string().regex(/^[A-Za-z_][A-Za-z0-9_.-]*\$?$|^\d+$/, 'not the name of a user or group'),
+  z.int().min(0),
+]);
+export type Account = z.infer<typeof Account>;
+
+/** What becomes a word of a command line or an environment variable: templates may yield numbers. */
+export const Word = z.union([z.string(), z.number(), z.boolean()]);
+
+/** Says how many of `names` are set, for inputs of which exactly or at most one may be given. */
+export function given(input: Record<string, unknown>, names: readonly string[]): string[] {
+  return names.filter((name) => input[name] !== undefined);
+}
