@@ -52,7 +52,8 @@ export async function enrol(input: JoinInput): Promise<Identity> {
   const url = endpointUrl(input.endpoint);
   const socket = await openTls(url, timeoutMs);
   try {
-    const verdict = verifyController(peerChain(socket), { caHash }, input.clock());
+    const chain = peerChain(socket);
+    const verdict = verifyController(chain, { caHash }, input.clock());
     if (!verdict.ok) {
       const { code, detail, remedy } = verdict;
       throw new KkError({
@@ -81,7 +82,7 @@ export async function enrol(input: JoinInput): Promise<Identity> {
       bundleVersion: answer.version,
       endpoints: answer.endpoints.length > 0 ? answer.endpoints : [url.origin],
     };
-    refuseOtherFleet(verdict.fleetId, peerChain(socket), identity, input);
+    refuseOtherFleet(verdict.fleetId, chain, identity, input);
     await input.store.save(identity);
     return identity;
   } finally {

@@ -27,7 +27,10 @@ export interface Authority {
   readonly caHash: string;
   /** base64 sha256 of the controller key's SubjectPublicKeyInfo, as in `curl --pinnedpubkey sha256//…`. */
   readonly controllerKeyPin: string;
-  /** 1 until CA rotation exists. A renewal of the issuing certificate under its own key is no new bundle. */
+  /**
+   * 1 until CA rotation exists. A renewal of the issuing certificate under its own key changes the text of the bundle
+   * but not whom it trusts; agents keep a bundle whose text differs, whatever its version.
+   */
   readonly bundleVersion: number;
   rootPem(): string;
   /** Root + issuing CA: what agents trust. */
