@@ -11,11 +11,14 @@ export function gatesOf(
   sets: NodeSets,
   nodeNames: readonly string[],
 ): Gate[] {
-  const waiters = new Map<string, number[]>();
+  const waiters = new Map<string, Set<number>>();
   specs.forEach((spec, index) => {
     const nodes = sets.get(drafts[index]?.set ?? 0).members;
     for (const need of spec.needs) {
-      if ('gate' in need) waiters.set(need.gate, [...(waiters.get(need.gate) ?? []), ...nodes]);
+      if (!('gate' in need)) continue;
+      const set = waiters.get(need.gate) ?? new Set();
+      for (const node of nodes) set.add(node);
+      waiters.set(need.gate, set);
     }
   });
   const gates: Gate[] = [];

@@ -1,0 +1,16 @@
+import { SHARE_FORMAT, type Share } from '../../shared/share.ts';
+import type { TaskGraph } from './graph.ts';
+
+/** Everything one node has to do in a run, as it is pushed. */
+export function shareOf(graph: TaskGraph, node: number): Share {
+  const tasks: number[] = [];
+  for (const task of graph.tasks) {
+    if ((graph.sets[task.set]?.position[node] ?? -1) >= 0) tasks.push(task.index);
+  }
+  const batches: Record<string, number> = {};
+  for (const play of graph.plays) {
+    const batch = play.batchOf?.[node] ?? -1;
+    if (batch >= 0) batches[String(play.index)] = batch;
+  }
+  return { format: SHARE_FORMAT, node: graph.nodes[node] ?? '', kind: graph.kind, tasks, hostVars: graph.hostVars[node] ?? {}, batches };
+}

@@ -1,0 +1,35 @@
+import type { Verdict } from '../../shared/checks/outcome.ts';
+import type { ErrorReport } from '../../shared/errors.ts';
+import type { Facts } from '../../shared/facts.ts';
+import type { StepOutcome } from '../../shared/lifecycle.ts';
+import type { StepResult } from '../../shared/share.ts';
+
+/**
+ * What happened in a run, in the order in which it was stored: the run's whole truth. `apply-event` makes the state of it,
+ * live and after a restart. Nodes go by index into the graph's `nodes`, tasks by index. Times: milliseconds since 1970.
+ */
+export type RunEvent =
+  | { kind: 'accepted'; at: number; node: number; revision: number }
+  | { kind: 'refused'; at: number; node: number; error: ErrorReport }
+  | { kind: 'begun'; at: number; node: number; task: number; attempt: number; items: number }
+  | {
+      kind: 'ended';
+      at: number;
+      node: number;
+      task: number;
+      outcome: StepOutcome;
+      result: StepResult;
+      durationMs: number;
+      /** For `check` steps: the judgement, made when the event came and kept, so that a replay cannot judge otherwise. */
+      verdict?: Verdict;
+      /** A reason given by a person why a failing verdict does not hold the run. */
+      waived?: string;
+    }
+  | { kind: 'blocked'; at: number; node: number; tasks: number[]; cause: string; cancelled: boolean }
+  | { kind: 'facts'; at: number; node: number; version: number; facts: Facts }
+  | { kind: 'bootstrap'; at: number; node: number; phase: string }
+  | { kind: 'given_up'; at: number; node: number; error: ErrorReport }
+  | { kind: 'permit_granted'; at: number; node: number; task: number }
+  | { kind: 'cancel'; at: number; by: string }
+  | { kind: 'started'; at: number }
+  | { kind: 'finished'; at: number; status: 'done' | 'failed' | 'precheck_failed' | 'cancelled' };

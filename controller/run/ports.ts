@@ -1,0 +1,49 @@
+import type { ForAgent } from '../../shared/protocol/messages.ts';
+import type { RunStatus } from '../../shared/lifecycle.ts';
+import type { RunEvent } from './events.ts';
+
+/** What the runner needs from outside; `store` and `dispatch` implement it, `compose` hands it in. */
+
+export interface RunRecord {
+  id: string;
+  name: string;
+  kind: 'plan' | 'exec';
+  status: RunStatus;
+  createdMs: number;
+  endedMs: number | undefined;
+  /** Who asked, for the audit: the local user name. */
+  by: string;
+}
+
+export interface AppendBatch {
+  /** Events by run, in order; `firstSequence` is the number of the first one within its run and must be the next. */
+  runs: { run: string; firstSequence: number; events: RunEvent[] }[];
+  /** How far each agent's journal is stored now. */
+  cursors: { node: string; journal: string; sequence: number }[];
+}
+
+export interface EventLog {
+  createRun(record: RunRecord, graphJson: string): Promise<void>;
+  /** Durable when it resolves (SQLite synchronous=FULL); all of the batch or none of it. */
+  append(batch: AppendBatch): Promise<void>;
+  /** Runs that have not ended, oldest first. */
+  activeRuns(): Promise<{ record: RunRecord; graphJson: string }[]>;
+  events(run: string): Promise<RunEvent[]>;
+}
+
+export interface Dispatcher {
+  isConnected(node: string): boolean;
+  /** Encodes once and sends to those who are connected; the others are told when they are back. */
+  send(nodes: readonly string[], message: ForAgent): void;
+  /** Tells a node that its journal is stored up to `sequence`. */
+  ack(node: string, sequence: number): void;
+  /** Milliseconds (monotonic) since the node's last answered heartbeat; undefined: never in this life of the controller. */
+  silentFor(node: string): number | undefined;
+}
+
+export interface Clock {
+  /** Wall clock: for records. */
+  nowMs(): number;
+  /** Monotonic: for durations. */
+  monotonicMs(): number;
+}

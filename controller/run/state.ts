@@ -1,0 +1,166 @@
+import type { Verdict } from '../../shared/checks/outcome.ts';
+import type { ErrorReport } from '../../shared/errors.ts';
+import { type RunStatus, STEP_STATES, type StepState } from '../../shared/lifecycle.ts';
+import type { Json } from '../../shared/share.ts';
+import type { Gate, TaskGraph } from '../compile/graph.ts';
+
+/** Where a node stands in a run. `waiting`: nothing was accepted yet. */
+export type NodeRunState = 'waiting' | 'accepted' | 'refused' | 'given_up';
+
+export interface GateState {
+  gate: Gate;
+  status: 'shut' | 'open' | 'closed';
+  /** Steps still to end before it is decided. */
+  remaining: number;
+  /** Nodes whose step did not satisfy it. */
+  failed: number;
+  total: number;
+  /** The first failure, for people. */
+  cause: string;
+  values: Json | undefined;
+}
+
+export interface PermitState {
+  count: number;
+  /** Steps (task, node) that hold one. */
+  holders: Set<string>;
+  /** In order of asking. */
+  waiting: { task: number; node: number }[];
+  /** A holder failed: its name stays taken and the waiters are told (ENGINE 2.5). */
+  stuck: string | undefined;
+}
+
+export interface NodeCounts {
+  ok: number;
+  changed: number;
+  skipped: number;
+  failed: number;
+  ignored: number;
+  blocked: number;
+}
+
+/**
+ * The state of a run: small arrays, updated in place by apply-event; the work of an event is proportional to what it
+ * touches (ENGINE 3.7).
+ */
+export interface RunState {
+  graph: TaskGraph;
+  status: RunStatus;
+  cancelled: boolean;
+  /** Code of the state of each step: index = offset[task] + position of the node in the task's set. */
+  steps: Uint8Array;
+  offsets: Int32Array;
+  /** Steps of a node that have not ended. */
+  pending: Int32Array;
+  pendingTotal: number;
+  nodes: NodeRunState[];
+  nodeErrors: (ErrorReport | undefined)[];
+  counts: NodeCounts[];
+  gates: Map<string, GateState>;
+  /** task -> gates that one of its steps can decide. */
+  gatesOfTask: GateState[][];
+  batchGates: GateState[][];
+  precheckGate: GateState | undefined;
+  permits: Map<string, PermitState>;
+  /** Plays that were stopped, with the cause. */
+  stopped: Map<number, string>;
+  /** play -> nodes with a failed step, overall and by batch. */
+  failedNodes: Set<number>[];
+  verdicts: { node: number; task: number; verdict: Verdict }[];
+  /** Values of exported registers by `task@node`. */
+  registers: Map<string, Json>;
+  /** Decided since decide() last looked. */
+  fresh: { gates: GateState[]; stopped: number[]; permits: Set<string> };
+}
+
+/** The state before anything happened. */
+export function newRunState(graph: TaskGraph): RunState {
+  const offsets = new Int32Array(graph.tasks.length + 1);
+  const pending = new Int32Array(graph.nodes.length);
+  let total = 0;
+  graph.tasks.forEach((task, index) => {
+    offsets[index] = total;
+    const members = graph.sets[task.set]?.members ?? [];
+    total += members.length;
+    for (const node of members) pending[node] = (pending[node] ?? 0) + 1;
+  });
+  offsets[graph.tasks.length] = total;
+  const state: RunState = {
+    graph,
+    status: 'queued',
+    cancelled: false,
+    steps: new Uint8Array(total),
+    offsets,
+    pending,
+    pendingTotal: total,
+    nodes: graph.nodes.map(() => 'waiting'),
+    nodeErrors: graph.nodes.map(() => undefined),
+    counts: graph.nodes.map(() => ({ ok: 0, changed: 0, skipped: 0, failed: 0, ignored: 0, blocked: 0 })),
+    gates: new Map(),
+    gatesOfTask: graph.tasks.map(() => []),
+    batchGates: graph.plays.map(() => []),
+    precheckGate: undefined,
+    permits: new Map(),
+    stopped: new Map(),
+    failedNodes: graph.plays.map(() => new Set()),
+    verdicts: [],
+    registers: new Map(),
+    fresh: { gates: [], stopped: [], permits: new Set() },
+  };
+  for (const gate of graph.gates) addGate(state, gate);
+  return state;
+}
+
+function addGate(state: RunState, gate: Gate): void {
+  const total = gateTotal(state.graph, gate);
+  const gateState: GateState = { gate, status: total === 0 ? 'open' : 'shut', remaining: total, failed: 0, total, cause: '', values: undefined };
+  state.gates.set(gate.id, gateState);
+  if (gateState.status === 'open') state.fresh.gates.push(gateState);
+  if (gate.kind === 'batch') {
+    const ofPlay = state.batchGates[gate.play];
+    if (ofPlay) ofPlay[gate.batch] = gateState;
+  } else if (gate.kind === 'precheck') state.precheckGate = gateState;
+  else state.gatesOfTask[gate.task]?.push(gateState);
+}
+
+/** How many steps decide the gate; an empty set satisfies (ENGINE 1.2). */
+function gateTotal(graph: TaskGraph, gate: Gate): number {
+  const size = (set: number | undefined): number => (set === undefined ? 0 : (graph.sets[set]?.members.length ?? 0));
+  switch (gate.kind) {
+    case 'all':
+    case 'any':
+      return size(graph.tasks[gate.task]?.set);
+    case 'first':
+      return Math.min(1, size(graph.tasks[gate.task]?.set));
+    case 'value':
+      return 1;
+    case 'precheck':
+      return sum(graph.tasks.filter((task) => graph.plays[task.play]?.precheck).map((task) => size(task.set)));
+    case 'batch': {
+      const batchOf = graph.plays[gate.play]?.batchOf;
+      const inBatch = (node: number): boolean => batchOf?.[node] === gate.batch;
+      const ofPlay = graph.tasks.filter((task) => task.play === gate.play);
+      return sum(ofPlay.map((task) => graph.sets[task.set]?.members.filter(inBatch).length ?? 0));
+    }
+  }
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((a, b) => a + b, 0);
+}
+
+/** Position of a step in `steps`; -1: the task does not run on that node. */
+export function stepIndex(state: RunState, task: number, node: number): number {
+  const set = state.graph.sets[state.graph.tasks[task]?.set ?? -1];
+  const at = set?.position[node] ?? -1;
+  return at < 0 ? -1 : (state.offsets[task] ?? 0) + at;
+}
+
+export function stepState(state: RunState, task: number, node: number): StepState | undefined {
+  const index = stepIndex(state, task, node);
+  return index < 0 ? undefined : STEP_STATES[state.steps[index] ?? 0];
+}
+
+export function newPermit(count: number): PermitState {
+  return { count, holders: new Set(), waiting: [], stuck: undefined };
+}
