@@ -229,7 +229,7 @@ function notWritable(folder: string, cause: unknown): KkError {
     message: `The folder ${folder} cannot be written (${cause instanceof Error ? cause.message : String(cause)}).`,
     remedy: full
       ? 'Free some space on that file system, then start again; nothing is lost.'
-      : 'Start the controller as the owner of its state folder, or choose another with --state.',
+      : 'Start the controller as the owner of its state folder, or name another state folder.',
     cause,
   });
 }

@@ -232,7 +232,7 @@ t.test('the authority on disk', async (t) => {
     await copyFile(join(folder, 'root.key'), join(half, 'root.key'));
     t.equal((await openAuthority(half, { clock: () => START })).fleetId, first.fleetId);
     const blocked = openAuthority(join(half, '..', 'file', 'ca'), { clock: () => START });
-    await t.rejects(blocked, { code: 'STATE_NOT_WRITABLE', remedy: /--state/ });
+    await t.rejects(blocked, { code: 'STATE_NOT_WRITABLE', remedy: /state folder/ });
   });
 });
 
