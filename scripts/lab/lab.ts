@@ -79,6 +79,11 @@ function numbersOf(what: readonly string[], first: string): number[] {
   return Array.from({ length: count }, (_, index) => nodeNumber(`${start + index}`));
 }
 
+/** What follows a node's name, without the `--` that may stand before it. */
+function commandIn(argv: readonly string[]): readonly string[] {
+  return argv[0] === '--' ? argv.slice(1) : argv;
+}
+
 function table(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
   return rows
@@ -101,7 +106,7 @@ function commandLine(finish: (code: number) => void): Command {
   const verb = (usage: string, description: string) => withPlace(program.command(usage)).description(description);
 
   verb('up <what...>', 'bring up N nodes, or the nodes named, and wait until they have booted')
-    .option('--first <address>', 'last byte of the first node’s address', `${FIRST_ADDRESS}`)
+    .option('--first <address>', 'last byte of the address of the first node', `${FIRST_ADDRESS}`)
     .option('--net <network>', 'network of a new lab, e.g. 10.88.1.0/24; by default 10.77.x.0/24, x from its name')
     .option('--suite <suite>', `Debian of new nodes: ${SUITES.join(' or ')}`, SUITES[0])
     .option('--disk <size>', 'disk of new nodes; costs only what is written', '20G')
@@ -128,7 +133,7 @@ function commandLine(finish: (code: number) => void): Command {
       },
     );
 
-  verb('ls', 'the lab’s nodes and how they are')
+  verb('ls', 'show the nodes and how they are')
     .option('-o, --output <format>', 'table or json', 'table')
     .action(async ({ output }: { output: string }, command: Command) => {
       if (output !== 'table' && output !== 'json') throw usageError(`-o ${output} is not known`, 'Use table or json.');
@@ -149,14 +154,14 @@ function commandLine(finish: (code: number) => void): Command {
     .passThroughOptions()
     .addHelpText('after', '\nExample:\n  $ npm run lab -- ssh node1 journalctl -n 20')
     .action(async (node: string, argv: string[], _flags: object, command: Command) =>
-      finish(await runHere(api.labSshCommand(placeOf(command), node, argv))),
+      finish(await runHere(api.labSshCommand(placeOf(command), node, commandIn(argv)))),
     );
 
-  verb('exec <node> <command...>', 'run a command in a node without its network, as root')
+  verb('exec <node> <command...>', 'run a command in a node as root, even while its network is cut')
     .passThroughOptions()
     .addHelpText('after', '\nExample:\n  $ npm run lab -- exec node1 -- ip address show eth0')
     .action(async (node: string, argv: string[], _flags: object, command: Command) =>
-      finish(await runHere(api.labExecCommand(placeOf(command), node, argv), NODE_ENV)),
+      finish(await runHere(api.labExecCommand(placeOf(command), node, commandIn(argv)), NODE_ENV)),
     );
 
   verb('root <node>', 'print where the files of a running node are seen from here').action(
@@ -167,8 +172,8 @@ function commandLine(finish: (code: number) => void): Command {
     verb(`${name} <node>`, description).action((node: string, _flags: object, command: Command) =>
       act(placeOf(command), node),
     );
-  onNode('cut', 'pull the node’s network cable', api.cut);
-  onNode('join', 'put the node’s network cable back', api.join);
+  onNode('cut', 'pull the network cable out of a node', api.cut);
+  onNode('join', 'put it back', api.join);
   onNode('kill', 'end all of its processes at once; what it wrote stays', api.kill);
   onNode('powerloss', 'pull its plug: unsynced writes are lost', api.powerloss);
   onNode('rm', 'kill it and forget its disk', api.remove);
