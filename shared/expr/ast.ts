@@ -28,7 +28,13 @@ export type Expr =
     }
   | { readonly type: 'unary'; readonly op: '-' | '+' | 'not'; readonly operand: Expr; readonly at: Origin }
   | { readonly type: 'binary'; readonly op: BinaryOp; readonly left: Expr; readonly right: Expr; readonly at: Origin }
-  | { readonly type: 'logic'; readonly op: 'and' | 'or'; readonly left: Expr; readonly right: Expr; readonly at: Origin }
+  | {
+      readonly type: 'logic';
+      readonly op: 'and' | 'or';
+      readonly left: Expr;
+      readonly right: Expr;
+      readonly at: Origin;
+    }
   | { readonly type: 'concat'; readonly parts: readonly Expr[]; readonly at: Origin }
   | {
       readonly type: 'compare';
@@ -39,11 +45,17 @@ export type Expr =
   | {
       readonly type: 'choice';
       readonly test: Expr;
-      readonly then: Expr;
+      readonly chosen: Expr;
       readonly otherwise: Expr | undefined;
       readonly at: Origin;
     }
-  | { readonly type: 'filter'; readonly name: string; readonly input: Expr; readonly args: CallArgs; readonly at: Origin }
+  | {
+      readonly type: 'filter';
+      readonly name: string;
+      readonly input: Expr;
+      readonly args: CallArgs;
+      readonly at: Origin;
+    }
   | {
       readonly type: 'test';
       readonly name: string;
@@ -52,7 +64,13 @@ export type Expr =
       readonly negated: boolean;
       readonly at: Origin;
     }
-  | { readonly type: 'method'; readonly name: string; readonly object: Expr; readonly args: CallArgs; readonly at: Origin }
+  | {
+      readonly type: 'method';
+      readonly name: string;
+      readonly object: Expr;
+      readonly args: CallArgs;
+      readonly at: Origin;
+    }
   | { readonly type: 'function'; readonly name: string; readonly args: CallArgs; readonly at: Origin }
   /** `node(selector).register` */
   | { readonly type: 'node'; readonly selector: Expr; readonly register: string; readonly at: Origin };
@@ -110,7 +128,7 @@ export function childrenOf(expr: Expr): readonly Expr[] {
     case 'compare':
       return [expr.first, ...expr.rest.map((part) => part.value)];
     case 'choice':
-      return [expr.test, expr.then, expr.otherwise].filter((part) => part !== undefined);
+      return [expr.test, expr.chosen, expr.otherwise].filter((part) => part !== undefined);
     case 'filter':
     case 'test':
       return [expr.input, ...argumentsOf(expr.args)];

@@ -28,7 +28,7 @@ const CLOSING: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}'
 export function lexCode(source: Source, start: number, opened: number, closer: '}}' | '%}' | undefined): Code {
   const { text } = source;
   const tokens: Token[] = [];
-  const brackets: { readonly close: string; readonly offset: number }[] = [];
+  const brackets: { readonly open: string; readonly close: string; readonly offset: number }[] = [];
   let position = start;
   const push = (type: TokenType, content: string, length: number, number = 0): void => {
     tokens.push({ type, text: content, number, offset: position });
@@ -47,6 +47,10 @@ export function lexCode(source: Source, start: number, opened: number, closer: '
     }
     const char = text[position];
     if (char === undefined) {
+      const open = brackets.at(-1);
+      if (open !== undefined) {
+        throw new ExprError('EXPR_SYNTAX', `"${open.open}" is never closed`, source.at(open.offset));
+      }
       if (closer !== undefined) throw neverClosed(source, opened, closer);
       push('end', '', 0);
       return { tokens, next: position, mark: '' };
@@ -72,7 +76,7 @@ export function lexCode(source: Source, start: number, opened: number, closer: '
       throw new ExprError('EXPR_SYNTAX', `unexpected character ${JSON.stringify(char)}`, source.at(position));
     }
     const close = CLOSING[operator];
-    if (close !== undefined) brackets.push({ close, offset: position });
+    if (close !== undefined) brackets.push({ open: operator, close, offset: position });
     else if (operator === ')' || operator === ']' || operator === '}') {
       if (brackets.pop()?.close !== operator) {
         throw new ExprError('EXPR_SYNTAX', `"${operator}" closes nothing`, source.at(position));

@@ -16,7 +16,7 @@ export const defaultLimits: Limits = { steps: 1_000_000, text: 4 * 1024 * 1024, 
 /** Characters of one template or expression. */
 export const MAX_SOURCE = 1024 * 1024;
 /** Levels of nested expressions, blocks and values; keeps every recursion of this room far from the stack's end. */
-export const MAX_NESTING = 200;
+export const MAX_NESTING = 100;
 
 /** Counts the work of one evaluation against its limits. */
 export class Budget {

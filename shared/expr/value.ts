@@ -72,13 +72,12 @@ export function truthy(value: Value): boolean {
 /** Pays for every part of a value (shared parts as often as they occur) and refuses what is not a Value. */
 export function measure(value: Value, budget: Budget, at: Origin, level = 0): void {
   budget.depth(level, at);
-  if (typeof value === 'string') return budget.spend(1 + Math.floor(value.length / 32), at);
-  budget.spend(1, at);
+  budget.spend(typeof value === 'string' ? 1 + Math.floor(value.length / 32) : 1, at);
   if (Array.isArray(value)) {
     for (const item of value) measure(item, budget, at, level + 1);
   } else if (isMap(value)) {
     for (const key of Object.keys(value)) measure(value[key] as Value, budget, at, level + 1);
-  } else if (typeof value !== 'number' && typeof value !== 'boolean' && value !== null) {
+  } else if (typeof value === 'object' ? value !== null : !['string', 'number', 'boolean'].includes(typeof value)) {
     throw new ExprError('EXPR_TYPE', 'the scope gave something that is not a value', at);
   }
 }
@@ -95,9 +94,7 @@ export function equal(a: Value, b: Value, budget: Budget, at: Origin, level = 0)
   if (!isMap(a) || !isMap(b)) return false;
   const keys = Object.keys(a);
   if (keys.length !== Object.keys(b).length) return false;
-  return keys.every(
-    (key) => Object.hasOwn(b, key) && equal(a[key] as Value, b[key] as Value, budget, at, level + 1),
-  );
+  return keys.every((key) => Object.hasOwn(b, key) && equal(a[key] as Value, b[key] as Value, budget, at, level + 1));
 }
 
 /** A string that two values share exactly when they are equal; lets sets of values be searched by hash. */
