@@ -1,7 +1,7 @@
 import type { ErrorReport } from '../../shared/errors.ts';
 import { evaluate, parseExpression, scopeOf, truthy } from '../../shared/expr/index.ts';
 import { type Common, SHARE_FORMAT, type Vars } from '../../shared/share.ts';
-import type { Play, Plan, RoleUse, TaskDocument } from '../plan/types.ts';
+import type { Plan, Play, RoleUse, TaskDocument } from '../plan/types.ts';
 import { batchesOf } from './batches.ts';
 import { findCycle } from './cycles.ts';
 import { draftTasks } from './draft.ts';
@@ -22,13 +22,22 @@ export interface CompileOptions {
   kind: 'plan' | 'exec';
 }
 
-export const DEFAULT_COMPILE_OPTIONS: CompileOptions = { runVars: {}, tags: [], skipTags: [], skipPrechecks: false, kind: 'plan' };
+export const DEFAULT_COMPILE_OPTIONS: CompileOptions = {
+  runVars: {},
+  tags: [],
+  skipTags: [],
+  skipPrechecks: false,
+  kind: 'plan',
+};
 
 /**
  * Plan -> task graph. Pure: vertices and edges come from plan and inventory alone (ENGINE 1.4).
  * Returns every problem it finds instead of a graph: cycles as a readable path, cross-node reads that lead nowhere.
  */
-export function compile(plan: Plan, options: CompileOptions = DEFAULT_COMPILE_OPTIONS): { graph: TaskGraph } | { problems: ErrorReport[] } {
+export function compile(
+  plan: Plan,
+  options: CompileOptions = DEFAULT_COMPILE_OPTIONS,
+): { graph: TaskGraph } | { problems: ErrorReport[] } {
   const sets = new NodeSets(plan.inventory.nodes.length);
   const drafts = draftTasks(plan, sets, {
     tags: options.tags,
@@ -58,7 +67,13 @@ export function compile(plan: Plan, options: CompileOptions = DEFAULT_COMPILE_OP
   const specs = drafts.map((draft, index) =>
     specOf(draft, plan.plays[draft.play] as Play, readsOf[index] ?? [], exported.has(index), guarded(draft.play)),
   );
-  const gates = gatesOf(drafts, specs, plays, sets, plan.inventory.nodes.map((node) => node.name));
+  const gates = gatesOf(
+    drafts,
+    specs,
+    plays,
+    sets,
+    plan.inventory.nodes.map((node) => node.name),
+  );
   const tasks = drafts.map((draft) => ({
     index: draft.index,
     play: draft.play,
@@ -112,7 +127,9 @@ function commonOf(plan: Plan, specs: Common['tasks'], options: CompileOptions): 
     tasks: specs,
     roleDefaults,
     inventoryVars: plan.inventory.vars,
-    groups: Object.fromEntries(Object.values(plan.inventory.groups).map((g) => [g.name, { nodes: g.nodes, vars: g.vars }])),
+    groups: Object.fromEntries(
+      Object.values(plan.inventory.groups).map((g) => [g.name, { nodes: g.nodes, vars: g.vars }]),
+    ),
     nodes: Object.fromEntries(plan.inventory.nodes.map((n) => [n.name, { address: n.address, groups: n.groups }])),
     planVars: plan.config,
     runVars: options.runVars,

@@ -39,9 +39,15 @@ function cycleReport(drafts: readonly DraftTask[], path: readonly number[]): Err
 }
 
 /** Inside a play with `serial`, waiting for all nodes means waiting for batches that wait for this one. */
-function batchDeadlock(drafts: readonly DraftTask[], draft: DraftTask, isSerial: (play: number) => boolean): ErrorReport | undefined {
+function batchDeadlock(
+  drafts: readonly DraftTask[],
+  draft: DraftTask,
+  isSerial: (play: number) => boolean,
+): ErrorReport | undefined {
   if (!isSerial(draft.play)) return undefined;
-  const edge = draft.edges.find((e) => e.of === 'all' && drafts[e.task]?.play === draft.play && !drafts[e.task]?.displaced);
+  const edge = draft.edges.find(
+    (e) => e.of === 'all' && drafts[e.task]?.play === draft.play && !drafts[e.task]?.displaced,
+  );
   if (!edge) return undefined;
   return {
     code: 'GRAPH_CYCLE',

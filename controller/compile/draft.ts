@@ -1,4 +1,4 @@
-import type { NeedDocument, Play, Plan, RoleUse, TaskDocument } from '../plan/types.ts';
+import type { NeedDocument, Plan, Play, RoleUse, TaskDocument } from '../plan/types.ts';
 import type { Edge } from './graph.ts';
 import type { NodeSets } from './node-set.ts';
 import { isSelected, type SelectOptions } from './select.ts';
@@ -28,7 +28,8 @@ export interface DraftOptions extends SelectOptions {
 /** Lists the tasks of a plan in order, with the nodes each runs on. Tag-filtered ones are left out. */
 export function draftTasks(plan: Plan, sets: NodeSets, options: DraftOptions): DraftTask[] {
   const nodeIndex = new Map(plan.inventory.nodes.map((node, index) => [node.name, index]));
-  const indexesOf = (names: readonly string[]): number[] => names.map((name) => nodeIndex.get(name) ?? -1).filter((i) => i >= 0);
+  const indexesOf = (names: readonly string[]): number[] =>
+    names.map((name) => nodeIndex.get(name) ?? -1).filter((i) => i >= 0);
   const drafts: DraftTask[] = [];
   const keys = new Map<string, number>();
   let use = -1;
@@ -71,7 +72,12 @@ function expandSelector(plan: Plan, names: readonly string[]): string[] {
 }
 
 /** Which tasks a stated need points to: a task in the same role, then play, then plan; all tasks of a role or play. */
-export function needTargets(drafts: readonly DraftTask[], from: DraftTask, need: NeedDocument, playNames: readonly string[]): DraftTask[] {
+export function needTargets(
+  drafts: readonly DraftTask[],
+  from: DraftTask,
+  need: NeedDocument,
+  playNames: readonly string[],
+): DraftTask[] {
   const others = drafts.filter((d) => d !== from);
   if (need.target === 'play') return sinksOf(others.filter((d) => playNames[d.play] === need.name));
   if (need.target === 'role') {
@@ -81,7 +87,9 @@ export function needTargets(drafts: readonly DraftTask[], from: DraftTask, need:
   }
   const slash = need.name.indexOf('/');
   const matches = others.filter((d) =>
-    slash > 0 ? `${d.role}/${d.document.id}` === need.name : d.document.id === need.name || d.document.name === need.name,
+    slash > 0
+      ? `${d.role}/${d.document.id}` === need.name
+      : d.document.id === need.name || d.document.name === need.name,
   );
   const near =
     matches.find((d) => d.use === from.use) ??

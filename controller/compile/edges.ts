@@ -71,7 +71,7 @@ function predecessors(drafts: readonly DraftTask[], draft: DraftTask, sets: Node
 }
 
 function isFirstOfPlay(drafts: readonly DraftTask[], draft: DraftTask): boolean {
-  return drafts.find((other) => other.play === draft.play) === draft || (draft.document.needs?.length === 0);
+  return drafts.find((other) => other.play === draft.play) === draft || draft.document.needs?.length === 0;
 }
 
 /** `after: all`: every step of the play before, on every node. */

@@ -27,7 +27,13 @@ export function gatesOf(
     const members = sets.get(play.set).members;
     for (let batch = 0; batch + 1 < play.batches; batch++) {
       const next = members.filter((node) => play.batchOf?.[node] === batch + 1);
-      gates.push({ id: `batch/${play.index}/${batch}`, waiters: sets.intern(next), kind: 'batch', play: play.index, batch });
+      gates.push({
+        id: `batch/${play.index}/${batch}`,
+        waiters: sets.intern(next),
+        kind: 'batch',
+        play: play.index,
+        batch,
+      });
     }
   }
   return gates;

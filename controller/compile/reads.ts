@@ -35,7 +35,7 @@ export function resolveReads(
       problems.push({
         code: 'READ_SELECTOR',
         message: `node(…).${read.register}: which node is not known from the plan alone (${thrown instanceof Error ? thrown.message : thrown}).`,
-        remedy: "Name the node or take it from `groups`, such as node(groups.control_plane[0]).",
+        remedy: 'Name the node or take it from `groups`, such as node(groups.control_plane[0]).',
         position: at,
       });
       continue;
@@ -45,7 +45,10 @@ export function resolveReads(
     if (nodeIndex >= 0 && source && contains(sets.get(source.set), nodeIndex)) {
       reads.push({ node: String(selected), nodeIndex, register: read.register, task: source.index });
     } else if (!read.defaulted) {
-      const why = nodeIndex < 0 ? `there is no node "${String(selected)}"` : `no earlier task registers it on ${String(selected)}`;
+      const why =
+        nodeIndex < 0
+          ? `there is no node "${String(selected)}"`
+          : `no earlier task registers it on ${String(selected)}`;
       problems.push({
         code: 'READ_UNKNOWN',
         message: `node(…).${read.register} of task "${draft.document.name}": ${why}.`,
@@ -66,14 +69,21 @@ function inventoryScope(plan: Plan): ReturnType<typeof scopeOf> {
 /** Every template and condition of a task, parsed. */
 function textsOf(document: TaskDocument): Parameters<typeof nodeReads>[0][] {
   const file = document.at.file;
-  const place = (at: Place | undefined) => ({ file, line: at?.[0] ?? document.at.line, column: at?.[1] ?? document.at.column });
-  const conditions = [document.until, ...document.when, ...document.failedWhen, ...document.changedWhen].filter((c) => c !== undefined);
+  const place = (at: Place | undefined) => ({
+    file,
+    line: at?.[0] ?? document.at.line,
+    column: at?.[1] ?? document.at.column,
+  });
+  const conditions = [document.until, ...document.when, ...document.failedWhen, ...document.changedWhen].filter(
+    (c) => c !== undefined,
+  );
   const templates: { text: string; at: Place | undefined }[] = [];
   const walk = (value: Json | undefined, pointer: string): void => {
     if (typeof value === 'string') {
       if (isTemplate(value)) templates.push({ text: value, at: document.places[pointer] });
-    } else if (Array.isArray(value)) value.forEach((item, i) => walk(item, `${pointer}/${i}`));
-    else if (value && typeof value === 'object') for (const [key, item] of Object.entries(value)) walk(item, `${pointer}/${key}`);
+    } else if (Array.isArray(value)) for (const [i, item] of value.entries()) walk(item, `${pointer}/${i}`);
+    else if (value && typeof value === 'object')
+      for (const [key, item] of Object.entries(value)) walk(item, `${pointer}/${key}`);
   };
   walk(document.inputs, '/inputs');
   walk(document.vars, '/vars');

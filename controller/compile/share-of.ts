@@ -12,5 +12,12 @@ export function shareOf(graph: TaskGraph, node: number): Share {
     const batch = play.batchOf?.[node] ?? -1;
     if (batch >= 0) batches[String(play.index)] = batch;
   }
-  return { format: SHARE_FORMAT, node: graph.nodes[node] ?? '', kind: graph.kind, tasks, hostVars: graph.hostVars[node] ?? {}, batches };
+  return {
+    format: SHARE_FORMAT,
+    node: graph.nodes[node] ?? '',
+    kind: graph.kind,
+    tasks,
+    hostVars: graph.hostVars[node] ?? {},
+    batches,
+  };
 }

@@ -5,9 +5,17 @@ import type { DraftTask } from './draft.ts';
 import type { ResolvedRead } from './reads.ts';
 
 /** The wire form of a task: what every agent is told about it. */
-export function specOf(draft: DraftTask, play: Play, reads: readonly ResolvedRead[], exported: boolean, precheckGate: boolean): TaskSpec {
+export function specOf(
+  draft: DraftTask,
+  play: Play,
+  reads: readonly ResolvedRead[],
+  exported: boolean,
+  precheckGate: boolean,
+): TaskSpec {
   const d = draft.document;
-  const needs: Need[] = draft.edges.map((edge) => (edge.of === 'same' ? { task: edge.task } : { gate: `${edge.of}/${edge.task}` }));
+  const needs: Need[] = draft.edges.map((edge) =>
+    edge.of === 'same' ? { task: edge.task } : { gate: `${edge.of}/${edge.task}` },
+  );
   for (const gate of new Set(reads.map(gateOf))) needs.push({ gate });
   if (precheckGate && changesNode(d.action)) needs.push({ gate: 'precheck' });
   return {

@@ -1,5 +1,5 @@
-import { mergeVars } from '../../shared/vars.ts';
 import type { Vars } from '../../shared/share.ts';
+import { mergeVars } from '../../shared/vars.ts';
 import type { Plan } from '../plan/types.ts';
 
 /** What is known of a node's variables before any fact: the same precedence as on the agent. */

@@ -1,5 +1,12 @@
 import { stops } from '../../shared/checks/outcome.ts';
-import { hasEnded, satisfies, STEP_STATES, STEP_TRANSITIONS, type StepOutcome, type StepState } from '../../shared/lifecycle.ts';
+import {
+  hasEnded,
+  STEP_STATES,
+  STEP_TRANSITIONS,
+  type StepOutcome,
+  type StepState,
+  satisfies,
+} from '../../shared/lifecycle.ts';
 import type { RunEvent } from './events.ts';
 import { type GateState, newPermit, type RunState, stepIndex, stepState } from './state.ts';
 
@@ -22,7 +29,8 @@ export function applyEvent(state: RunState, event: RunEvent): void {
       endStep(state, event);
       return;
     case 'blocked':
-      for (const task of event.tasks) settle(state, task, event.node, event.cancelled ? 'cancelled' : 'blocked', event.cause);
+      for (const task of event.tasks)
+        settle(state, task, event.node, event.cancelled ? 'cancelled' : 'blocked', event.cause);
       return;
     case 'refused':
     case 'given_up':
@@ -32,7 +40,7 @@ export function applyEvent(state: RunState, event: RunEvent): void {
       grantPermit(state, event.task, event.node);
       return;
     case 'cancel':
-      state.cancelled = true;
+      cancelRun(state);
       return;
     case 'finished':
       state.status = event.status;
@@ -64,7 +72,14 @@ function moveStep(state: RunState, task: number, node: number, to: StepState): b
 }
 
 /** Ends a step and tells everything that waits for it: gates, batches, budgets, permits. */
-function settle(state: RunState, task: number, node: number, outcome: StepOutcome, cause: string, held = false): boolean {
+function settle(
+  state: RunState,
+  task: number,
+  node: number,
+  outcome: StepOutcome,
+  cause: string,
+  held = false,
+): boolean {
   const before = stepState(state, task, node);
   if (!moveStep(state, task, node, outcome)) return false;
   if (before !== undefined && hasEnded(before)) return true; // a node that was given up came back: the run has moved on
@@ -151,21 +166,39 @@ function spendBudget(state: RunState, playIndex: number, node: number, why: stri
   const exceeds = (failures: number, of: number): boolean => (failures / Math.max(1, of)) * 100 > (play.budget ?? 100);
   const batch = play.batchOf?.[node];
   const sameBatch = (other: number): boolean => play.batchOf?.[other] === batch;
-  const stop = exceeds(failed.size, members.length) || (play.batchOf !== undefined && exceeds([...failed].filter(sameBatch).length, members.filter(sameBatch).length));
+  const stop =
+    exceeds(failed.size, members.length) ||
+    (play.batchOf !== undefined && exceeds([...failed].filter(sameBatch).length, members.filter(sameBatch).length));
   if (!stop) return;
   state.stopped.set(playIndex, `play ${play.name} stopped, its failure budget of ${play.budget} % is spent: ${why}`);
   state.fresh.stopped.push(playIndex);
 }
 
 /** A node is out of the run: everything it has not ended is unreachable, which fails what waits for it. */
-function giveUp(state: RunState, node: number, as: 'refused' | 'given_up', error: { code: string; message: string }): void {
+function giveUp(
+  state: RunState,
+  node: number,
+  as: 'refused' | 'given_up',
+  error: { code: string; message: string },
+): void {
   if (state.nodes[node] === 'given_up' || state.nodes[node] === 'refused') return;
   state.nodes[node] = as;
   state.nodeErrors[node] = error as RunState['nodeErrors'][number];
   for (const task of state.graph.tasks) {
     const step = stepState(state, task.index, node);
-    if (step !== undefined && !hasEnded(step)) settle(state, task.index, node, 'unreachable', `${error.code}: ${error.message}`);
+    if (step !== undefined && !hasEnded(step))
+      settle(state, task.index, node, 'unreachable', `${error.code}: ${error.message}`);
   }
+}
+
+/** Nodes that were given nothing yet end at once; the others are told and answer with what became of their steps. */
+function cancelRun(state: RunState): void {
+  state.cancelled = true;
+  if (state.status === 'queued') state.status = 'running';
+  state.nodes.forEach((nodeState, node) => {
+    if (nodeState !== 'waiting') return;
+    for (const task of state.graph.tasks) settle(state, task.index, node, 'cancelled', 'the run was cancelled');
+  });
 }
 
 function grantPermit(state: RunState, task: number, node: number): void {
@@ -178,7 +211,14 @@ function grantPermit(state: RunState, task: number, node: number): void {
 }
 
 /** Given back when the step ended well or never began; kept, and the name stuck, when it failed (ENGINE 2.5). */
-function returnPermit(state: RunState, name: string, task: number, node: number, outcome: StepOutcome, why: string): void {
+function returnPermit(
+  state: RunState,
+  name: string,
+  task: number,
+  node: number,
+  outcome: StepOutcome,
+  why: string,
+): void {
   const permit = state.permits.get(name);
   if (!permit) return;
   const key = `${task}@${node}`;

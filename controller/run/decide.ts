@@ -27,7 +27,8 @@ export function decide(state: RunState): Addressed[] {
   for (const name of state.fresh.permits) {
     const permit = state.permits.get(name);
     if (permit?.stuck !== undefined) {
-      for (const wish of permit.waiting) decisions.push({ nodes: [wish.node], decision: stuckDecision(name, permit.stuck) });
+      for (const wish of permit.waiting)
+        decisions.push({ nodes: [wish.node], decision: stuckDecision(name, permit.stuck) });
     }
   }
   state.fresh = { gates: [], stopped: [], permits: new Set(state.fresh.permits) };
@@ -75,7 +76,8 @@ export function decideFor(
     if ((state.graph.sets[gate.gate.waiters]?.position[node] ?? -1) >= 0) decisions.push(gateDecision(gate));
   }
   for (const play of state.stopped.keys()) {
-    if ((state.graph.sets[state.graph.plays[play]?.set ?? -1]?.position[node] ?? -1) >= 0) decisions.push(stopDecision(state, play));
+    if ((state.graph.sets[state.graph.plays[play]?.set ?? -1]?.position[node] ?? -1) >= 0)
+      decisions.push(stopDecision(state, play));
   }
   for (const permit of state.permits.values()) {
     for (const holder of permit.holders) {
@@ -92,7 +94,9 @@ export function decideEnd(state: RunState): 'done' | 'failed' | 'precheck_failed
   if (state.status !== 'running' || state.pendingTotal > 0) return undefined;
   if (state.cancelled) return 'cancelled';
   if (state.precheckGate ? state.precheckGate.status === 'closed' : precheckFailed(state)) return 'precheck_failed';
-  const failed = state.counts.some((c) => c.failed > 0 || c.blocked > 0) || state.nodes.some((n) => n === 'given_up' || n === 'refused');
+  const failed =
+    state.counts.some((c) => c.failed > 0 || c.blocked > 0) ||
+    state.nodes.some((n) => n === 'given_up' || n === 'refused');
   return failed ? 'failed' : 'done';
 }
 

@@ -1,5 +1,5 @@
-import type { ForAgent } from '../../shared/protocol/messages.ts';
 import type { RunStatus } from '../../shared/lifecycle.ts';
+import type { ForAgent } from '../../shared/protocol/messages.ts';
 import type { RunEvent } from './events.ts';
 
 /** What the runner needs from outside; `store` and `dispatch` implement it, `compose` hands it in. */

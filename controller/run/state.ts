@@ -113,7 +113,15 @@ export function newRunState(graph: TaskGraph): RunState {
 
 function addGate(state: RunState, gate: Gate): void {
   const total = gateTotal(state.graph, gate);
-  const gateState: GateState = { gate, status: total === 0 ? 'open' : 'shut', remaining: total, failed: 0, total, cause: '', values: undefined };
+  const gateState: GateState = {
+    gate,
+    status: total === 0 ? 'open' : 'shut',
+    remaining: total,
+    failed: 0,
+    total,
+    cause: '',
+    values: undefined,
+  };
   state.gates.set(gate.id, gateState);
   if (gateState.status === 'open') state.fresh.gates.push(gateState);
   if (gate.kind === 'batch') {

@@ -1,0 +1,110 @@
+import { judge } from '../../shared/checks/index.ts';
+import type { Verdict } from '../../shared/checks/outcome.ts';
+import { KkError } from '../../shared/errors.ts';
+import { Facts } from '../../shared/facts.ts';
+import type { StepOutcome } from '../../shared/lifecycle.ts';
+import { bytesJson } from '../../shared/protocol/codec.ts';
+import type { DurableMessage, Ended } from '../../shared/protocol/messages.ts';
+import { StepResult } from '../../shared/share.ts';
+import type { TaskGraph } from '../compile/graph.ts';
+import type { RunEvent } from './events.ts';
+
+const OUTCOMES: Readonly<Record<Ended['outcome'], StepOutcome | undefined>> = {
+  OUTCOME_UNSPECIFIED: undefined,
+  OUTCOME_OK: 'ok',
+  OUTCOME_SKIPPED: 'skipped',
+  OUTCOME_FAILED: 'failed',
+  OUTCOME_INTERRUPTED: 'interrupted',
+  OUTCOME_CANCELLED: 'cancelled',
+};
+
+/**
+ * A durable message of an agent as an event of its run. Everything in it is checked: task and node must be of the graph,
+ * documents of their shape. Throws KkError FRAME_MALFORMED otherwise, which closes that agent's connection.
+ */
+export function toRunEvent(graph: TaskGraph, nodeName: string, message: DurableMessage, nowMs: number): RunEvent {
+  const node = graph.nodes.indexOf(nodeName);
+  if (node < 0) throw malformed(`node ${nodeName} is not in the run`);
+  const step = (task: number): number => {
+    const set = graph.sets[graph.tasks[task]?.set ?? -1];
+    if ((set?.position[node] ?? -1) < 0) throw malformed(`task ${task} is not in the share of ${nodeName}`);
+    return task;
+  };
+  switch (message.kind) {
+    case 'accepted':
+      return { kind: 'accepted', at: nowMs, node, revision: message.value.revision };
+    case 'refused':
+      return { kind: 'refused', at: nowMs, node, error: reportFrom(message.value.error) };
+    case 'begun': {
+      const { task, attempt, items, at_ms } = message.value;
+      return { kind: 'begun', at: at_ms, node, task: step(task), attempt, items };
+    }
+    case 'ended':
+      return endedEvent(graph, node, step(message.value.task), message.value);
+    case 'blocked': {
+      const { tasks, cause, cancelled, at_ms } = message.value;
+      return { kind: 'blocked', at: at_ms, node, tasks: tasks.map(step), cause, cancelled };
+    }
+    case 'facts':
+      return {
+        kind: 'facts',
+        at: nowMs,
+        node,
+        version: message.value.version,
+        facts: shaped(Facts, message.value.facts),
+      };
+  }
+}
+
+function endedEvent(graph: TaskGraph, node: number, task: number, message: Ended): RunEvent {
+  const outcome = OUTCOMES[message.outcome];
+  if (!outcome) throw malformed(`no outcome for task ${task}`);
+  const result = shaped(StepResult, message.result);
+  const verdict = graph.tasks[task]?.action === 'check' ? verdictOf(outcome, result) : undefined;
+  return {
+    kind: 'ended',
+    at: message.at_ms,
+    node,
+    task,
+    outcome,
+    result,
+    durationMs: message.duration_ms,
+    ...(verdict ? { verdict } : {}),
+  };
+}
+
+/** Agents gather, the controller judges (ENGINE 1.5). A check that did not apply (`when`) has no verdict. */
+function verdictOf(outcome: StepOutcome, result: StepResult): Verdict | undefined {
+  if (outcome === 'skipped') return undefined;
+  if (outcome === 'ok') return judge(result.output);
+  return {
+    check: 'check',
+    outcome: 'error',
+    message: result.error?.message ?? `the check ended ${outcome}`,
+    remedy: result.error?.remedy ?? 'Run it again.',
+    evidence: result.error?.evidence ?? null,
+  };
+}
+
+function reportFrom(bytes: Uint8Array): { code: string; message: string; remedy: string } {
+  const parsed = StepResult.shape.error.unwrap().safeParse(bytesJson(bytes));
+  if (!parsed.success) throw malformed('an error report without code, message and remedy');
+  return parsed.data;
+}
+
+function shaped<T>(
+  schema: { safeParse(value: unknown): { success: true; data: T } | { success: false; error: Error } },
+  bytes: Uint8Array,
+): T {
+  const parsed = schema.safeParse(bytesJson(bytes));
+  if (!parsed.success) throw malformed(parsed.error.message.slice(0, 300));
+  return parsed.data;
+}
+
+function malformed(detail: string): KkError {
+  return new KkError({
+    code: 'FRAME_MALFORMED',
+    message: `An agent sent a message that makes no sense: ${detail}.`,
+    remedy: 'Update the agent; if it is up to date, this is a defect in kk: please report it.',
+  });
+}

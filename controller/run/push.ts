@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto';
+import { jsonBytes } from '../../shared/protocol/codec.ts';
+import { FRAME_LIMIT } from '../../shared/protocol/level.ts';
+import type { Push } from '../../shared/protocol/messages.ts';
+import type { TaskGraph } from '../compile/graph.ts';
+import { shareOf } from '../compile/share-of.ts';
+
+/** Above this the documents are not put into the push but asked for as blobs, so that no frame exceeds its limit. */
+const INLINE_LIMIT = FRAME_LIMIT / 2;
+
+export interface PushDocuments {
+  /** The one message that carries a node's whole share. `cached`: digests the agent says it has. */
+  push(run: string, revision: number, node: number, cached: readonly string[]): Push;
+  /** A document of this node's share by its digest. */
+  blob(node: number, sha256: string): Uint8Array | undefined;
+}
+
+/** Encodes what all nodes have in common once (ENGINE 2.8). */
+export function pushDocuments(graph: TaskGraph): PushDocuments {
+  const common = jsonBytes(graph.common);
+  const commonDigest = sha256Of(common);
+  const shares = new Map<number, Uint8Array>();
+  const share = (node: number): Uint8Array => {
+    const made = shares.get(node) ?? jsonBytes(shareOf(graph, node));
+    // Only large ones are kept, to be asked for again; small ones are cheaper to make anew.
+    if (made.length > INLINE_LIMIT) shares.set(node, made);
+    return made;
+  };
+  return {
+    push(run, revision, node, cached) {
+      const own = share(node);
+      const ownInline = own.length <= INLINE_LIMIT;
+      const commonInline = common.length <= INLINE_LIMIT && !cached.includes(commonDigest);
+      return {
+        run,
+        revision,
+        share: ownInline ? own : new Uint8Array(),
+        share_sha256: ownInline ? '' : sha256Of(own),
+        common_sha256: commonDigest,
+        common: commonInline ? common : new Uint8Array(),
+        lease_ms: 0,
+      };
+    },
+    blob(node, sha256) {
+      if (sha256 === commonDigest) return common;
+      const own = share(node);
+      return sha256Of(own) === sha256 ? own : undefined;
+    },
+  };
+}
+
+function sha256Of(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}

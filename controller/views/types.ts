@@ -1,0 +1,191 @@
+import { z } from 'zod';
+import { Verdict } from '../../shared/checks/outcome.ts';
+
+/**
+ * Pictures for people and programs: what the operator API answers and `-o json` prints. Times are ISO 8601 in UTC,
+ * durations milliseconds.
+ */
+
+const Report = z.object({
+  code: z.string(),
+  message: z.string(),
+  remedy: z.string(),
+  evidence: z.string().optional(),
+  node: z.string().optional(),
+  task: z.string().optional(),
+  position: z.object({ file: z.string(), line: z.number(), column: z.number() }).optional(),
+});
+
+export const RunNodeView = z.object({
+  node: z.string(),
+  /** waiting, working, done, failed, blocked, unreachable, cancelled. */
+  state: z.string(),
+  ok: z.number(),
+  changed: z.number(),
+  skipped: z.number(),
+  failed: z.number(),
+  ignored: z.number(),
+  blocked: z.number(),
+  pending: z.number(),
+  /** Tasks at work now. */
+  at: z.array(z.string()),
+  error: Report.optional(),
+});
+export type RunNodeView = z.infer<typeof RunNodeView>;
+
+export const RoleView = z.object({
+  play: z.string(),
+  role: z.string(),
+  steps: z.number(),
+  ended: z.number(),
+  failed: z.number(),
+});
+export type RoleView = z.infer<typeof RoleView>;
+
+export const FailureView = z.object({
+  node: z.string(),
+  task: z.string(),
+  outcome: z.string(),
+  error: Report.optional(),
+  /** How many more steps were blocked by it. */
+  blocks: z.number(),
+});
+export type FailureView = z.infer<typeof FailureView>;
+
+export const ChangeView = z.object({
+  node: z.string(),
+  task: z.string(),
+  diffs: z.array(z.object({ path: z.string(), unified: z.string() })),
+});
+export type ChangeView = z.infer<typeof ChangeView>;
+
+export const RunView = z.object({
+  id: z.string(),
+  name: z.string(),
+  kind: z.enum(['plan', 'exec']),
+  status: z.enum(['queued', 'running', 'done', 'failed', 'precheck_failed', 'cancelled']),
+  by: z.string(),
+  created: z.string(),
+  ended: z.string().optional(),
+  durationMs: z.number(),
+  nodes: z.array(RunNodeView),
+  roles: z.array(RoleView),
+  failures: z.array(FailureView),
+  changes: z.array(ChangeView),
+  verdicts: z.array(Verdict.extend({ node: z.string() })),
+  /** Runs this one waits for. */
+  waitingFor: z.array(z.string()),
+});
+export type RunView = z.infer<typeof RunView>;
+
+export const RunSummary = RunView.pick({
+  id: true,
+  name: true,
+  kind: true,
+  status: true,
+  by: true,
+  created: true,
+  ended: true,
+  durationMs: true,
+});
+export type RunSummary = z.infer<typeof RunSummary>;
+
+export const NodeView = z.object({
+  name: z.string(),
+  connected: z.boolean(),
+  revoked: z.boolean(),
+  version: z.string(),
+  arch: z.string(),
+  address: z.string().optional(),
+  lastSeen: z.string().optional(),
+  joined: z.string(),
+  certificateEnds: z.string(),
+  machineId: z.string(),
+  /** DUPLICATE_IDENTITY and the like: why the node is held. */
+  held: z.string().optional(),
+});
+export type NodeView = z.infer<typeof NodeView>;
+
+export const TokenView = z.object({
+  id: z.string(),
+  name: z.string().optional(),
+  replace: z.string().optional(),
+  usesLeft: z.number(),
+  created: z.string(),
+  expires: z.string(),
+});
+export type TokenView = z.infer<typeof TokenView>;
+
+export const StatusView = z.object({
+  version: z.string(),
+  fleetId: z.string(),
+  generation: z.number(),
+  pid: z.number(),
+  stateFolder: z.string(),
+  endpoints: z.array(z.string()),
+  started: z.string(),
+  nodes: z.object({ known: z.number(), connected: z.number() }),
+  runs: z.array(RunSummary),
+});
+export type StatusView = z.infer<typeof StatusView>;
+
+/** One line of the stream of a run: what `apply`, `logs -f` and `exec` follow. */
+export const StreamLine = z.discriminatedUnion('type', [
+  /** First line, and again whenever the reader should start over. */
+  z.object({ type: z.literal('run'), run: RunView }),
+  z.object({
+    type: z.literal('node'),
+    at: z.string(),
+    node: z.string(),
+    state: z.string(),
+    phase: z.string().optional(),
+    error: Report.optional(),
+  }),
+  z.object({
+    type: z.literal('begun'),
+    at: z.string(),
+    node: z.string(),
+    task: z.string(),
+    name: z.string(),
+    role: z.string(),
+    play: z.string(),
+  }),
+  z.object({
+    type: z.literal('ended'),
+    at: z.string(),
+    node: z.string(),
+    task: z.string(),
+    name: z.string(),
+    role: z.string(),
+    play: z.string(),
+    outcome: z.string(),
+    changed: z.boolean(),
+    ignored: z.boolean(),
+    durationMs: z.number(),
+    error: Report.optional(),
+    reason: z.string().optional(),
+    output: z.json().optional(),
+    diffs: z.array(z.object({ path: z.string(), unified: z.string() })).optional(),
+    verdict: Verdict.optional(),
+  }),
+  z.object({
+    type: z.literal('blocked'),
+    at: z.string(),
+    node: z.string(),
+    tasks: z.array(z.string()),
+    cause: z.string(),
+    cancelled: z.boolean(),
+  }),
+  z.object({
+    type: z.literal('log'),
+    at: z.string(),
+    node: z.string(),
+    task: z.string(),
+    stream: z.enum(['stdout', 'stderr']),
+    offset: z.number(),
+    text: z.string(),
+  }),
+  /** The last line. */
+  z.object({ type: z.literal('finished'), run: RunView }),
+]);
+export type StreamLine = z.infer<typeof StreamLine>;
