@@ -1,0 +1,199 @@
+/**
+ * Packages the agent as one executable file (Node's "single executable application"): the bundle of agent/main.ts and
+ * the systemd units, inside a stripped Node binary. `npm run package-agent [-- --arch x64]`.
+ *
+ * Measured for linux-x64: 109 MB, 41 MB as gzip. Of the gzip levels 4 is the bend: level 1 is 3 MB more and saves 1 s,
+ * level 6 is 1 MB less and costs 3 s.
+ */
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { basename, dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { parseArgs, promisify } from 'node:util';
+import { createGzip } from 'node:zlib';
+import { build } from 'esbuild';
+import {
+  type AgentManifest,
+  ARCHITECTURES,
+  type Architecture,
+  agentManifestSchema,
+} from '../controller/bootstrap/agent-package.ts';
+import { KkError } from '../shared/errors.ts';
+
+const run = promisify(execFile);
+const require = createRequire(import.meta.url);
+const ROOT = dirname(import.meta.dirname);
+/** By which Node finds the blob in its own file; the same for every Node that can do this. */
+const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
+const GZIP_LEVEL = 4;
+/** Part of the inputs' digest: raise it when this file packages differently. */
+const RECIPE = 1;
+/** The units that `kk-agent install` writes, carried inside the executable as assets. */
+const UNITS = ['kk-agent.service', 'kk-agent-renew.service', 'kk-agent-renew.timer'];
+/** Strips foreign binaries, too; Debian names the cross variants so. */
+const STRIP: Record<Architecture, string> = { x64: 'x86_64-linux-gnu-strip', arm64: 'aarch64-linux-gnu-strip' };
+
+/** What to package and where; every default is the project's own agent. */
+export interface PackageInput {
+  arch?: Architecture;
+  /** Default agent/main.ts. */
+  entry?: string;
+  /** Default dist/agent/linux-<arch>. */
+  folder?: string;
+  /** Hears what takes time. */
+  onProgress?: (line: string) => void;
+}
+
+/**
+ * Makes `kk-agent`, `kk-agent.gz` and `manifest.json`, or finds that they were made from the same inputs before.
+ * Throws KkError NODE_BINARY_MISSING, and esbuild's own error when the agent does not bundle.
+ */
+export async function packageAgent(input: PackageInput = {}): Promise<AgentManifest> {
+  const arch = input.arch ?? 'x64';
+  const folder = input.folder ?? join(ROOT, 'dist', 'agent', `linux-${arch}`);
+  const say = input.onProgress ?? (() => {});
+  const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
+  const node = await nodeBinary(arch);
+  const bundle = await bundleAgent(input.entry ?? join(ROOT, 'agent', 'main.ts'));
+  const strip = await stripFor(arch);
+  const units = await Promise.all(UNITS.map((name) => readFile(join(ROOT, 'systemd', name), 'utf8')));
+  const inputs = digestOf([RECIPE, GZIP_LEVEL, node.version, basename(strip ?? ''), version, bundle, ...units]);
+  const known = await recorded(folder);
+  if (known?.inputs === inputs) return known;
+
+  const work = `${folder}.making`;
+  await rm(work, { recursive: true, force: true });
+  await mkdir(work, { recursive: true });
+  const binary = join(work, 'kk-agent');
+  say('bundling into Node');
+  await inject({ work, binary, bundle, node: node.path, strip });
+  say('compressing');
+  await pipeline(createReadStream(binary), createGzip({ level: GZIP_LEVEL }), createWriteStream(`${binary}.gz`));
+  const manifest: AgentManifest = {
+    version,
+    arch,
+    binary: await fileDigest(binary),
+    gz: await fileDigest(`${binary}.gz`),
+    inputs,
+  };
+  await writeFile(join(work, 'manifest.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
+  await rm(folder, { recursive: true, force: true });
+  await rename(work, folder);
+  return manifest;
+}
+
+/** The Node that goes into the agent: the package of that architecture, so that it can be made on either. */
+async function nodeBinary(arch: Architecture): Promise<{ path: string; version: string }> {
+  const folder = join(ROOT, 'node_modules', `node-linux-${arch}`);
+  const path = join(folder, 'bin', 'node');
+  if (existsSync(path)) {
+    return { path, version: JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')).version };
+  }
+  throw new KkError({
+    code: 'NODE_BINARY_MISSING',
+    message: `There is no Node binary for linux-${arch} in node_modules.`,
+    remedy: `Run \`npm install --no-save --force node-linux-${arch}@${process.versions.node}\` and package again.`,
+  });
+}
+
+/**
+ * One CommonJS file (a single executable's main must be one). `import.meta` has no meaning in it; the one use a library
+ * may make of it, finding a `require`, gets the executable's own path.
+ */
+async function bundleAgent(entry: string): Promise<Uint8Array> {
+  const { outputFiles } = await build({
+    entryPoints: [entry],
+    bundle: true,
+    write: false,
+    platform: 'node',
+    target: 'node24',
+    format: 'cjs',
+    minify: true,
+    keepNames: true,
+    legalComments: 'none',
+    define: { 'import.meta.url': '__kkExecutable' },
+    banner: { js: "const __kkExecutable = require('node:url').pathToFileURL(process.execPath).href;" },
+    logOverride: { 'empty-import-meta': 'error' },
+    logLevel: 'error',
+  });
+  const [bundle] = outputFiles;
+  if (bundle === undefined) throw new Error('esbuild made no output');
+  return bundle.contents;
+}
+
+async function inject(input: {
+  work: string;
+  binary: string;
+  bundle: Uint8Array;
+  node: string;
+  strip: string | undefined;
+}): Promise<void> {
+  const { work, binary } = input;
+  const main = join(work, 'main.js');
+  const blob = join(work, 'agent.blob');
+  const config = join(work, 'sea.json');
+  await writeFile(main, input.bundle);
+  const assets = Object.fromEntries(UNITS.map((name) => [name, join(ROOT, 'systemd', name)]));
+  await writeFile(config, JSON.stringify({ main, output: blob, assets, disableExperimentalSEAWarning: true }));
+  await run(process.execPath, ['--experimental-sea-config', config]);
+  await copyFile(input.node, binary);
+  await chmod(binary, 0o755);
+  if (input.strip !== undefined) await run(input.strip, [binary]);
+  await run(process.execPath, [
+    require.resolve('postject/dist/cli.js'),
+    binary,
+    'NODE_SEA_BLOB',
+    blob,
+    '--sentinel-fuse',
+    FUSE,
+  ]);
+  await Promise.all([main, blob, config].map((path) => rm(path)));
+}
+
+/** A strip for that architecture; without one the agent is 17 MB bigger and otherwise the same. */
+async function stripFor(arch: Architecture): Promise<string | undefined> {
+  const names = arch === process.arch ? ['strip', STRIP[arch]] : [STRIP[arch]];
+  for (const name of names) {
+    const there = await run(name, ['--version']).then(
+      () => true,
+      () => false,
+    );
+    if (there) return name;
+  }
+  return undefined;
+}
+
+async function recorded(folder: string): Promise<AgentManifest | undefined> {
+  const files = await readdir(folder).catch(() => []);
+  if (!['kk-agent', 'kk-agent.gz', 'manifest.json'].every((name) => files.includes(name))) return undefined;
+  const text = await readFile(join(folder, 'manifest.json'), 'utf8');
+  return agentManifestSchema.safeParse(JSON.parse(text)).data;
+}
+
+function digestOf(parts: readonly (string | number | Uint8Array)[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) {
+    const bytes = part instanceof Uint8Array ? part : Buffer.from(String(part));
+    hash.update(`${bytes.length}:`).update(bytes);
+  }
+  return hash.digest('hex');
+}
+
+async function fileDigest(path: string): Promise<{ sha256: string; size: number }> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path), hash);
+  return { sha256: hash.digest('hex'), size: (await stat(path)).size };
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({ options: { arch: { type: 'string', default: 'x64' } } });
+  const arch = ARCHITECTURES.find((known) => known === values.arch);
+  if (arch === undefined) throw new Error(`--arch is one of ${ARCHITECTURES.join(', ')}`);
+  const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+  const { version, binary, gz } = await packageAgent({ arch, onProgress: (line) => console.log(line) });
+  console.log(`kk-agent ${version} for linux-${arch}: ${megabytes(binary.size)}, as gzip ${megabytes(gz.size)}`);
+  console.log(`sha256 ${gz.sha256}`);
+}
