@@ -1,0 +1,94 @@
+import { KkError } from '../../shared/errors.ts';
+import type { Host } from '../host/host.ts';
+import { LAYOUT, type Layout } from './layout.ts';
+import { placeExecutable } from './place-executable.ts';
+import { enableUnits, type UnitTexts } from './units.ts';
+
+/** What an installation works with. */
+export interface InstallInput {
+  /** Version of this agent. */
+  version: string;
+  /** Path of this agent's own executable: `process.execPath` of the package. */
+  executable: string;
+  units: UnitTexts;
+  host: Pick<Host, 'files' | 'run'>;
+  /** Effective user id. */
+  uid: number;
+  /** Name of the node this machine already is, by a certificate that still opens the door or can be renewed. */
+  knownAs: () => Promise<string | undefined>;
+  /** Where the controller may be, best first: `https://host:port`. */
+  endpoints: readonly string[];
+  /** The name to join under. */
+  name: string;
+  /** Joins the fleet at one endpoint and keeps the identity; throws KkError. The token is its own business. */
+  join: (endpoint: string) => Promise<void>;
+  /** Default {@link LAYOUT}. */
+  layout?: Layout;
+}
+
+/** What an installation did, for a line to a person. */
+export interface InstallReport {
+  release: string;
+  /** Name of the node. */
+  name: string;
+  /** False: it was a node already, the token was not used. */
+  joined: boolean;
+  /** False: this very release was in place with these units. */
+  changed: boolean;
+}
+
+/**
+ * Makes this machine a node: identity first (a refused token leaves nothing behind but an empty state folder), then the
+ * executable, then the units. Safe to repeat at any point; a machine that is a node keeps its identity. Throws KkError:
+ * NOT_ROOT, NODE_NAMED_OTHERWISE, ENDPOINT_MISSING, what `join` throws, DISK_FULL, NOT_WRITABLE, SYSTEMD_FAILED.
+ */
+export async function installAgent(input: InstallInput): Promise<InstallReport> {
+  const layout = input.layout ?? LAYOUT;
+  if (input.uid !== 0) {
+    throw new KkError({
+      code: 'NOT_ROOT',
+      message: 'Installing the agent needs root.',
+      remedy: 'Run it again as root, for example with sudo.',
+    });
+  }
+  await input.host.files.makeDirectory(layout.state, { mode: 0o700 });
+  const known = await input.knownAs();
+  if (known !== undefined && known !== input.name) {
+    throw new KkError({
+      code: 'NODE_NAMED_OTHERWISE',
+      message: `This machine is already node ${known}, it cannot become ${input.name}.`,
+      remedy: `Use the name ${known}; or take the old identity off: stop kk-agent, remove ${layout.state}, join again.`,
+    });
+  }
+  if (known === undefined) await joinSomewhere(input);
+  const placed = await placeExecutable(input.executable, input.version, layout.library);
+  const written = await enableUnits(input.host, layout.units, input.units, placed.changed || known === undefined);
+  return {
+    release: placed.release,
+    name: input.name,
+    joined: known === undefined,
+    changed: placed.changed || written.length > 0,
+  };
+}
+
+/** The endpoints in order, until one is there; a controller's refusal is final, for every endpoint is the same controller. */
+async function joinSomewhere(input: InstallInput): Promise<void> {
+  let away: KkError | undefined;
+  for (const endpoint of input.endpoints) {
+    try {
+      await input.join(endpoint);
+      return;
+    } catch (error) {
+      if (!(error instanceof KkError) || error.code !== 'CONTROLLER_UNREACHABLE') throw error;
+      away ??= error;
+    }
+  }
+  throw (
+    away ??
+    new KkError({
+      code: 'ENDPOINT_MISSING',
+      message: 'Nobody said where the controller is.',
+      remedy: 'Give --endpoint https://host:port; `kk-controller join-command` prints a whole line.',
+    })
+  );
+}

@@ -1,0 +1,15 @@
+/** Where an installed agent lives on a node (ENGINE 4.8). */
+export interface Layout {
+  /** Holds a folder per version and the link `current`. */
+  library: string;
+  state: string;
+  /** Where systemd looks for an administrator's units. */
+  units: string;
+}
+
+/** The layout the systemd units are written for. */
+export const LAYOUT: Layout = {
+  library: '/usr/local/lib/kk-agent',
+  state: '/var/lib/kk-agent',
+  units: '/etc/systemd/system',
+};

@@ -1,0 +1,107 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { chmod, copyFile, link, mkdir, open, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { isSystemError, KkError } from '../../shared/errors.ts';
+
+/** What placing did. */
+export interface Placed {
+  /** Name of the version's folder: `<version>-<first 8 of the executable's sha256>`. */
+  release: string;
+  /** The release `current` named before; absent at the first installation. */
+  previous?: string;
+  changed: boolean;
+}
+
+const CURRENT = 'current';
+const NAME = 'kk-agent';
+
+/**
+ * Puts `executable` below `library` and lets `current` name it, both atomically: whoever starts the agent at any moment
+ * starts the whole old or the whole new one. The release before is kept to go back to, older ones are removed. The
+ * digest in the folder's name keeps two builds of one version apart. Throws KkError DISK_FULL, NOT_WRITABLE.
+ */
+export async function placeExecutable(executable: string, version: string, library: string): Promise<Placed> {
+  try {
+    const release = `${version}-${(await digestOf(executable)).slice(0, 8)}`;
+    const previous = await currentRelease(library);
+    const there = await digestOf(join(library, release, NAME)).catch(() => undefined);
+    if (there === undefined || !release.endsWith(there.slice(0, 8))) await copyInto(executable, library, release);
+    if (previous !== release) await pointTo(library, release);
+    await forgetOlder(library, [release, previous]);
+    return { release, changed: previous !== release, ...(previous === undefined ? {} : { previous }) };
+  } catch (cause) {
+    throw placingFailed(library, cause);
+  }
+}
+
+async function currentRelease(library: string): Promise<string | undefined> {
+  const target = await readlink(join(library, CURRENT)).catch(() => undefined);
+  return target === undefined ? undefined : basename(target);
+}
+
+/** A hard link costs nothing; across file systems it is a copy. The folder appears under its name when it is whole. */
+async function copyInto(executable: string, library: string, release: string): Promise<void> {
+  const making = join(library, `.${release}.making`);
+  await rm(making, { recursive: true, force: true });
+  await mkdir(making, { recursive: true, mode: 0o755 });
+  const target = join(making, NAME);
+  await link(executable, target).catch(() => copyFile(executable, target));
+  await chmod(target, 0o755);
+  await sync(target);
+  await rm(join(library, release), { recursive: true, force: true });
+  await rename(making, join(library, release));
+  await sync(library);
+}
+
+async function pointTo(library: string, release: string): Promise<void> {
+  const next = join(library, `.${CURRENT}.making`);
+  await rm(next, { force: true });
+  await symlink(release, next);
+  await rename(next, join(library, CURRENT));
+  await sync(library);
+}
+
+async function forgetOlder(library: string, keep: readonly (string | undefined)[]): Promise<void> {
+  for (const entry of await readdir(library, { withFileTypes: true })) {
+    if (!entry.isDirectory() || entry.name.startsWith('.') || keep.includes(entry.name)) continue;
+    await rm(join(library, entry.name), { recursive: true, force: true });
+  }
+}
+
+async function sync(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function digestOf(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path), hash);
+  return hash.digest('hex');
+}
+
+function placingFailed(library: string, cause: unknown): unknown {
+  if (isSystemError(cause, 'ENOSPC') || isSystemError(cause, 'EDQUOT')) {
+    return new KkError({
+      code: 'DISK_FULL',
+      message: `The agent does not fit into ${library}.`,
+      remedy: `Make 300 MB of room in the file system of ${library} and install again.`,
+      cause,
+    });
+  }
+  if (isSystemError(cause, 'EROFS') || isSystemError(cause, 'EACCES') || isSystemError(cause, 'EPERM')) {
+    return new KkError({
+      code: 'NOT_WRITABLE',
+      message: `${library} cannot be written.`,
+      remedy: `Install as root, on a machine whose ${library} is not read-only.`,
+      evidence: (cause as Error).message,
+      cause,
+    });
+  }
+  return cause;
+}

@@ -1,0 +1,62 @@
+import { getAsset, isSea } from 'node:sea';
+import { KkError } from '../../shared/errors.ts';
+import type { Host } from '../host/host.ts';
+
+/** The units of an agent, in the order they are started. */
+export const UNIT_NAMES = ['kk-agent.service', 'kk-agent-renew.service', 'kk-agent-renew.timer'] as const;
+
+/** Texts by unit name. */
+export type UnitTexts = Record<(typeof UNIT_NAMES)[number], string>;
+
+const SERVICE = 'kk-agent.service';
+const TIMER = 'kk-agent-renew.timer';
+
+/** The units inside this executable. Throws KkError NOT_PACKAGED when it runs from source, where there is nothing to install. */
+export function packagedUnits(): UnitTexts {
+  if (!isSea()) {
+    throw new KkError({
+      code: 'NOT_PACKAGED',
+      message: 'Only the packaged agent can install itself; this one runs from source.',
+      remedy: 'Run `npm run package-agent` and use dist/agent/linux-x64/kk-agent.',
+    });
+  }
+  return Object.fromEntries(UNIT_NAMES.map((name) => [name, getAsset(name, 'utf8')])) as UnitTexts;
+}
+
+/**
+ * Writes the units that differ, and has systemd enable the agent and run the newest: restarted when `restart` or its
+ * unit changed, started when it was not running, else left alone. Throws KkError SYSTEMD_FAILED.
+ * @returns the names of the units written
+ */
+export async function enableUnits(
+  host: Pick<Host, 'files' | 'run'>,
+  folder: string,
+  texts: UnitTexts,
+  restart: boolean,
+): Promise<string[]> {
+  const written: string[] = [];
+  for (const name of UNIT_NAMES) {
+    const path = `${folder}/${name}`;
+    const text = Buffer.from(texts[name]);
+    if ((await host.files.read(path))?.equals(text)) continue;
+    await host.files.writeAtomic(path, text, { mode: 0o644 });
+    written.push(name);
+  }
+  if (written.length > 0) await systemctl(host, ['daemon-reload']);
+  await systemctl(host, ['enable', SERVICE, TIMER]);
+  await systemctl(host, [restart || written.includes(SERVICE) ? 'restart' : 'start', SERVICE]);
+  await systemctl(host, [written.includes(TIMER) ? 'restart' : 'start', TIMER]);
+  return written;
+}
+
+async function systemctl(host: Pick<Host, 'run'>, args: readonly string[]): Promise<void> {
+  const argv: [string, ...string[]] = ['systemctl', '--no-ask-password', '--quiet', ...args];
+  const { code, stdout, stderr } = await host.run(argv, { timeoutMs: 60_000 });
+  if (code === 0) return;
+  throw new KkError({
+    code: 'SYSTEMD_FAILED',
+    message: `\`systemctl ${args.join(' ')}\` ended with ${code}.`,
+    evidence: `${stderr}${stdout}`.trim(),
+    remedy: 'See `journalctl -u kk-agent` and `systemctl status kk-agent`; install again when it is mended.',
+  });
+}
