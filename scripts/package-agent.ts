@@ -167,7 +167,7 @@ async function stripFor(arch: Architecture): Promise<string | undefined> {
 }
 
 async function recorded(folder: string): Promise<AgentManifest | undefined> {
-  const files = await readdir(folder).catch(() => []);
+  const files = await readdir(folder).catch((): string[] => []);
   if (!['kk-agent', 'kk-agent.gz', 'manifest.json'].every((name) => files.includes(name))) return undefined;
   const text = await readFile(join(folder, 'manifest.json'), 'utf8');
   return agentManifestSchema.safeParse(JSON.parse(text)).data;

@@ -14,8 +14,8 @@ export interface InstallInput {
   host: Pick<Host, 'files' | 'run'>;
   /** Effective user id. */
   uid: number;
-  /** Name of the node this machine already is, by a certificate that still opens the door or can be renewed. */
-  knownAs: () => Promise<string | undefined>;
+  /** Whether the machine keeps the identity it has, or joins: {@link judgeKnown}. Throws KkError. */
+  identity: () => Promise<'keep' | 'join'>;
   /** Where the controller may be, best first: `https://host:port`. */
   endpoints: readonly string[];
   /** The name to join under. */
@@ -40,7 +40,7 @@ export interface InstallReport {
 /**
  * Makes this machine a node: identity first (a refused token leaves nothing behind but an empty state folder), then the
  * executable, then the units. Safe to repeat at any point; a machine that is a node keeps its identity. Throws KkError:
- * NOT_ROOT, NODE_NAMED_OTHERWISE, ENDPOINT_MISSING, what `join` throws, DISK_FULL, NOT_WRITABLE, SYSTEMD_FAILED.
+ * NOT_ROOT, ENDPOINT_MISSING, what `identity` and `join` throw, DISK_FULL, NOT_WRITABLE, SYSTEMD_FAILED.
  */
 export async function installAgent(input: InstallInput): Promise<InstallReport> {
   const layout = input.layout ?? LAYOUT;
@@ -52,21 +52,14 @@ export async function installAgent(input: InstallInput): Promise<InstallReport> 
     });
   }
   await input.host.files.makeDirectory(layout.state, { mode: 0o700 });
-  const known = await input.knownAs();
-  if (known !== undefined && known !== input.name) {
-    throw new KkError({
-      code: 'NODE_NAMED_OTHERWISE',
-      message: `This machine is already node ${known}, it cannot become ${input.name}.`,
-      remedy: `Use the name ${known}; or take the old identity off: stop kk-agent, remove ${layout.state}, join again.`,
-    });
-  }
-  if (known === undefined) await joinSomewhere(input);
+  const joins = (await input.identity()) === 'join';
+  if (joins) await joinSomewhere(input);
   const placed = await placeExecutable(input.executable, input.version, layout.library);
-  const written = await enableUnits(input.host, layout.units, input.units, placed.changed || known === undefined);
+  const written = await enableUnits(input.host, layout.units, input.units, placed.changed || joins);
   return {
     release: placed.release,
     name: input.name,
-    joined: known === undefined,
+    joined: joins,
     changed: placed.changed || written.length > 0,
   };
 }

@@ -42,7 +42,7 @@ export function openAgent(agent: AgentPackage): Readable {
  */
 export async function readAgentPackages(folder: string): Promise<AgentPackage[]> {
   const packages: AgentPackage[] = [];
-  for (const name of (await readdir(folder).catch(() => [])).sort()) {
+  for (const name of (await readdir(folder).catch((): string[] => [])).sort()) {
     const text = await readFile(join(folder, name, 'manifest.json'), 'utf8').catch(() => undefined);
     if (text !== undefined) packages.push({ manifest: parse(text, name), gzPath: join(folder, name, 'kk-agent.gz') });
   }
