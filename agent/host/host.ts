@@ -4,7 +4,11 @@
  */
 export interface Host {
   files: HostFiles;
-  /** Short helper programs of the agent itself (systemctl, findmnt): awaited, bounded, not surviving the agent. */
+  /**
+   * Short helper programs of the agent itself (systemctl, findmnt): awaited, bounded (16 MiB a stream), not surviving the
+   * agent. As in a shell, a program that is not there is code 127 and one that a signal ended is 128 + its number.
+   * Throws COMMAND_TIMEOUT, COMMAND_NO_SUCH_USER, and the signal's reason when aborted.
+   */
   run(argv: readonly [string, ...string[]], options?: RunOptions): Promise<RunOutput>;
   /** A plan's command: survives the agent (ENGINE 3.1). */
   commands: CommandRunner;
@@ -18,7 +22,11 @@ export interface RunOptions {
   /** Default 30,000. */
   timeoutMs?: number;
   input?: string;
+  /** Added to a clean environment; PATH here is also where the program is looked up. */
   env?: Record<string, string>;
+  cwd?: string;
+  user?: string;
+  signal?: AbortSignal;
 }
 
 export interface RunOutput {
@@ -39,14 +47,27 @@ export interface FileStat {
 export interface HostFiles {
   /** undefined: no such file. */
   read(path: string): Promise<Buffer | undefined>;
+  /** Of the path itself: a symlink is not followed. */
   stat(path: string): Promise<FileStat | undefined>;
+  /** Names in a folder, sorted; a folder that is not there has none. */
   list(path: string): Promise<string[]>;
-  /** Temp file in the same folder, fsync, rename, fsync of the folder. Mode, uid and gid are set before the rename. */
-  writeAtomic(path: string, content: Uint8Array, attributes?: { mode?: number; uid?: number; gid?: number }): Promise<void>;
+  /**
+   * Temp file in the same folder, fsync, rename, fsync of the folder. Mode (unstated: 0644), uid and gid are set before the
+   * rename.
+   */
+  writeAtomic(
+    path: string,
+    content: Uint8Array,
+    attributes?: { mode?: number; uid?: number; gid?: number },
+  ): Promise<void>;
+  /** Parents are made 0755. One that exists only gets the attributes. */
   makeDirectory(path: string, attributes?: { mode?: number; uid?: number; gid?: number }): Promise<void>;
   setAttributes(path: string, attributes: { mode?: number; uid?: number; gid?: number }): Promise<void>;
+  /** A file, or a directory with all in it; nothing there is fine. */
   remove(path: string): Promise<void>;
-  /** Name to number by /etc/passwd and /etc/group; undefined: unknown. */
+  /** Resolves when something may have changed at `path`, at the latest after `timeoutMs`; rejects with the signal's reason. */
+  changed(path: string, options: { timeoutMs: number; signal?: AbortSignal }): Promise<void>;
+  /** Name to number by /etc/passwd and /etc/group; undefined: unknown. Digits are the number itself. */
   uidOf(user: string): Promise<number | undefined>;
   gidOf(group: string): Promise<number | undefined>;
 }
@@ -95,13 +116,18 @@ export interface CommandRunner {
   /**
    * Starts the wrapper in its own session; `folder` (made if absent, one per attempt) holds spec, started, status and the
    * output files. `onOutput` sees the output as it arrives. `signal` cancels: TERM to the group, grace, KILL.
+   * Throws COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE, COMMAND_NO_SUCH_FOLDER, COMMAND_NO_SUCH_USER when there was nothing
+   * to run, COMMAND_WRAPPER_FAILED when it could not be tried, and COMMAND_INTERRUPTED when its end is not known.
    */
   start(
     folder: string,
     spec: CommandSpec,
     options: { onOutput?: (stream: 'stdout' | 'stderr', offset: number, data: Buffer) => void; signal?: AbortSignal },
   ): Promise<CommandResult>;
-  /** After a restart of the agent. `begunBootId`: the boot in which the step began. */
+  /**
+   * After a restart of the agent. `begunBootId`: the boot in which the step began. `onOutput` sees the output from its
+   * beginning again. A folder that was found `never-started` cannot be used again: {@link start} takes a new one.
+   */
   recover(
     folder: string,
     begunBootId: string,

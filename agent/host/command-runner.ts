@@ -1,0 +1,212 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { watch } from 'node:fs';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { bootId } from './boot-id.ts';
+import { interrupted, unfit, wrapperFailed } from './command-errors.ts';
+import {
+  CANCEL_SIGNAL,
+  claim,
+  NAMES,
+  readJson,
+  type Started,
+  type Status,
+  type WrapperSpec,
+} from './command-folder.ts';
+import { capturedOutput, followOutput, type OnOutput } from './command-output.ts';
+import type { CommandFound, CommandResult, CommandRunner, CommandSpec } from './host.ts';
+import { lives, type ProcessIdentity } from './process-identity.ts';
+import { launchAs } from './run-as.ts';
+
+/** How often we look at a wrapper that is not our child, and at a folder whose changes nobody tells us. */
+const POLL_MS = 500;
+
+type Options = { onOutput?: OnOutput; signal?: AbortSignal };
+
+/** Something that can be waited for and rung; a ring while nobody waits is kept. */
+function bell(): { ring(): void; wait(ms: number): Promise<void> } {
+  let rung = false;
+  let wake: (() => void) | undefined;
+  return {
+    ring() {
+      rung = true;
+      wake?.();
+    },
+    async wait(ms) {
+      if (!rung) {
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, ms);
+          wake = () => {
+            clearTimeout(timer);
+            resolve();
+          };
+        });
+      }
+      rung = false;
+    },
+  };
+}
+
+type Bell = ReturnType<typeof bell>;
+
+function watchFolder(folder: string, ring: () => void): () => void {
+  try {
+    const watcher = watch(folder, ring).on('error', () => {});
+    return () => watcher.close();
+  } catch {
+    // No inotify watch left: the poll does it alone.
+    return () => {};
+  }
+}
+
+async function resultOf(folder: string, status: Status): Promise<CommandResult> {
+  if (status.error !== undefined) throw unfit(status.error);
+  if (status.interrupted) throw interrupted('its node went down while it ran');
+  return {
+    ...(status.code === undefined ? {} : { code: status.code }),
+    ...(status.signal === undefined ? {} : { signal: status.signal }),
+    timedOut: status.timedOut,
+    cancelled: status.cancelled,
+    durationMs: status.durationMs,
+    stdout: await capturedOutput(folder, 'stdout', status.stdout),
+    stderr: await capturedOutput(folder, 'stderr', status.stderr),
+  };
+}
+
+/** Waits for the status of a wrapper; undefined: it died without one. */
+async function follow(
+  folder: string,
+  wrapperLives: () => boolean,
+  door: Bell,
+  onOutput: OnOutput | undefined,
+): Promise<Status | undefined> {
+  const output = followOutput(folder, onOutput);
+  const unwatch = watchFolder(folder, door.ring);
+  try {
+    for (;;) {
+      // In this order: a wrapper writes its output, then its status, then ends.
+      const alive = wrapperLives();
+      const status = readJson<Status>(folder, NAMES.status);
+      await output.pump();
+      if (status !== undefined || !alive) return status;
+      await door.wait(POLL_MS);
+    }
+  } finally {
+    unwatch();
+    await output.close();
+  }
+}
+
+async function withCancel<T>(
+  signal: AbortSignal | undefined,
+  pid: number,
+  alive: () => boolean,
+  work: Promise<T>,
+): Promise<T> {
+  const cancel = () => {
+    if (alive()) process.kill(pid, CANCEL_SIGNAL);
+  };
+  if (signal?.aborted) cancel();
+  signal?.addEventListener('abort', cancel);
+  return work.finally(() => signal?.removeEventListener('abort', cancel));
+}
+
+/** A command without a wrapper has nobody to hold its timeout or tell its end. */
+function killOrphan(folder: string): void {
+  const child = readJson<ProcessIdentity>(folder, NAMES.child);
+  if (child === undefined || !lives(child)) return;
+  try {
+    process.kill(-child.pid, 'SIGKILL');
+  } catch {
+    // Gone meanwhile.
+  }
+}
+
+function neverRan(folder: string): CommandResult {
+  const none = (name: string) => ({ head: Buffer.alloc(0), tail: Buffer.alloc(0), bytes: 0, file: join(folder, name) });
+  return { timedOut: false, cancelled: true, durationMs: 0, stdout: none('stdout'), stderr: none('stderr') };
+}
+
+async function writeSpec(folder: string, spec: CommandSpec): Promise<void> {
+  const { argv, env } = await launchAs(spec.argv, spec.user, spec.env);
+  const wrapped: WrapperSpec = {
+    argv,
+    program: spec.argv[0],
+    env,
+    cwd: spec.cwd ?? '/',
+    ...(spec.stdin === undefined ? {} : { stdin: spec.stdin }),
+    timeoutMs: spec.timeoutMs,
+    graceMs: spec.graceMs,
+  };
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  // Exclusive: a late wrapper of an earlier use of this folder would find a spec and run it a second time.
+  await writeFile(join(folder, NAMES.spec), JSON.stringify(wrapped), { mode: 0o600, flag: 'wx' });
+}
+
+function spawnWrapper(argv: readonly string[]): Promise<ChildProcess> {
+  const [program, ...args] = argv as [string, ...string[]];
+  // Detached: a session of its own, which the end of the agent does not touch. Nothing of the agent's environment.
+  const child = spawn(program, args, { detached: true, stdio: 'ignore', cwd: '/', env: {} });
+  return new Promise((resolve, reject) => {
+    child.once('spawn', () => resolve(child));
+    child.once('error', (thrown) => reject(wrapperFailed(argv, thrown.message)));
+  });
+}
+
+/** `wrapper`: the command line that runs `runWrapper` of its last argument, the folder. */
+export function commandRunner(wrapper: { argv: readonly string[] }): CommandRunner {
+  async function start(folder: string, spec: CommandSpec, { onOutput, signal }: Options): Promise<CommandResult> {
+    if (signal?.aborted) return neverRan(folder);
+    await writeSpec(folder, spec);
+    const argv = [...wrapper.argv, folder];
+    const child = await spawnWrapper(argv);
+    const door = bell();
+    child.once('exit', door.ring);
+    const alive = () => child.exitCode === null && child.signalCode === null;
+    const status = await withCancel(signal, child.pid as number, alive, follow(folder, alive, door, onOutput));
+    if (status !== undefined) return resultOf(folder, status);
+    if (readJson<Started>(folder, NAMES.started)?.by === 'wrapper') {
+      killOrphan(folder);
+      throw interrupted('the process that watched over it was killed');
+    }
+    await rm(join(folder, NAMES.spec), { force: true });
+    if (signal?.aborted) return neverRan(folder);
+    throw wrapperFailed(argv, `it ended with ${child.signalCode ?? `code ${child.exitCode}`} before it began`);
+  }
+
+  /** Sees to it that no late wrapper begins; false: one has begun. */
+  async function forestall(folder: string): Promise<boolean> {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    if (!claim(folder, { by: 'agent' })) return false;
+    await rm(join(folder, NAMES.spec), { force: true });
+    return true;
+  }
+
+  async function recover(folder: string, begunBootId: string, { onOutput, signal }: Options): Promise<CommandFound> {
+    const boot = await bootId();
+    let started = readJson<Started>(folder, NAMES.started);
+    if (started === undefined) {
+      if (begunBootId !== boot) return { state: 'lost' };
+      if (await forestall(folder)) return { state: 'never-started' };
+      started = readJson<Started>(folder, NAMES.started);
+    }
+    if (started?.by !== 'wrapper') return { state: 'never-started' };
+    const who = started;
+    const alive = () => who.bootId === boot && lives(who);
+    if (alive() && readJson<Status>(folder, NAMES.status) === undefined) {
+      const door = bell();
+      const result = withCancel(signal, who.pid, alive, follow(folder, alive, door, onOutput)).then((status) => {
+        if (status !== undefined) return resultOf(folder, status);
+        killOrphan(folder);
+        throw interrupted('the process that watched over it was killed');
+      });
+      return { state: 'running', result };
+    }
+    const status = await follow(folder, () => false, bell(), onOutput);
+    if (status !== undefined && !status.interrupted) return { state: 'ended', result: await resultOf(folder, status) };
+    if (who.bootId === boot) killOrphan(folder);
+    return { state: 'lost' };
+  }
+
+  return { start, recover };
+}

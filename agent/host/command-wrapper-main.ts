@@ -1,0 +1,3 @@
+import { runWrapper } from './command-wrapper.ts';
+
+await runWrapper(process.argv[2] ?? '.');

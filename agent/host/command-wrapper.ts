@@ -1,0 +1,203 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { type Capture, openCapture, openMerged } from './command-capture.ts';
+import { CANCEL_SIGNAL, claim, NAMES, readJson, type Status, type WrapperSpec } from './command-folder.ts';
+import { startTicks } from './process-identity.ts';
+
+/** After the main process ended, what it left in its pipes is read for at most so long. */
+const DRAIN_MS = 2000;
+/** How often we look whether a group that was told to end has ended. */
+const GROUP_POLL_MS = 20;
+/** A killed group that is still there after this hangs in the kernel; we do not hang with it. */
+const KILLED_MS = 2000;
+const STATUS_RETRY_MS = 1000;
+/** setTimeout takes no more (it would fire at once). */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+type Cause = 'timedOut' | 'cancelled' | 'interrupted';
+
+/**
+ * Runs one command for the agent and outlives it (ENGINE 3.1). `folder` holds its spec and gets `started` before the
+ * command begins, its output as it comes, and `status.json` when it ended. Ends this process.
+ */
+export async function runWrapper(folder: string): Promise<never> {
+  // First of all: whoever sees `started` may signal us.
+  let early: Cause | undefined;
+  let end: (cause: Cause) => void = (cause) => {
+    early ??= cause;
+  };
+  process.on('SIGHUP', () => {});
+  process.on('SIGINT', () => {});
+  process.on(CANCEL_SIGNAL, () => end('cancelled'));
+  process.on('SIGTERM', () => end('interrupted'));
+  process.umask(0o022);
+
+  const merged = openMerged(folder);
+  const stdout = openCapture(folder, 'stdout', merged);
+  const stderr = openCapture(folder, 'stderr', merged);
+  const spec = readJson<WrapperSpec>(folder, NAMES.spec);
+  if (spec === undefined || !claim(folder, { by: 'wrapper', bootId: ownBootId(), ...self() })) process.exit(0);
+  rmSync(join(folder, NAMES.spec), { force: true });
+
+  const begun = performance.now();
+  const status = { timedOut: false, cancelled: false, interrupted: false, lingering: false };
+  const finish = async (how: Pick<Status, 'code' | 'signal' | 'error'>): Promise<never> => {
+    const durationMs = Math.round(performance.now() - begun);
+    const last: Status = { ...how, ...status, durationMs, stdout: stdout.end(), stderr: stderr.end() };
+    // On a full disk we wait for room: a command whose end is not known cannot be judged.
+    while (!writeStatus(folder, last)) await later(STATUS_RETRY_MS);
+    process.exit(0);
+  };
+
+  const unfit = whyNot(spec);
+  if (unfit !== undefined) return finish({ error: unfit });
+  let child: ChildProcess;
+  try {
+    child = await begin(spec);
+  } catch (thrown) {
+    return finish({ error: { code: 'spawn', message: (thrown as Error).message } });
+  }
+  const pid = child.pid as number;
+  noteChild(folder, pid);
+  feed(child, spec.stdin);
+
+  let kill: NodeJS.Timeout | undefined;
+  end = (cause) => {
+    if (kill !== undefined) return;
+    status[cause] = true;
+    signalGroup(pid, 'SIGTERM');
+    kill = setTimeout(() => signalGroup(pid, 'SIGKILL'), Math.min(spec.graceMs, LONGEST_TIMER_MS));
+  };
+  if (early !== undefined) end(early);
+  const timeout =
+    spec.timeoutMs > 0 ? setTimeout(() => end('timedOut'), Math.min(spec.timeoutMs, LONGEST_TIMER_MS)) : undefined;
+
+  const closed = capture(child, stdout, stderr);
+  const how = await new Promise<Pick<Status, 'code' | 'signal'>>((resolve) => {
+    child.once('exit', (code, signal) => resolve(signal === null ? { code: code ?? 0 } : { signal }));
+  });
+  clearTimeout(timeout);
+  if (kill !== undefined) await groupGone(pid, spec.graceMs + KILLED_MS);
+  status.lingering = !(await Promise.race([closed, later(DRAIN_MS)]));
+  return finish(how);
+}
+
+function ownBootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+}
+
+function self(): { pid: number; startTicks: number } {
+  return { pid: process.pid, startTicks: startTicks(process.pid) ?? 0 };
+}
+
+/** Looks as execvp(3) would, so that "no such program" is told from a program that itself exits with 127. */
+function whyNot({ program, env, cwd }: WrapperSpec): Status['error'] {
+  if (statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    return { code: 'no-folder', message: cwd };
+  }
+  const places = program.includes('/') ? [''] : (env.PATH ?? '').split(':');
+  let found = false;
+  for (const place of places) {
+    const path = place === '' ? (program.startsWith('/') ? program : join(cwd, program)) : join(place, program);
+    if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) continue;
+    found = true;
+    try {
+      accessSync(path, constants.X_OK);
+      return undefined;
+    } catch {
+      // An executable one may be further down the path.
+    }
+  }
+  return { code: found ? 'not-executable' : 'not-found', message: program };
+}
+
+function begin(spec: WrapperSpec): Promise<ChildProcess> {
+  const [program, ...args] = spec.argv;
+  const child = spawn(program, args, {
+    cwd: spec.cwd,
+    env: spec.env,
+    stdio: [spec.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    // A session and a process group of its own: what the command starts can be ended with it.
+    detached: true,
+  });
+  return new Promise((resolve, reject) => {
+    child.once('spawn', () => resolve(child));
+    child.once('error', reject);
+  });
+}
+
+function feed(child: ChildProcess, stdin: string | undefined): void {
+  // A command that does not read all of it is no error.
+  child.stdin?.on('error', () => {});
+  child.stdin?.end(stdin);
+}
+
+/** Resolves with true when both streams are at their end. */
+function capture(child: ChildProcess, stdout: Capture, stderr: Capture): Promise<true> {
+  child.stdout?.on('data', (data: Buffer) => stdout.take(data));
+  child.stderr?.on('data', (data: Buffer) => stderr.take(data));
+  return new Promise((resolve) => child.once('close', () => resolve(true)));
+}
+
+function later(ms: number): Promise<false> {
+  return new Promise((resolve) => setTimeout(() => resolve(false), ms));
+}
+
+/** false: the group has no members any more. */
+function signalGroup(pid: number, signal: NodeJS.Signals | 0): boolean {
+  try {
+    process.kill(-pid, signal);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function groupGone(pid: number, atMostMs: number): Promise<void> {
+  const until = performance.now() + atMostMs;
+  while (signalGroup(pid, 0) && performance.now() < until) await later(GROUP_POLL_MS);
+}
+
+/** So that a command whose wrapper was killed can be ended before its step is tried again. */
+function noteChild(folder: string, pid: number): void {
+  try {
+    writeFileSync(join(folder, NAMES.child), JSON.stringify({ pid, startTicks: startTicks(pid) }), { mode: 0o600 });
+  } catch {
+    // A full disk must not stop what has begun.
+  }
+}
+
+function sync(path: string, flags: string, content?: string): void {
+  const fd = openSync(path, flags, 0o600);
+  try {
+    if (content !== undefined) writeFileSync(fd, content);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** false: it could not be written. */
+function writeStatus(folder: string, status: Status): boolean {
+  const temporary = join(folder, `${NAMES.status}.new`);
+  try {
+    sync(temporary, 'w', JSON.stringify(status));
+    renameSync(temporary, join(folder, NAMES.status));
+    sync(folder, 'r');
+    return true;
+  } catch {
+    return false;
+  }
+}

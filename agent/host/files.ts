@@ -1,0 +1,110 @@
+import { randomBytes } from 'node:crypto';
+import { type FSWatcher, watch } from 'node:fs';
+import { chmod, chown, lstat, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { isSystemError } from '../../shared/errors.ts';
+import { gidOf, uidOf } from './accounts.ts';
+import type { FileStat, HostFiles } from './host.ts';
+
+type Attributes = { mode?: number; uid?: number; gid?: number };
+
+async function unlessAbsent<T>(what: Promise<T>): Promise<T | undefined> {
+  try {
+    return await what;
+  } catch (thrown) {
+    if (isSystemError(thrown, 'ENOENT') || isSystemError(thrown, 'ENOTDIR')) return undefined;
+    throw thrown;
+  }
+}
+
+async function stat(path: string): Promise<FileStat | undefined> {
+  const found = await unlessAbsent(lstat(path));
+  if (found === undefined) return undefined;
+  const kind = found.isFile()
+    ? 'file'
+    : found.isDirectory()
+      ? 'directory'
+      : found.isSymbolicLink()
+        ? 'symlink'
+        : 'other';
+  return { kind, mode: found.mode & 0o7777, uid: found.uid, gid: found.gid, size: found.size, mtimeMs: found.mtimeMs };
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+async function writeAtomic(path: string, content: Uint8Array, attributes: Attributes = {}): Promise<void> {
+  // Hidden, so that who watches the folder (kubelet its manifests, systemd its units) does not take it for a file of its own.
+  const temporary = join(dirname(path), `.${basename(path).slice(0, 200)}.kk-${randomBytes(6).toString('hex')}`);
+  try {
+    const handle = await open(temporary, 'wx', 0o600);
+    try {
+      await handle.writeFile(content);
+      if (attributes.uid !== undefined || attributes.gid !== undefined) {
+        await handle.chown(attributes.uid ?? -1, attributes.gid ?? -1);
+      }
+      await handle.chmod(attributes.mode ?? 0o644);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, path);
+  } catch (thrown) {
+    await rm(temporary, { force: true });
+    throw thrown;
+  }
+  await syncFolder(dirname(path));
+}
+
+async function setAttributes(path: string, { mode, uid, gid }: Attributes): Promise<void> {
+  // The owner first: chown takes set-uid bits away.
+  if (uid !== undefined || gid !== undefined) await chown(path, uid ?? -1, gid ?? -1);
+  if (mode !== undefined) await chmod(path, mode);
+}
+
+async function makeDirectory(path: string, attributes: Attributes = {}): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o755 });
+  await setAttributes(path, attributes);
+}
+
+function changed(path: string, { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal }): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  if (signal?.aborted) return Promise.reject(signal.reason);
+  const timer = setTimeout(resolve, timeoutMs);
+  const aborted = () => reject(signal?.reason);
+  signal?.addEventListener('abort', aborted);
+  let watcher: FSWatcher | undefined;
+  try {
+    const name = basename(path);
+    watcher = watch(dirname(path), (_, entry) => {
+      if (entry === null || entry === name) resolve();
+    }).on('error', () => {});
+  } catch {
+    // No such folder yet, or no inotify watch left: the timeout is the poll.
+  }
+  return promise.finally(() => {
+    clearTimeout(timer);
+    watcher?.close();
+    signal?.removeEventListener('abort', aborted);
+  });
+}
+
+/** The files of this machine. System errors come out as they are. */
+export const hostFiles: HostFiles = {
+  read: (path) => unlessAbsent(readFile(path)),
+  stat,
+  list: async (path) => ((await unlessAbsent(readdir(path))) ?? []).sort(),
+  writeAtomic,
+  makeDirectory,
+  setAttributes,
+  remove: (path) => rm(path, { recursive: true, force: true }),
+  changed,
+  uidOf,
+  gidOf,
+};
