@@ -1,0 +1,73 @@
+import type { Facts } from '../../shared/facts.ts';
+import type { Host } from '../host/host.ts';
+import { gatherCpu } from './cpu.ts';
+import { gatherFilesystems } from './filesystems.ts';
+import { gatherBootId, gatherMachineId } from './identity.ts';
+import { gatherInterfaces } from './interfaces.ts';
+import { architectureOf, gatherHostname, gatherKernel } from './kernel.ts';
+import { gatherMemory, gatherSwap } from './memory.ts';
+import { gatherOs } from './os-release.ts';
+import { gatherPackageManager } from './package-manager.ts';
+import { gatherSystem } from './system.ts';
+
+/** What one gatherer may take, so that one that hangs costs its own part only. */
+const LIMIT_MS = 6_000;
+
+/** All facts, gathered side by side. Never throws: a part that fails stays empty and its name is in `missing`. */
+export async function gatherFacts(host: Host): Promise<Facts> {
+  const begun = host.bootTimeMs();
+  const at = host.nowMs();
+  const missing: string[] = [];
+
+  async function part<T>(name: string, empty: T, gather: () => T | Promise<T>): Promise<T> {
+    try {
+      return await within(LIMIT_MS, gather);
+    } catch {
+      missing.push(name);
+      return empty;
+    }
+  }
+
+  const parts = {
+    hostname: part('hostname', '', () => gatherHostname(host)),
+    os: part<Facts['os']>('os', { id: '', id_like: [], version: '', name: '' }, () => gatherOs(host)),
+    architecture: part('architecture', '', () => architectureOf()),
+    kernel: part('kernel', { release: '', version: '' }, () => gatherKernel(host)),
+    cpu: part('cpu', { count: 0, model: '' }, () => gatherCpu(host)),
+    memory: part('memory', { total: 0, available: 0 }, () => gatherMemory(host)),
+    swap: part<Facts['swap']>('swap', { total: 0, devices: [] }, () => gatherSwap(host)),
+    interfaces: part<Facts['interfaces']>('interfaces', [], () => gatherInterfaces(host)),
+    filesystems: part<Facts['filesystems']>('filesystems', [], () => gatherFilesystems(host)),
+    machine_id: part('machine_id', '', () => gatherMachineId(host)),
+    boot_id: part('boot_id', '', () => gatherBootId(host)),
+    package_manager: part<Facts['package_manager']>('package_manager', 'none', () => gatherPackageManager(host)),
+  };
+  const system = await part<Facts['system']>('system', undefined, () => gatherSystem());
+  return {
+    hostname: await parts.hostname,
+    os: await parts.os,
+    architecture: await parts.architecture,
+    kernel: await parts.kernel,
+    cpu: await parts.cpu,
+    memory: await parts.memory,
+    swap: await parts.swap,
+    interfaces: await parts.interfaces,
+    filesystems: await parts.filesystems,
+    machine_id: await parts.machine_id,
+    boot_id: await parts.boot_id,
+    ...(system === undefined ? {} : { system }),
+    package_manager: await parts.package_manager,
+    gathered: { at_ms: at, took_ms: host.bootTimeMs() - begun },
+    ...(missing.length > 0 ? { missing: missing.sort() } : {}),
+  };
+}
+
+async function within<T>(limitMs: number, work: () => T | Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`not done within ${limitMs} ms`)), limitMs);
+  try {
+    return await Promise.race([work(), promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,3 @@
+export { gatherForRule } from './for-rule.ts';
+export { gatherFacts } from './gather.ts';
+export type { Gathered } from './gathered.ts';
