@@ -76,7 +76,8 @@ function endedEvent(graph: TaskGraph, node: number, task: number, message: Ended
 /** Agents gather, the controller judges (ENGINE 1.5). A check that did not apply (`when`) has no verdict. */
 function verdictOf(outcome: StepOutcome, result: StepResult): Verdict | undefined {
   if (outcome === 'skipped') return undefined;
-  if (outcome === 'ok') return judge(result.output);
+  const output = result.output as { rule?: unknown } | undefined;
+  if (outcome === 'ok') return judge(String(output?.rule), output);
   return {
     check: 'check',
     outcome: 'error',

@@ -1,0 +1,11 @@
+import type { Database } from './database.ts';
+
+/** Raises the generation durably and returns it: once per start of a controller (ENGINE 3.6). */
+export async function raiseGeneration(database: Database, atLeast = 0): Promise<number> {
+  const [row] = await database.select("SELECT value FROM meta WHERE key = 'generation'");
+  const next = Math.max(Number(row?.['value'] ?? 0), atLeast) + 1;
+  const sql =
+    "INSERT INTO meta (key, value) VALUES ('generation', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+  await database.transact([{ sql, values: [String(next)] }]);
+  return next;
+}

@@ -1,0 +1,38 @@
+/**
+ * The store's tables. One migration per entry, applied in order; the number of entries is the version of the state folder,
+ * and a folder of a higher version is refused (STATE_NEWER).
+ */
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+  CREATE TABLE runs (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    status TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    ended_ms INTEGER,
+    by_whom TEXT NOT NULL,
+    graph TEXT NOT NULL
+  ) WITHOUT ROWID;
+  CREATE INDEX runs_by_time ON runs (created_ms);
+
+  -- A run's whole truth, in order.
+  CREATE TABLE events (run TEXT NOT NULL, seq INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (run, seq)) WITHOUT ROWID;
+
+  -- What pki says of a node's identity, as JSON (controller/pki/ports.ts NodeIdentity).
+  CREATE TABLE identities (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+
+  -- What is known of a node besides: last Hello, last seen (JSON), and how far its journal is stored.
+  CREATE TABLE nodes (
+    name TEXT PRIMARY KEY,
+    body TEXT NOT NULL,
+    journal TEXT NOT NULL DEFAULT '',
+    journal_sequence INTEGER NOT NULL DEFAULT 0
+  ) WITHOUT ROWID;
+
+  -- Join tokens: only the hash of the secret (controller/pki/tokens.ts EnrolmentToken).
+  CREATE TABLE tokens (id TEXT PRIMARY KEY, body TEXT NOT NULL, uses_left INTEGER NOT NULL, expires_ms INTEGER NOT NULL) WITHOUT ROWID;
+  `,
+];
