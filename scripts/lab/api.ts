@@ -4,7 +4,7 @@ import { closeNat, openNat } from './nat.ts';
 import * as network from './network.ts';
 import * as processes from './node-process.ts';
 import { ensureBase, installNeeds, type Progress } from './prepare.ts';
-import { ensureLab, lockOf, recordOf, requireLab, requireNode } from './record.ts';
+import { ensureLab, recordOf, requireLab, requireNode } from './record.ts';
 
 export type { Outcome } from './commands.ts';
 export { labDestroy } from './destroy.ts';
@@ -57,7 +57,7 @@ const silent: Progress = () => {};
  * @throws KkError LAB_UNAVAILABLE, LAB_COMMAND, LAB_USAGE
  */
 export async function labPrepare(place: LabPlace, suite = 'bookworm', onProgress = silent): Promise<string> {
-  await withLock(lockOf(labOf(place)), () => installNeeds(onProgress));
+  await withLock(() => installNeeds(onProgress));
   return ensureBase(labOf(place), suite, onProgress);
 }
 
@@ -74,7 +74,7 @@ export async function labUp(options: UpOptions): Promise<LabUp> {
   const nodes = numbers.map((number) => nodeOf(lab, nodeNumber(`${number}`)));
 
   // One at a time on the whole host: two labs must not choose one network, and interfaces are made step by step.
-  const { net } = await withLock(lockOf(lab), async () => {
+  const { net } = await withLock(async () => {
     const record = await ensureLab(lab, options.net);
     await network.ensureBridge(lab, record.net);
     for (const node of nodes) await network.ensureCable(lab, node, record.net);
@@ -186,7 +186,7 @@ export async function remove(ref: LabRef, text: string): Promise<void> {
 /** Let the nodes reach what the host reaches (its package registries, say), or stop that; a new lab has no way out. */
 export async function nat(ref: LabRef, wanted: boolean): Promise<void> {
   const { lab, net } = requireLab(ref);
-  await withLock(lockOf(lab), async () => {
+  await withLock(async () => {
     await (wanted ? openNat(lab, net) : closeNat(lab));
   });
 }

@@ -1,5 +1,6 @@
 import { readdirSync, rmdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { isSystemError } from '../../shared/errors.ts';
 import { until } from './commands.ts';
 
 const ROOT = '/sys/fs/cgroup';
@@ -10,11 +11,7 @@ export async function clearCgroups(path: string): Promise<void> {
   await until(() => {
     const folders = cgroupFolders(path);
     for (const folder of folders) {
-      try {
-        rmdirSync(folder);
-      } catch {
-        // A process is still dying in it; the next round gets it.
-      }
+      removeIfEmpty(folder); // when a process is still dying in it, the next round gets it
     }
     return folders.length === 0;
   }, DIE_MS);
@@ -31,4 +28,19 @@ export function cgroupFolders(path: string): string[] {
   };
   walk(ROOT);
   return found;
+}
+
+/** Remove every cgroup called `name` that has nothing in it any more. */
+export function removeEmptyCgroups(name: string): void {
+  for (const folder of cgroupFolders(name).filter((path) => basename(path) === name)) removeIfEmpty(folder);
+}
+
+/** Remove a folder unless somebody else's things are in it; its being gone already is as good. */
+export function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch (error) {
+    const expected = ['ENOENT', 'ENOTEMPTY', 'EEXIST', 'EBUSY'];
+    if (!expected.some((code) => isSystemError(error, code))) throw error;
+  }
 }

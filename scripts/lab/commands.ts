@@ -1,8 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
 import { constants } from 'node:os';
-import { dirname } from 'node:path';
 import { KkError } from '../../shared/errors.ts';
 
 /** What a command left behind; `code` is 128 + the signal's number when a signal ended it, as a shell would say. */
@@ -71,16 +69,16 @@ export async function runHere(argv: readonly string[], env?: NodeJS.ProcessEnv):
   }
 }
 
-/** Do `work` while no other process of any lab holds `file`; the lock goes with the process, however that ends. */
-export async function withLock<T>(file: string, work: () => Promise<T>): Promise<T> {
-  mkdirSync(dirname(file), { recursive: true });
-  const holder = spawn('flock', [file, 'sh', '-c', 'echo held; exec cat'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
+/** A folder every host has, so that the lock needs no file that would outlive the labs or be deleted under a waiter. */
+const LOCKED = '/var/lib';
+
+/** Do `work` while no other process of any lab on this host does such; the lock goes with the process, however it ends. */
+export async function withLock<T>(work: () => Promise<T>): Promise<T> {
+  const holder = spawn('flock', [LOCKED, 'sh', '-c', 'echo held; exec cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = once(holder, 'close');
   try {
     await Promise.race([once(holder.stdout, 'data'), ended]);
-    if (holder.exitCode !== null) throw new Error(`flock ${file} ended with ${holder.exitCode}`);
+    if (holder.exitCode !== null) throw new Error(`flock ${LOCKED} ended with ${holder.exitCode}`);
     return await work();
   } finally {
     holder.stdin.end();

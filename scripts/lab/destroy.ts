@@ -1,12 +1,13 @@
-import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { KkError } from '../../shared/errors.ts';
-import { cgroupFolders, clearCgroups } from './cgroups.ts';
+import { cgroupFolders, clearCgroups, removeEmptyCgroups, removeIfEmpty } from './cgroups.ts';
 import { run, withLock } from './commands.ts';
-import { type Lab, type LabRef, labOf, nodeOf } from './names.ts';
+import { CGROUP_PARENT, type Lab, type LabRef, labOf, nodeOf } from './names.ts';
 import { closeNat } from './nat.ts';
 import { networkLeftovers, removeNetwork } from './network.ts';
 import { eraseNode, loopDevices, nodeNumbers, processesOf } from './node-process.ts';
-import { labNames, lockOf, sysctlFile } from './record.ts';
+import { otherLabs, recordOf } from './record.ts';
 import { restoreSysctls } from './sysctls.ts';
 
 /**
@@ -16,21 +17,24 @@ import { restoreSysctls } from './sysctls.ts';
  */
 export async function labDestroy(ref: LabRef, options: { cache?: boolean } = {}): Promise<void> {
   const lab = labOf(ref);
-  const others = labNames(lab).filter((name) => name !== lab.name);
-  if (options.cache && others.length > 0) {
-    throw new KkError({
-      code: 'LAB_CACHE_IN_USE',
-      message: `The base is shared with ${others.map((name) => `'${name}'`).join(', ')}.`,
-      remedy: 'Destroy those labs first, or leave --all out.',
-    });
-  }
-  const left = await withLock(lockOf(lab), async () => {
+  const left = await withLock(async () => {
+    const others = otherLabs(lab);
+    if (options.cache && others.length > 0) {
+      throw new KkError({
+        code: 'LAB_CACHE_IN_USE',
+        message: `The base is shared with ${others.map((name) => `'${name}'`).join(', ')}.`,
+        remedy: 'Destroy those labs first, or leave --all out.',
+      });
+    }
     await Promise.all(nodeNumbers(lab).map((number) => eraseNode(nodeOf(lab, number))));
     await removeNetwork(lab);
     await closeNat(lab);
     await clearCgroups(lab.cgroup);
-    rmSync(lab.stateDir, { recursive: true, force: true });
-    return [...(others.length === 0 ? await removeTraces(lab) : []), ...(await leftovers(lab))];
+    // Only what labUp made is deleted: --state may name a folder with other things in it.
+    if (recordOf(lab) !== undefined) rmSync(lab.stateDir, { recursive: true, force: true });
+    removeIfEmpty(lab.stateRoot);
+    if (options.cache) removeCache(lab.cacheDir);
+    return [...(others.length === 0 ? await removeTraces() : []), ...(await leftovers(lab))];
   });
   if (left.length > 0) {
     throw new KkError({
@@ -39,15 +43,20 @@ export async function labDestroy(ref: LabRef, options: { cache?: boolean } = {})
       remedy: 'Run `lab destroy` again; if it stays, remove it by hand.',
     });
   }
-  if (options.cache) rmSync(lab.cacheDir, { recursive: true, force: true });
+}
+
+function removeCache(folder: string): void {
+  const names = existsSync(folder) ? readdirSync(folder).filter((name) => /^(base-|build\.lock$)/.test(name)) : [];
+  for (const name of names) rmSync(join(folder, name), { recursive: true, force: true });
+  removeIfEmpty(folder);
 }
 
 /** What several labs share, removed with the last one; names what would not go. */
-async function removeTraces(lab: Lab): Promise<string[]> {
-  const failed = restoreSysctls(sysctlFile(lab)).map((key) => `setting ${key}`);
-  await clearCgroups(CGROUP_ROOT);
-  removeIfEmpty(lab.stateRoot);
+async function removeTraces(): Promise<string[]> {
+  const failed = restoreSysctls().map((key) => `setting ${key}`);
+  removeEmptyCgroups(CGROUP_PARENT);
   removeIfEmpty('/run/systemd/nspawn/propagate');
+  removeIfEmpty('/run/systemd/nspawn');
   // `ip netns` mounts its folder on itself the first time; with no namespace left it has no use.
   if (existsSync('/run/netns') && readdirSync('/run/netns').length === 0) {
     await run(['umount', '/run/netns']);
@@ -55,8 +64,6 @@ async function removeTraces(lab: Lab): Promise<string[]> {
   }
   return failed;
 }
-
-const CGROUP_ROOT = 'kk-lab';
 
 async function leftovers(lab: Lab): Promise<string[]> {
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
@@ -67,12 +74,4 @@ async function leftovers(lab: Lab): Promise<string[]> {
     ...processesOf(lab).map((pid) => `process ${pid}`),
     ...mounts.flatMap((line) => line.split(' ')[4] ?? []).filter((path) => path.startsWith(`${lab.stateDir}/`)),
   ];
-}
-
-function removeIfEmpty(folder: string): void {
-  try {
-    rmdirSync(folder);
-  } catch {
-    // Somebody else's things are in it, or it is gone already.
-  }
 }

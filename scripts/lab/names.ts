@@ -11,6 +11,10 @@ export const DEFAULT_LAB = 'kk';
 export const FIRST_ADDRESS = 11;
 const LAST_ADDRESS = 254;
 
+export const BRIDGE_PREFIX = 'kb-';
+/** The cgroup in which every lab has its own. */
+export const CGROUP_PARENT = 'kk-lab';
+
 /** Which lab is meant, and where it is kept; a bare string is a lab's name in the default folders. */
 export interface LabPlace {
   name: string;
@@ -56,6 +60,11 @@ export function usageError(message: string, remedy: string): KkError {
   return new KkError({ code: 'LAB_USAGE', message, remedy });
 }
 
+/** Whether a lab can be called so. */
+export function isLabName(name: string): boolean {
+  return /^[a-z][a-z0-9]{0,7}$/.test(name);
+}
+
 /**
  * Names of the lab `ref`.
  * @throws KkError LAB_USAGE when the name does not fit: interface names end at 15 characters, of which the number of
@@ -67,7 +76,7 @@ export function labOf(ref: LabRef): Lab {
     stateRoot = DEFAULT_STATE_ROOT,
     cacheDir = DEFAULT_CACHE_DIR,
   } = typeof ref === 'string' ? { name: ref } : ref;
-  if (!/^[a-z][a-z0-9]{0,7}$/.test(name)) {
+  if (!isLabName(name)) {
     throw usageError(
       `'${name}' cannot name a lab`,
       'Use up to 8 lower-case letters and digits, a letter first, e.g. --name demo.',
@@ -79,11 +88,11 @@ export function labOf(ref: LabRef): Lab {
     stateRoot,
     cacheDir,
     stateDir,
-    bridge: `kb-${name}`,
+    bridge: `${BRIDGE_PREFIX}${name}`,
     cablePrefix: `kv-${name}-`,
     netnsPrefix: `kk-lab-${name}-`,
     machinePrefix: `kk-lab-${name}-`,
-    cgroup: `kk-lab/${name}`,
+    cgroup: `${CGROUP_PARENT}/${name}`,
     natTable: `kk_lab_${name}`,
     sshKey: join(stateDir, 'id_lab'),
   };

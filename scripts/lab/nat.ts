@@ -1,6 +1,6 @@
 import { must, run } from './commands.ts';
 import { type Lab, labOf } from './names.ts';
-import { labNames, sysctlFile } from './record.ts';
+import { otherLabs } from './record.ts';
 import { restoreSysctl, setSysctl } from './sysctls.ts';
 
 const FORWARDING = 'net/ipv4/ip_forward';
@@ -14,8 +14,8 @@ export async function openNat(lab: Lab, net: string): Promise<void> {
 /** Stop that; the host's forwarding is set back when no other lab needs it. */
 export async function closeNat(lab: Lab): Promise<void> {
   await removeNat(lab);
-  const others = await Promise.all(labNames(lab).map((name) => hasNat(labOf({ ...lab, name }))));
-  if (!others.includes(true)) restoreSysctl(sysctlFile(lab), FORWARDING);
+  const others = await Promise.all(otherLabs(lab).map((name) => hasNat(labOf({ ...lab, name }))));
+  if (!others.includes(true)) restoreSysctl(FORWARDING);
 }
 
 async function addNat(lab: Lab, net: string): Promise<void> {

@@ -1,11 +1,17 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { must, run } from './commands.ts';
-import { addressOf, gatewayOf, type Lab, type NodeNames } from './names.ts';
+import { addressOf, BRIDGE_PREFIX, gatewayOf, isLabName, type Lab, type NodeNames } from './names.ts';
 
 /** Whether this host already has an address in the /24 `net`. */
 export function netInUse(net: string): boolean {
   return Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address.startsWith(`${net}.`)));
+}
+
+/** Names of the labs that have a bridge on this host, wherever they are kept. */
+export function bridges(): string[] {
+  const links = readdirSync('/sys/class/net').filter((name) => name.startsWith(BRIDGE_PREFIX));
+  return links.map((name) => name.slice(BRIDGE_PREFIX.length)).filter(isLabName);
 }
 
 /** The lab's bridge, on which the host has the first address of `net`. Harmless when it is there. */

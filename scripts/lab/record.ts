@@ -2,8 +2,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { KkError } from '../../shared/errors.ts';
 import { must } from './commands.ts';
-import { chooseNet, type Lab, type LabRef, labOf, type NodeNames, nodeNumber, nodeOf } from './names.ts';
-import { netInUse } from './network.ts';
+import { chooseNet, isLabName, type Lab, type LabRef, labOf, type NodeNames, nodeNumber, nodeOf } from './names.ts';
+import { bridges, netInUse } from './network.ts';
 import { nodeNumbers } from './node-process.ts';
 import { saveSysctls } from './sysctls.ts';
 
@@ -12,17 +12,30 @@ export interface LabRecord {
   net: string;
 }
 
-/** The lab's folder, key and network; made when there are none. */
+/**
+ * The lab's folder, key and network; made when there are none.
+ * @throws KkError LAB_NET_TAKEN, LAB_NAME_TAKEN, LAB_NO_NET
+ */
 export async function ensureLab(lab: Lab, net: string | undefined): Promise<LabRecord> {
+  const record = recordOf(lab) ?? newRecord(lab, net);
+  saveSysctls();
   mkdirSync(join(lab.stateDir, 'nodes'), { recursive: true, mode: 0o755 });
-  saveSysctls(sysctlFile(lab));
+  writeFileSync(recordFile(lab), JSON.stringify(record));
   if (!existsSync(lab.sshKey)) {
     await must(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', `kk-lab ${lab.name}`, '-f', lab.sshKey]);
   }
-  const file = recordFile(lab);
-  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as LabRecord;
-  const others = labNames(lab).filter((name) => name !== lab.name);
-  const promised = new Set(others.map((name) => recordOf(labOf({ ...lab, name }))?.net));
+  return record;
+}
+
+function newRecord(lab: Lab, net: string | undefined): LabRecord {
+  if (existsSync(lab.stateDir) || bridges().includes(lab.name)) {
+    throw new KkError({
+      code: 'LAB_NAME_TAKEN',
+      message: `'${lab.name}' is in use: ${lab.stateDir} or the bridge ${lab.bridge} exists, and belongs to no lab kept here.`,
+      remedy: 'Choose another --name, or give the --state folder that lab was made with.',
+    });
+  }
+  const promised = new Set(otherLabs(lab).map((name) => recordOf(labOf({ ...lab, name }))?.net));
   const taken = (candidate: string) => promised.has(candidate) || netInUse(candidate);
   if (net !== undefined && taken(net)) {
     throw new KkError({
@@ -31,17 +44,17 @@ export async function ensureLab(lab: Lab, net: string | undefined): Promise<LabR
       remedy: 'Choose another network, or leave --net out.',
     });
   }
-  const record: LabRecord = { net: net ?? chooseNet(lab.name, taken) };
-  writeFileSync(file, JSON.stringify(record));
-  return record;
+  return { net: net ?? chooseNet(lab.name, taken) };
 }
 
-/** Labs kept in the same state folder. */
-export function labNames({ stateRoot }: Pick<Lab, 'stateRoot'>): string[] {
-  if (!existsSync(stateRoot)) return [];
-  return readdirSync(stateRoot, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
+/** Names of the other labs of this host: those kept in the same folder, and those that have a bridge. */
+export function otherLabs(lab: Lab): string[] {
+  const folders = existsSync(lab.stateRoot) ? readdirSync(lab.stateRoot).filter(isLabName) : [];
+  const kept = folders.filter((name) => recordOf(labOf({ ...lab, name })) !== undefined);
+  return [...new Set([...kept, ...bridges()])].filter((name) => name !== lab.name);
 }
 
+/** The lab that is meant, when it exists. @throws KkError LAB_NO_LAB */
 export function requireLab(ref: LabRef): { lab: Lab; net: string } {
   const lab = labOf(ref);
   const record = recordOf(lab);
@@ -53,6 +66,7 @@ export function requireLab(ref: LabRef): { lab: Lab; net: string } {
   });
 }
 
+/** The node that is meant, when it exists. @throws KkError LAB_NO_LAB, LAB_NO_NODE, LAB_USAGE */
 export function requireNode(ref: LabRef, text: string): { lab: Lab; node: NodeNames; net: string } {
   const { lab, net } = requireLab(ref);
   const number = nodeNumber(text);
@@ -72,14 +86,4 @@ export function recordOf(lab: Lab): LabRecord | undefined {
 
 function recordFile(lab: Lab): string {
   return join(lab.stateDir, 'lab.json');
-}
-
-/** Beside the labs, as the host's settings are not one lab's. */
-export function sysctlFile(lab: Lab): string {
-  return join(lab.stateRoot, 'sysctls-before.json');
-}
-
-/** In the cache, as it outlives the labs: a lock file must not be deleted under those who wait for it. */
-export function lockOf(lab: Lab): string {
-  return join(lab.cacheDir, 'lab.lock');
 }

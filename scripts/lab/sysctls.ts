@@ -2,6 +2,8 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import { join } from 'node:path';
 
 const ROOT = '/proc/sys';
+/** The same for all labs of the host, wherever they are kept: the settings are the host's. */
+const FILE = '/run/kk-lab-settings.json';
 /** Settings a node shares with the host: nodes have no namespace for these, and systemd-sysctl or a kubelet sets some. */
 const SHARED = ['vm', 'kernel', 'fs', 'net/ipv4/ip_forward'];
 /** Not settings but switches to pull, counters, or values the kernel adjusts by itself. */
@@ -14,28 +16,23 @@ interface Saved {
   values: Record<string, string>;
 }
 
-/** Remember the host's settings in `file`, unless they were remembered in this boot already. */
-export function saveSysctls(file: string): void {
-  if (read(file)) return;
-  writeFileSync(
-    file,
-    JSON.stringify({
-      boot: bootId(),
-      values: Object.fromEntries(settings()),
-    } satisfies Saved),
-  );
+/** Remember the host's settings, unless they were remembered in this boot already. */
+export function saveSysctls(): void {
+  if (read()) return;
+  const saved: Saved = { boot: bootId(), values: Object.fromEntries(settings()) };
+  writeFileSync(FILE, JSON.stringify(saved));
 }
 
-/** Set what differs from `file` back, forget `file`, and name what could not be set back. */
-export function restoreSysctls(file: string): string[] {
-  const failed = Object.entries(read(file)?.values ?? {}).filter(([key, value]) => !setBack(key, value));
-  rmSync(file, { force: true });
+/** Set back what is no longer as remembered, forget it all, and name what could not be set back. */
+export function restoreSysctls(): string[] {
+  const failed = Object.entries(read()?.values ?? {}).filter(([key, value]) => !setBack(key, value));
+  rmSync(FILE, { force: true });
   return failed.map(([key]) => key);
 }
 
-/** Set the one setting `key` (e.g. net/ipv4/ip_forward) back to what `file` remembers. */
-export function restoreSysctl(file: string, key: string): void {
-  const value = read(file)?.values[key];
+/** Set the one setting `key` (e.g. net/ipv4/ip_forward) back to what was remembered. */
+export function restoreSysctl(key: string): void {
+  const value = read()?.values[key];
   if (value !== undefined) setBack(key, value);
 }
 
@@ -55,9 +52,9 @@ export function setSysctl(key: string, value: string): void {
   writeFileSync(join(ROOT, key), value);
 }
 
-function read(file: string): Saved | undefined {
-  if (!existsSync(file)) return undefined;
-  const saved = JSON.parse(readFileSync(file, 'utf8')) as Saved;
+function read(): Saved | undefined {
+  if (!existsSync(FILE)) return undefined;
+  const saved = JSON.parse(readFileSync(FILE, 'utf8')) as Saved;
   return saved.boot === bootId() ? saved : undefined;
 }
 
