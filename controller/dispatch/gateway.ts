@@ -1,0 +1,241 @@
+import { TLSSocket } from 'node:tls';
+import websocket from '@fastify/websocket';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { WebSocket } from 'ws';
+import { KkError, reportOf } from '../../shared/errors.ts';
+import { decodeToController, encodeToAgent as encode, jsonBytes } from '../../shared/protocol/codec.ts';
+import { FRAME_LIMIT, SUBPROTOCOL } from '../../shared/protocol/level.ts';
+import { type Hello, isDurable, type ToAgentBodies, type ToController } from '../../shared/protocol/messages.ts';
+import { judgePeer, type PeerVerdict } from '../pki/judge-peer.ts';
+import { seenWith } from '../pki/ledger.ts';
+import type { Fleet } from './fleet.ts';
+import type { GatewayParts } from './ports.ts';
+import { closeWith, Session } from './session.ts';
+import { commonLevel, welcomeFor } from './welcome.ts';
+
+/** Hello must come within this time after the upgrade (kk.proto). */
+const HELLO_TIMEOUT_MS = 10_000;
+/** Bytes of one BlobPart. */
+const BLOB_PART = 256 * 1024;
+
+/** Judges the certificate of a connection, new or resumed, as the first thing of every request that needs one. */
+export function peerOf(
+  parts: Pick<GatewayParts, 'authority' | 'ledger' | 'clock'>,
+  request: FastifyRequest,
+): PeerVerdict {
+  const socket = request.raw.socket;
+  const certificate = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
+  return judgePeer({ certificate, trust: parts.authority.trust(), now: parts.clock.nowMs(), ledger: parts.ledger });
+}
+
+/** Fastify plugin: accepts the agents' sockets at GET /agent/link. */
+export async function gateway(
+  app: FastifyInstance,
+  { parts, fleet }: { parts: GatewayParts; fleet: Fleet },
+): Promise<void> {
+  await app.register(websocket, {
+    options: {
+      maxPayload: FRAME_LIMIT,
+      perMessageDeflate: false,
+      handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+    },
+  });
+  app.get('/agent/link', { websocket: true, config: { access: 'certificate' } }, (socket, request) => {
+    new Conversation(socket, request.ip, peerOf(parts, request), parts, fleet).start();
+  });
+}
+
+/** One connection from its upgrade to its close. A misbehaving peer closes its connection, never the process. */
+class Conversation {
+  private session: Session | undefined;
+  /** Messages are handled in order; Hello takes time, so later ones wait in this chain. */
+  private chain: Promise<void> = Promise.resolve();
+  private readonly socket: WebSocket;
+  private readonly remote: string;
+  private readonly peer: PeerVerdict;
+  private readonly parts: GatewayParts;
+  private readonly fleet: Fleet;
+
+  constructor(socket: WebSocket, remote: string, peer: PeerVerdict, parts: GatewayParts, fleet: Fleet) {
+    this.socket = socket;
+    this.remote = remote;
+    this.peer = peer;
+    this.parts = parts;
+    this.fleet = fleet;
+  }
+
+  start(): void {
+    const { peer } = this;
+    if (peer.kind === 'refused') {
+      this.parts.audit('link refused', { code: peer.code, node: peer.name, serial: peer.serial, from: this.remote });
+      closeWith(this.socket, { code: peer.code, message: peer.detail, remedy: peer.remedy }, true);
+      return;
+    }
+    const helloTimer = setTimeout(() => this.refuse(helloMissing()), HELLO_TIMEOUT_MS);
+    this.socket.on('message', (data: Buffer, isBinary: boolean) => {
+      clearTimeout(helloTimer);
+      this.chain = this.chain.then(() => this.onFrame(data, isBinary)).catch((thrown: unknown) => this.refuse(thrown));
+    });
+    this.socket.on('close', () => {
+      clearTimeout(helloTimer);
+      this.onClose();
+    });
+    this.socket.on('error', () => this.socket.terminate());
+  }
+
+  private onClose(): void {
+    if (!this.session) return;
+    const current = this.fleet.get(this.session.node) === this.session;
+    this.fleet.remove(this.session);
+    if (current) this.parts.left(this.session.node);
+  }
+
+  private refuse(thrown: unknown): void {
+    const report = reportOf(thrown);
+    this.parts.audit('link closed', {
+      code: report.code,
+      message: report.message,
+      node: this.session?.node,
+      from: this.remote,
+    });
+    closeWith(this.socket, report, report.code !== 'SEQUENCE_GAP');
+  }
+
+  private async onFrame(data: Buffer, isBinary: boolean): Promise<void> {
+    if (this.socket.readyState !== this.socket.OPEN) return;
+    if (!isBinary)
+      throw new KkError({
+        code: 'FRAME_MALFORMED',
+        message: 'A text message came over the link.',
+        remedy: 'Check what is connecting to this port.',
+      });
+    const message = decodeToController(data);
+    if (!message) return;
+    if (message.kind === 'hello') return this.onHello(message.value);
+    if (message.kind === 'renew_request') return this.onRenew(message.value.csr_pem);
+    if (!this.session) throw helloMissing();
+    this.onMessage(this.session, message);
+  }
+
+  private async onHello(hello: Hello): Promise<void> {
+    const { peer, parts } = this;
+    if (peer.kind === 'refused' || this.session) return;
+    commonLevel(hello);
+    if (hello.purpose === 'PURPOSE_RENEW') {
+      this.socket.send(encode({ kind: 'welcome', value: welcomeFor(parts, peer.name, hello) }));
+      return;
+    }
+    if (peer.kind === 'renew-only') {
+      throw new KkError({
+        code: 'CERT_EXPIRED',
+        message: `The certificate of ${peer.name} expired at ${new Date(peer.expiredAt).toISOString()}.`,
+        remedy: 'The agent renews it by itself: run `kk-agent renew` on the node if it does not.',
+      });
+    }
+    await this.noteSerial(peer.name, peer.serial);
+    const older = this.fleet.get(peer.name);
+    const live = older && { machineId: older.hello.machine_id, bootId: older.hello.boot_id };
+    const { acked } = await parts.arrived(peer.name, hello, live);
+    if (this.socket.readyState !== this.socket.OPEN) return;
+    this.session = new Session({
+      node: peer.name,
+      hello,
+      serial: peer.serial,
+      remote: this.remote,
+      acked,
+      socket: this.socket,
+    });
+    this.session.sendFrame(encode({ kind: 'welcome', value: welcomeFor(parts, peer.name, hello) }, acked));
+    this.fleet.add(this.session);
+    parts.connected(peer.name, hello);
+  }
+
+  /** A renewed certificate that shows up has worked: the one before is superseded now (ENGINE 4.3). */
+  private async noteSerial(name: string, serial: string): Promise<void> {
+    const known = this.parts.ledger.node(name);
+    if (!known) return;
+    const next = seenWith(known, serial);
+    if (next !== known) await this.parts.ledger.replace(known, next);
+  }
+
+  private async onRenew(csrPem: string): Promise<void> {
+    if (this.peer.kind === 'refused') return;
+    let value: ToAgentBodies['renewed'] = { certificate_pem: '', bundle_pem: '', error: new Uint8Array() };
+    try {
+      const renewal = await this.parts.renew(this.peer.name, csrPem);
+      value = { ...value, certificate_pem: renewal.certificatePem, bundle_pem: renewal.bundlePem };
+      this.parts.audit('certificate renewed', { node: this.peer.name, expired: this.peer.kind === 'renew-only' });
+    } catch (thrown) {
+      value = { ...value, error: jsonBytes(reportOf(thrown)) };
+    }
+    this.socket.send(encode({ kind: 'renewed', value }));
+  }
+
+  private onMessage(session: Session, message: ToController): void {
+    const { parts } = this;
+    if (isDurable(message)) {
+      this.onDurable(session, message);
+      return;
+    }
+    switch (message.kind) {
+      case 'heartbeat':
+        session.send({ kind: 'heartbeat_answer', value: { id: message.value.id } });
+        this.fleet.answered(session.node);
+        return;
+      case 'permit_wanted':
+        parts.permitWanted(session.node, message.value);
+        return;
+      case 'log_chunk':
+        parts
+          .log(session.node, message.value)
+          .then(() => session.send({ kind: 'log_credit', value: { bytes: message.value.data.length } }))
+          .catch((thrown: unknown) => this.refuse(thrown));
+        return;
+      case 'blob_wanted':
+        this.sendBlob(session, message.value);
+        return;
+    }
+  }
+
+  /** In order and without a gap; a repeated one was stored before and is acknowledged again. */
+  private onDurable(session: Session, message: ToController): void {
+    const { sequence } = message;
+    if (!isDurable(message)) return;
+    if (sequence < session.expected) {
+      session.ack(session.acked);
+      return;
+    }
+    if (sequence > session.expected) {
+      throw new KkError({
+        code: 'SEQUENCE_GAP',
+        message: `Message ${sequence} of ${session.node} came where ${session.expected} was expected.`,
+        remedy: 'The agent connects again and sends what is missing.',
+        node: session.node,
+      });
+    }
+    session.expected += 1;
+    this.parts.durable(session.node, session.hello.journal_id, sequence, message, (error) => this.refuse(error));
+  }
+
+  private sendBlob(session: Session, { sha256, offset }: { sha256: string; offset: number }): void {
+    const blob = this.parts.blob(session.node, sha256);
+    if (!blob || offset > blob.length) {
+      session.send({ kind: 'blob_part', value: { sha256, offset, data: new Uint8Array(), total: 0 } });
+      return;
+    }
+    for (let at = offset; at < blob.length; at += BLOB_PART) {
+      session.send({
+        kind: 'blob_part',
+        value: { sha256, offset: at, data: blob.subarray(at, at + BLOB_PART), total: blob.length },
+      });
+    }
+  }
+}
+
+function helloMissing(): KkError {
+  return new KkError({
+    code: 'HELLO_MISSING',
+    message: 'The connection did not begin with Hello.',
+    remedy: 'Check what is connecting to this port.',
+  });
+}

@@ -1,0 +1,97 @@
+import type { Readable } from 'node:stream';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { ENROL_BODY_LIMIT, type EnrolAnswer, type EnrolRequest, enrolRequestSchema } from '../../shared/enrolment.ts';
+import type { ErrorReport } from '../../shared/errors.ts';
+import type { PeerVerdict } from '../pki/judge-peer.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Who may call the route on the agents' port: anybody, or a peer with a certificate of ours. Absent: nobody. */
+    access?: 'open' | 'certificate';
+  }
+}
+
+/** What the open routes need; `compose` hands it in. */
+export interface AgentPortParts {
+  tls: { key: string; cert: string };
+  peerOf(request: FastifyRequest): PeerVerdict;
+  /** The join script for a node that reached us under this `host:port`. */
+  joinScript(host: string | undefined): string;
+  /** The packaged agent with this sha256. */
+  agentFile(sha256: string): { stream: Readable; size: number } | undefined;
+  enrol(
+    request: EnrolRequest,
+    remote: string,
+  ): Promise<{ ok: true; answer: EnrolAnswer } | { ok: false; report: ErrorReport }>;
+}
+
+/**
+ * The one TCP port of the controller (ENGINE 4.9). Without a certificate only /join.sh, /agent/<sha256> and /enrol answer;
+ * everything else is denied before its handler, unknown paths included.
+ */
+export function agentPort(parts: AgentPortParts): FastifyInstance {
+  const app = Fastify({
+    https: { ...parts.tls, requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.3' },
+    bodyLimit: ENROL_BODY_LIMIT,
+    requestTimeout: 30_000,
+    logger: false,
+  }) as unknown as FastifyInstance;
+
+  app.addHook('onRequest', async (request, reply) => {
+    const access = request.routeOptions.config.access;
+    if (access === 'open') return;
+    const peer = parts.peerOf(request);
+    // The link tells a refused peer why in its own protocol: its person reads the agent's log, not a status code.
+    if (
+      access === 'certificate' &&
+      (peer.kind !== 'refused' || (request.headers.upgrade !== undefined && peer.code !== 'CERT_MISSING'))
+    )
+      return;
+    await deny(reply, peer);
+  });
+  app.setNotFoundHandler(async (_request, reply) =>
+    reply.code(404).send({ code: 'NOT_FOUND', message: 'There is nothing here.', remedy: '' }),
+  );
+  app.setErrorHandler(async (error: Error & { statusCode?: number }, _request, reply) => {
+    const status = error.statusCode ?? 500;
+    return reply.code(status).send({
+      code: status < 500 ? 'REQUEST_INVALID' : 'INTERNAL',
+      message: status < 500 ? error.message : 'The controller could not answer.',
+      remedy: status < 500 ? 'Update kk-agent.' : 'Look at the log of the controller.',
+    });
+  });
+
+  app.get('/join.sh', { config: { access: 'open' } }, async (request, reply) =>
+    reply.type('text/x-shellscript; charset=utf-8').send(parts.joinScript(request.headers.host)),
+  );
+  app.get<{ Params: { sha256: string } }>('/agent/:sha256', { config: { access: 'open' } }, async (request, reply) => {
+    const file = /^[0-9a-f]{64}$/.test(request.params.sha256) ? parts.agentFile(request.params.sha256) : undefined;
+    if (!file)
+      return reply
+        .code(404)
+        .send({
+          code: 'AGENT_UNKNOWN',
+          message: 'No agent package has this digest.',
+          remedy: 'Fetch /join.sh again: it names the current one.',
+        });
+    return reply.type('application/gzip').header('content-length', file.size).send(file.stream);
+  });
+  app.post('/enrol', { config: { access: 'open' } }, async (request, reply) => {
+    const parsed = enrolRequestSchema.safeParse(request.body);
+    if (!parsed.success)
+      return reply
+        .code(400)
+        .send({ code: 'REQUEST_INVALID', message: parsed.error.message.slice(0, 300), remedy: 'Update kk-agent.' });
+    const enrolled = await parts.enrol(parsed.data, request.ip);
+    return enrolled.ok ? reply.send(enrolled.answer) : reply.code(403).send(enrolled.report);
+  });
+  return app;
+}
+
+async function deny(reply: FastifyReply, peer: PeerVerdict): Promise<void> {
+  const report =
+    peer.kind === 'refused'
+      ? { code: peer.code, message: `Refused: ${peer.detail}.`, remedy: peer.remedy }
+      : { code: 'NOT_ALLOWED', message: 'Nodes may not ask for this.', remedy: '' };
+  await reply.code(403).send(report);
+}
