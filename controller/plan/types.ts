@@ -9,6 +9,10 @@ export interface Sources {
   /** Key into `texts`. */
   plan: string;
   texts: Record<string, string>;
+  /** The user's folders of playbooks and roles, searched before anything else. */
+  playbookPath?: readonly string[];
+  /** Files that are there but cannot be taken, by path: why. What is in neither is absent. */
+  refused?: Record<string, string>;
 }
 
 /** A plan that is valid: every reference resolved, every default filled in. Frozen. */

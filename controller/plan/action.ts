@@ -1,0 +1,222 @@
+import type { z } from 'zod';
+import { ACTIONS, type ActionKind, isActionKind } from '../../shared/actions/index.ts';
+import type { Position } from '../../shared/errors.ts';
+import { isTemplate } from '../../shared/expr/index.ts';
+import type { Json, Place } from '../../shared/share.ts';
+import { type DocMap, type DocNode, type DocScalar, keyPlace, nodeAt, placeOf, textsOf, toJson } from './document.ts';
+import { type Problems, suggest } from './problems.ts';
+import { complaint, remedyFor } from './read.ts';
+import { TaskWords } from './schema.ts';
+import { placeIn, type Use } from './uses.ts';
+import { refuseLiteral } from './vars.ts';
+
+/** The action of a task: which, and with what inputs, as they were written (shorthand resolved). */
+export interface ActionRead {
+  action: ActionKind;
+  inputs: Json;
+  places: Record<string, Place>;
+  /** Where each text of the inputs stands, by JSON pointer. */
+  texts: Record<string, Position>;
+  uses: Pick<Use, 'kind' | 'text' | 'origin'>[];
+}
+
+/** What people coming from other tools write, and what it is called here. */
+const ELSEWHERE: Record<string, string> = {
+  shell: 'Use command: a text is run by the shell.',
+  copy: 'Use file with content or source.',
+  template: 'Use file with template.',
+  service: 'Use systemd.',
+  fail: 'Use assert.',
+  include_role: 'List the role under roles of a play.',
+  import_tasks: 'Use include_tasks.',
+  delegate_to: 'Use on.',
+  become: 'The agent runs as root; command takes user.',
+};
+
+/** Task words of the engine whose machinery is not there yet: refused by name, since ignoring them would do harm. */
+const NOT_YET_WORDS = [
+  'per',
+  'block',
+  'rescue',
+  'always',
+  'rollback',
+  'recover',
+  'confirm',
+  'serial',
+  'any_errors_fatal',
+];
+const NOT_YET_ACTIONS = ['blob.fetch', 'pki.issue', 'secret.make', 'kubeconfig.keep'];
+
+/** Finds the one key that is not a task word, and checks its inputs as far as they are literal. */
+export function readAction(task: DocMap, problems: Problems): ActionRead | undefined {
+  const words = Object.keys(TaskWords.shape);
+  const others = [...task.entries.keys()].filter((key) => !words.includes(key));
+  const actions = others.filter(isActionKind);
+  const named = nodeAt(task, ['action']);
+  let refused = false;
+  for (const key of others) {
+    if (isActionKind(key)) continue;
+    const at = keyPlace(task, key);
+    refused = true;
+    if (NOT_YET_WORDS.includes(key) || NOT_YET_ACTIONS.includes(key)) {
+      problems.add(
+        'PLAN_NOT_YET',
+        at,
+        `"${key}" is not supported yet.`,
+        `Remove it; kk refuses it until it does what it says.`,
+      );
+    } else if (actions.length > 0 || named) {
+      const known = named ? words : [...words, ...Object.keys(ACTIONS)];
+      problems.add('PLAN_UNKNOWN_KEY', at, `A task has no key "${key}".`, ELSEWHERE[key] ?? suggest(key, known));
+    } else {
+      const remedy = ELSEWHERE[key] ?? suggest(key, [...Object.keys(ACTIONS), ...words]);
+      problems.add('PLAN_UNKNOWN_ACTION', at, `There is no action or task word "${key}".`, remedy);
+    }
+  }
+  if (actions.length + (named ? 1 : 0) > 1) {
+    const second = actions.at(-1) ?? 'action';
+    const message = `The task has more than one action: ${[...(named ? ['action'] : []), ...actions].join(', ')}.`;
+    problems.add('PLAN_UNKNOWN_KEY', keyPlace(task, second), message, 'Make a task of each.');
+  }
+  if (named) return readNamed(task, named, problems);
+  if (nodeAt(task, ['with'])) {
+    problems.add('PLAN_MISSING', keyPlace(task, 'with'), '"with" has no "action" beside it.', 'Add action: <name>.');
+  }
+  const [action] = actions;
+  const value = action && nodeAt(task, [action]);
+  if (action && value) return readInputs(action, value, keyPlace(task, action), problems);
+  if (!refused) {
+    const remedy = `Add one of: ${Object.keys(ACTIONS).join(', ')}.`;
+    problems.add('PLAN_MISSING', task.at, 'The task has no action.', remedy);
+  }
+  return undefined;
+}
+
+function readNamed(task: DocMap, named: DocNode, problems: Problems): ActionRead | undefined {
+  const name = toJson(named);
+  if (typeof name !== 'string') return undefined;
+  if (NOT_YET_ACTIONS.includes(name) || name === 'confirm') {
+    problems.add('PLAN_NOT_YET', named.at, `The action "${name}" is not supported yet.`, 'Remove the task.');
+    return undefined;
+  }
+  if (!isActionKind(name)) {
+    const remedy = ELSEWHERE[name] ?? suggest(name, Object.keys(ACTIONS));
+    problems.add('PLAN_UNKNOWN_ACTION', named.at, `There is no action "${name}".`, remedy);
+    return undefined;
+  }
+  return readInputs(name, nodeAt(task, ['with']), named.at, problems);
+}
+
+function readInputs(action: ActionKind, node: DocNode | undefined, at: Position, problems: Problems): ActionRead {
+  const contract: { shorthand?: (value: unknown) => unknown; input: z.ZodType } = ACTIONS[action];
+  const written = node ? toJson(node) : null;
+  let inputs = written;
+  if (node?.kind !== 'map') {
+    const long = contract.shorthand?.(written) ?? (written === null ? {} : undefined);
+    if (long === undefined) {
+      problems.add('PLAN_ACTION_INPUT', node?.at ?? at, `${action} takes a map of inputs.`, `Write ${action}: {…}.`);
+      return { action, inputs: {}, places: {}, texts: {}, uses: [] };
+    }
+    inputs = long as Json;
+  }
+  const places: Record<string, Place> = {};
+  const texts: ActionRead['texts'] = {};
+  const uses: ActionRead['uses'] = [];
+  for (const { pointer, text, node: at } of locate(inputs, node)) {
+    texts[`/inputs${pointer}`] = at.at;
+    // assert.that holds conditions: expressions without braces
+    const condition = action === 'assert' && /^\/that\/\d+$/.test(pointer);
+    if (!condition && !isTemplate(text)) continue;
+    if (!condition) refuseLiteral(at, problems);
+    places[`/inputs${pointer}`] = placeIn(at.content);
+    uses.push({ kind: condition ? 'condition' : 'template', text, origin: at.content });
+  }
+  checkInputs(action, contract.input, inputs, node, at, problems);
+  return { action, inputs, places, texts, uses };
+}
+
+/** The texts of the inputs with the nodes they were written as; shorthand moves them but keeps their order. */
+function* locate(
+  inputs: Json,
+  node: DocNode | undefined,
+): Generator<{ pointer: string; text: string; node: DocScalar }> {
+  if (!node) return;
+  if (node.kind === 'map') {
+    for (const { pointer, node: at } of textsOf(node)) yield { pointer, text: at.value, node: at };
+    return;
+  }
+  const written = [...textsOf(node)];
+  for (const [index, { pointer, text }] of [...textsIn(inputs, '')].entries()) {
+    const at = written[index]?.node;
+    if (at) yield { pointer, text, node: at };
+  }
+}
+
+function* textsIn(value: Json, pointer: string): Generator<{ pointer: string; text: string }> {
+  if (typeof value === 'string') yield { pointer, text: value };
+  else if (Array.isArray(value))
+    for (const [index, item] of value.entries()) yield* textsIn(item, `${pointer}/${index}`);
+  else if (value !== null && typeof value === 'object')
+    for (const [key, item] of Object.entries(value)) yield* textsIn(item, `${pointer}/${key}`);
+}
+
+function checkInputs(
+  action: ActionKind,
+  schema: z.ZodType,
+  inputs: Json,
+  node: DocNode | undefined,
+  at: Position,
+  problems: Problems,
+): void {
+  const judged = schema.safeParse(inputs);
+  const add = (where: Position, message: string, remedy: string): void =>
+    problems.add('PLAN_ACTION_INPUT', where, message, remedy);
+  for (const issue of judged.error?.issues ?? []) {
+    const path = issue.path.filter((step) => typeof step !== 'symbol');
+    const value = valueAt(inputs, path);
+    if (issue.code === 'unrecognized_keys') {
+      const map = node && nodeAt(node, path);
+      for (const key of issue.keys)
+        add(map ? keyPlace(map, key) : at, `${action} has no input "${key}".`, suggest(key, keysOf(schema, path)));
+      continue;
+    }
+    const partly = issue.code === 'invalid_union' || issue.code === 'invalid_key';
+    if (typeof value === 'string' ? isTemplate(value) : partly && value !== undefined && holdsTemplate(value)) continue;
+    const where = node?.kind === 'map' ? placeOf(node, path) : (node?.at ?? at);
+    const name = [action, ...path].join('.');
+    if (value === undefined)
+      add(path.length > 1 ? where : at, `${action} lacks its input "${path.join('.')}".`, `Add "${path.at(-1)}".`);
+    else if (issue.code === 'custom' && path.length === 0)
+      add(at, `${action}: ${issue.message}.`, 'Correct the inputs.');
+    else {
+      const telling = tellingIssue(issue);
+      const key = String(path.at(-1) ?? '');
+      add(where, `${name} ${complaint(telling, value, key)}`, remedyFor(telling, value));
+    }
+  }
+}
+
+/** Of a union's issues the one that came closest: a rule broken says more than a type that was not meant. */
+function tellingIssue(issue: z.core.$ZodIssue): z.core.$ZodIssue {
+  if (issue.code !== 'invalid_union') return issue;
+  const issues = issue.errors.flat();
+  return issues.find((inner) => inner.code !== 'invalid_type' && inner.code !== 'invalid_union') ?? issues[0] ?? issue;
+}
+
+function keysOf(schema: z.ZodType, path: readonly (string | number)[]): string[] {
+  const { def } = (schema as unknown as z.core.$ZodTypes)._zod;
+  return path.length === 0 && def.type === 'object' ? Object.keys(def.shape) : [];
+}
+
+function valueAt(value: Json, path: readonly (string | number)[]): Json | undefined {
+  let current: Json | undefined = value;
+  for (const step of path) {
+    if (current === null || typeof current !== 'object') return undefined;
+    current = Array.isArray(current) ? current[Number(step)] : current[step];
+  }
+  return current;
+}
+
+function holdsTemplate(value: Json): boolean {
+  return [...textsIn(value, '')].some(({ text }) => isTemplate(text));
+}

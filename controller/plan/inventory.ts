@@ -1,0 +1,194 @@
+import ipaddr from 'ipaddr.js';
+import type { z } from 'zod';
+import type { Position } from '../../shared/errors.ts';
+import { type DocNode, keyPlace, nodeAt, placeOf } from './document.ts';
+import { seconds } from './duration.ts';
+import { expandGroups, type StatedGroup } from './groups.ts';
+import { beside } from './paths.ts';
+import { type Problems, show } from './problems.ts';
+import { type Read, read } from './read.ts';
+import type { Inventory as InventorySchema, Ssh } from './schema.ts';
+import type { Inventory, InventoryNode, SshSettings } from './types.ts';
+import { readVars } from './vars.ts';
+
+type SshBlock = Read<z.output<typeof Ssh>>;
+
+/** An inventory and what is needed to judge references to it fairly when parts of it are wrong. */
+export interface InventoryRead {
+  inventory: Inventory;
+  /** Every host and group that is written down, also those with mistakes. */
+  names: ReadonlySet<string>;
+  /** Nothing is wrong in it: a group without nodes is truly empty. */
+  sound: boolean;
+}
+
+/** Reads an inventory, inline or from its own file; what is wrong in it is told and left out. */
+export function readInventory(root: DocNode, schema: typeof InventorySchema, problems: Problems): InventoryRead {
+  const before = problems.count;
+  const found = read(schema, root, 'inventory', problems) ?? {};
+  // names come from the document, so that a host with a wrong address is still there for the groups
+  const hostNames = namesUnder(root, 'hosts');
+  const groupNames = namesUnder(root, 'groups');
+  refuseNames(root, hostNames, groupNames, problems);
+  const addresses = new Map<string, { name: string }>();
+  const nodes: InventoryNode[] = [];
+  for (const [name, host] of Object.entries(found.hosts ?? {})) {
+    const at = keyPlace(nodeAt(root, ['hosts']) ?? root, name);
+    const addressNode = nodeAt(root, ['hosts', name, 'address']);
+    const address =
+      host?.address && addressNode ? checkAddress(name, host.address, addressNode, addresses, problems) : '';
+    const ssh = host?.ssh === false ? undefined : sshSettings(found.ssh, host?.ssh, address, at);
+    const vars = readVars(nodeAt(root, ['hosts', name, 'vars']), 'plain', problems);
+    nodes.push({ name, address, ssh, vars, groups: [], at });
+  }
+  if (hostNames.length === 0 && nodeAt(root, ['hosts'])) {
+    problems.add(
+      'PLAN_EMPTY_GROUP',
+      placeOf(root, ['hosts']),
+      'The inventory has no hosts.',
+      'Add at least one host with its address.',
+    );
+  }
+  const groups = expandGroups(
+    statedGroups(root, found.groups ?? {}, problems),
+    { hosts: new Set(hostNames), groups: new Set(groupNames) },
+    nodes.map((node) => node.name),
+    problems,
+  );
+  const groupsOf = new Map<string, string[]>(nodes.map((node) => [node.name, []]));
+  for (const group of groups) for (const node of group.nodes) groupsOf.get(node)?.push(group.name);
+  const inventory: Inventory = {
+    nodes: nodes.map((node) => ({ ...node, groups: groupsOf.get(node.name) ?? [] })),
+    groups: Object.fromEntries(groups.map((group) => [group.name, group])),
+    vars: readVars(nodeAt(root, ['vars']), 'plain', problems),
+  };
+  return { inventory, names: new Set([...hostNames, ...groupNames]), sound: problems.count === before };
+}
+
+function namesUnder(root: DocNode, key: string): string[] {
+  const node = nodeAt(root, [key]);
+  return node?.kind === 'map' ? [...node.entries.keys()] : [];
+}
+
+/** `all` and `controller` mean something in a selector already. */
+function refuseNames(root: DocNode, hosts: readonly string[], groups: readonly string[], problems: Problems): void {
+  for (const [kind, names] of [
+    ['hosts', hosts],
+    ['groups', groups],
+  ] as const) {
+    for (const name of names) {
+      if (name !== 'all' && name !== 'controller') continue;
+      const meaning = name === 'all' ? 'always means every host' : 'always means the controller';
+      const remedy =
+        name === 'all' && kind === 'groups'
+          ? "Put its variables under the inventory's own vars."
+          : 'Choose another name.';
+      problems.add(
+        'PLAN_RESERVED_NAME',
+        keyPlace(nodeAt(root, [kind]) ?? root, name),
+        `The name "${name}" is taken: it ${meaning}.`,
+        remedy,
+      );
+    }
+  }
+  const taken = new Set(hosts);
+  for (const name of groups) {
+    if (!taken.has(name)) continue;
+    const at = keyPlace(nodeAt(root, ['groups']) ?? root, name);
+    problems.add(
+      'PLAN_DUPLICATE_NAME',
+      at,
+      `"${name}" is both a host and a group.`,
+      'Rename one of them: selectors name either.',
+    );
+  }
+}
+
+function checkAddress(
+  name: string,
+  text: string,
+  node: DocNode,
+  addresses: Map<string, { name: string }>,
+  problems: Problems,
+): string {
+  const address = normalAddress(text);
+  if (address === undefined) {
+    const remedy =
+      'Write the IP address by which the other nodes reach it, such as 10.0.0.11; a name to connect to belongs in ssh.host.';
+    problems.add('PLAN_TYPE', node.at, `The address of ${name} is no usable IP address: ${show(text)}.`, remedy);
+    return '';
+  }
+  const other = addresses.get(address);
+  if (other) {
+    problems.add(
+      'PLAN_DUPLICATE_ADDRESS',
+      node.at,
+      `${name} has the address ${address}, which ${other.name} has already.`,
+      'Give each host its own address.',
+    );
+  } else addresses.set(address, { name });
+  return address;
+}
+
+/** In one spelling, so that duplicates are seen. Addresses no host can have are refused. */
+function normalAddress(text: string): string | undefined {
+  if (ipaddr.IPv4.isValidFourPartDecimal(text)) {
+    const range = ipaddr.IPv4.parse(text).range();
+    return ['unspecified', 'broadcast', 'multicast'].includes(range) ? undefined : text;
+  }
+  if (!ipaddr.IPv6.isValid(text) || text.includes('%')) return undefined;
+  const parsed = ipaddr.IPv6.parse(text);
+  if (['unspecified', 'multicast'].includes(parsed.range())) return undefined;
+  return parsed.isIPv4MappedAddress() ? parsed.toIPv4Address().toString() : parsed.toString();
+}
+
+/** No ssh block anywhere: the node joins by itself. Paths are relative to the file that states them. */
+function sshSettings(
+  defaults: SshBlock | undefined,
+  own: SshBlock | undefined,
+  address: string,
+  at: Position,
+): SshSettings | undefined {
+  if (!defaults && !own) return undefined;
+  const s = { ...defaults, ...own };
+  const path = (text: string): string => (text.startsWith('~') ? text : beside(at.file, text));
+  return {
+    host: s.host ?? address,
+    port: s.port ?? 22,
+    user: s.user ?? 'root',
+    ...(s.private_key_file ? { privateKeyFile: path(s.private_key_file) } : {}),
+    ...(s.password_file ? { passwordFile: path(s.password_file) } : {}),
+    ...(s.sudo_password_file ? { sudoPasswordFile: path(s.sudo_password_file) } : {}),
+    ...(s.known_hosts_file ? { knownHostsFile: path(s.known_hosts_file) } : {}),
+    hostKeys: s.host_keys ?? 'accept-new',
+    ...(s.jump ? { jump: s.jump } : {}),
+    connectTimeout: seconds(s.connect_timeout ?? 10),
+  };
+}
+
+function statedGroups(
+  root: DocNode,
+  found: NonNullable<Read<z.output<typeof InventorySchema>>['groups']>,
+  problems: Problems,
+): Map<string, StatedGroup> {
+  const stated = new Map<string, StatedGroup>();
+  for (const [name, group] of Object.entries(found)) {
+    if (group === undefined || name === 'all') continue;
+    const node = nodeAt(root, ['groups', name]);
+    const hosts = Array.isArray(group) ? node : node && nodeAt(node, ['hosts']);
+    stated.set(name, {
+      name,
+      hosts: namesIn(hosts),
+      children: namesIn(node && nodeAt(node, ['groups'])),
+      vars: readVars(node && nodeAt(node, ['vars']), 'plain', problems),
+    });
+  }
+  return stated;
+}
+
+function namesIn(list: DocNode | undefined): { name: string; node: DocNode }[] {
+  if (list?.kind !== 'list') return [];
+  return list.items.flatMap((node) =>
+    node.kind === 'scalar' && typeof node.value === 'string' ? [{ name: node.value, node }] : [],
+  );
+}

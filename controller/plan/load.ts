@@ -1,0 +1,186 @@
+import { open, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { isSystemError, KkError } from '../../shared/errors.ts';
+import { MAX_TEXT } from './parse.ts';
+import { BUILTIN, beside, playbookFiles, roleFolders } from './paths.ts';
+import { inventoryFileOf, playbookReferencesOf, referencesOf } from './references.ts';
+import type { Sources } from './types.ts';
+
+export interface LoadOptions {
+  /** The user's folders of playbooks and roles, searched before anything else. */
+  playbookPath?: readonly string[];
+  /** The folder of the built-in playbooks; default: the one beside this code. */
+  builtins?: string;
+}
+
+/** Bytes of one template or file of a role: larger ones travel as artifacts, not in a plan. */
+const MAX_ROLE_FILE = 1024 * 1024;
+/** Templates and files of one role, and folders they are in. */
+const MAX_ROLE_FILES = 1000;
+const MAX_FILES = 10_000;
+
+/**
+ * Reads a plan and every file it refers to, directly or through others. A file that is missing or unreadable is left
+ * for {@link parsePlan} to report with the place that names it; only without the plan itself there is nothing to report on.
+ * Errors: PLAN_NOT_FOUND, PLAN_UNREADABLE, PLAN_TOO_MANY_FILES.
+ */
+export async function loadSources(planPath: string, options: LoadOptions = {}): Promise<Sources> {
+  const loader = new Loader(options.builtins ?? fileURLToPath(new URL('../playbooks', import.meta.url)));
+  const playbookPath = options.playbookPath ?? [];
+  const plan = await loader.text(planPath);
+  if (plan === undefined) {
+    const why = loader.refused[planPath];
+    throw why === undefined
+      ? new KkError({
+          code: 'PLAN_NOT_FOUND',
+          message: `There is no plan file ${planPath}.`,
+          remedy: 'Give the path of a plan file.',
+        })
+      : new KkError({
+          code: 'PLAN_UNREADABLE',
+          message: `The plan file ${planPath} cannot be read: ${why}.`,
+          remedy: 'Give the path of a readable YAML file.',
+        });
+  }
+  const inventory = inventoryFileOf(plan);
+  if (inventory !== undefined) await loader.text(beside(planPath, inventory));
+
+  for (const reference of playbookReferencesOf(plan)) {
+    if (typeof reference !== 'string') {
+      await loadReferences(loader, planPath, referencesOf(reference), playbookPath);
+      continue;
+    }
+    const file = await loader.first(playbookFiles(reference, planPath, playbookPath));
+    if (file !== undefined) await loadReferences(loader, file, referencesOf(loader.texts[file] ?? ''), playbookPath);
+  }
+  return { plan: planPath, texts: loader.texts, playbookPath, refused: loader.refused };
+}
+
+async function loadReferences(
+  loader: Loader,
+  file: string,
+  references: { roles: string[]; includes: string[] },
+  playbookPath: readonly string[],
+): Promise<void> {
+  for (const include of references.includes) await loadTasks(loader, beside(file, include), playbookPath);
+  for (const role of references.roles) {
+    for (const folder of roleFolders(role, file, playbookPath)) {
+      if (loader.isKnown(`${folder}/tasks.yaml`)) break;
+      await loadTasks(loader, `${folder}/tasks.yaml`, playbookPath);
+      if (!loader.isThere(`${folder}/tasks.yaml`)) continue;
+      await loader.text(`${folder}/defaults.yaml`);
+      for (const kind of ['templates', 'files']) await loader.folder(`${folder}/${kind}`);
+      break;
+    }
+  }
+}
+
+/** A file of tasks and what it includes; one that was read already ends the walk, so a cycle does too. */
+async function loadTasks(loader: Loader, file: string, playbookPath: readonly string[]): Promise<void> {
+  if (loader.isKnown(file)) return;
+  const text = await loader.text(file);
+  if (text !== undefined)
+    await loadReferences(loader, file, { roles: [], includes: referencesOf(text).includes }, playbookPath);
+}
+
+/** Reads each file once and remembers what it could not read. */
+class Loader {
+  readonly texts: Record<string, string> = {};
+  readonly refused: Record<string, string> = {};
+  readonly #absent = new Set<string>();
+  readonly #builtins: string;
+  #count = 0;
+
+  constructor(builtins: string) {
+    this.#builtins = builtins;
+  }
+
+  isThere(path: string): boolean {
+    return Object.hasOwn(this.texts, path) || Object.hasOwn(this.refused, path);
+  }
+
+  isKnown(path: string): boolean {
+    return this.isThere(path) || this.#absent.has(path);
+  }
+
+  /** The first of the paths that is there. */
+  async first(paths: readonly string[]): Promise<string | undefined> {
+    for (const path of paths) {
+      await this.text(path);
+      if (this.isThere(path)) return path;
+    }
+    return undefined;
+  }
+
+  async text(path: string, limit = MAX_TEXT): Promise<string | undefined> {
+    if (this.isKnown(path)) return this.texts[path];
+    this.#count += 1;
+    if (this.#count > MAX_FILES) {
+      const message = `The plan refers to more than ${MAX_FILES} files.`;
+      throw new KkError({ code: 'PLAN_TOO_MANY_FILES', message, remedy: 'Split the plan.' });
+    }
+    try {
+      const text = await readText(this.#diskPath(path), limit);
+      if (typeof text === 'string') this.texts[path] = text;
+      else this.refused[path] = text.refused;
+    } catch (thrown) {
+      if (isSystemError(thrown, 'ENOENT') || isSystemError(thrown, 'ENOTDIR')) this.#absent.add(path);
+      else if (thrown instanceof Error && 'code' in thrown) this.refused[path] = thrown.message;
+      else throw thrown;
+    }
+    return this.texts[path];
+  }
+
+  /** Every file below a folder, if there is such a folder. Links to folders are not followed. */
+  async folder(path: string): Promise<void> {
+    const waiting = [path];
+    let found = 0;
+    for (let folder = waiting.shift(); folder !== undefined; folder = waiting.shift()) {
+      const entries = await readdir(this.#diskPath(folder), { withFileTypes: true }).catch((thrown: unknown) => {
+        if (isSystemError(thrown, 'ENOENT') || isSystemError(thrown, 'ENOTDIR')) return [];
+        throw thrown;
+      });
+      for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+        const child = `${folder}/${entry.name}`;
+        found += 1;
+        if (found > MAX_ROLE_FILES) {
+          this.refused[child] = `a role has at most ${MAX_ROLE_FILES} templates and files`;
+          return;
+        }
+        if (entry.isDirectory()) waiting.push(child);
+        else await this.text(child, MAX_ROLE_FILE);
+      }
+    }
+  }
+
+  #diskPath(path: string): string {
+    return path.startsWith(BUILTIN) ? join(this.#builtins, path.slice(BUILTIN.length)) : path;
+  }
+}
+
+/** Never reads more than `limit` bytes, whatever the file claims or turns into. */
+async function readText(path: string, limit: number): Promise<string | { refused: string }> {
+  // asked before opening: to open a named pipe is to wait for its writer
+  const found = await stat(path);
+  const { size } = found;
+  if (!found.isFile()) return { refused: found.isDirectory() ? 'it is a folder' : 'it is no regular file' };
+  if (size > limit) return { refused: `it has more than ${limit} bytes` };
+  const handle = await open(path, 'r');
+  try {
+    const bytes = Buffer.alloc(size + 1);
+    let length = 0;
+    for (;;) {
+      const { bytesRead } = await handle.read(bytes, length, bytes.length - length, length);
+      length += bytesRead;
+      if (bytesRead === 0 || length === bytes.length) break;
+    }
+    if (length > size) return { refused: 'it grew while it was read' };
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(0, length));
+  } catch (thrown) {
+    if (thrown instanceof TypeError) return { refused: 'it is not UTF-8 text' };
+    throw thrown;
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,31 @@
+import { posix } from 'node:path';
+
+/**
+ * Where the parts of a plan are looked for. One home for these rules: the loader reads at these paths, validation looks
+ * the texts up under them. Built-in files go by `kk:`, wherever kk is installed, so that messages and digests are the
+ * same on every machine.
+ */
+export const BUILTIN = 'kk:';
+
+/** A path written in `file`, as seen from where `file` itself is. */
+export function beside(file: string, path: string): string {
+  if (file.startsWith(BUILTIN)) return BUILTIN + posix.join(posix.dirname(file.slice(BUILTIN.length)), path);
+  return posix.isAbsolute(path) ? posix.normalize(path) : posix.join(posix.dirname(file), path);
+}
+
+/** A playbook with a `/` or an ending is a path, else the name of a built-in one. */
+export function isPlaybookPath(reference: string): boolean {
+  return reference.includes('/') || /\.ya?ml$/.test(reference);
+}
+
+/** Where a playbook may be, best first. */
+export function playbookFiles(reference: string, plan: string, playbookPath: readonly string[]): string[] {
+  if (isPlaybookPath(reference)) return [beside(plan, reference)];
+  return [...playbookPath.map((folder) => posix.join(folder, `${reference}.yaml`)), `${BUILTIN}${reference}.yaml`];
+}
+
+/** The folders in which a role may be, best first: the user's, then beside the playbook, then the built-in one. */
+export function roleFolders(role: string, playbook: string, playbookPath: readonly string[]): string[] {
+  const folders = playbookPath.map((folder) => posix.join(folder, 'roles', role));
+  return [...new Set([...folders, beside(playbook, `roles/${role}`), `${BUILTIN}roles/${role}`])];
+}

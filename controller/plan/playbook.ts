@@ -1,0 +1,102 @@
+import type { Position } from '../../shared/errors.ts';
+import { type DocNode, keyPlace, nodeAt } from './document.ts';
+import type { Library } from './library.ts';
+import { read } from './read.ts';
+import { readTaskList } from './role.ts';
+import { Playbook, Play as PlaySchema } from './schema.ts';
+import type { Selector } from './select.ts';
+import { listOf, placedTexts, type TaskRead } from './task.ts';
+import type { Play, RoleUse } from './types.ts';
+import { readConditions, templateUses, type Use } from './uses.ts';
+import { readVars } from './vars.ts';
+
+/** A play before its hosts and roles are looked up. */
+export interface PlayRead {
+  play: Omit<Play, 'nodes' | 'serial'>;
+  hosts: Selector;
+  serial: (number | string)[] | undefined;
+  uses: Use[];
+  /** Its roles in order, each with what it evaluates itself. */
+  roles: { use: RoleUse; uses: Use[] }[];
+  tasks: TaskRead[] | undefined;
+  /** The file whose neighbour `roles/` is searched. */
+  file: string;
+}
+
+/** Reads a playbook: a map with `plays`, or the bare list of them. */
+export function readPlaybook(node: DocNode, file: string, library: Library): PlayRead[] {
+  let plays: DocNode | undefined = node;
+  if (node.kind === 'map') {
+    read(Playbook, node, 'a playbook', library.problems);
+    plays = nodeAt(node, ['plays']);
+  }
+  if (plays?.kind === 'list') return plays.items.flatMap((item) => readPlay(item, file, library) ?? []);
+  if (node.kind === 'scalar') {
+    library.problems.add(
+      'PLAN_TYPE',
+      node.at,
+      'A playbook must be a list of plays.',
+      'Write `plays:` with one `- name: …` a play.',
+    );
+  }
+  return [];
+}
+
+function readPlay(node: DocNode, file: string, library: Library): PlayRead | undefined {
+  const { problems } = library;
+  const found = read(PlaySchema, node, 'a play', problems);
+  if (!found || node.kind !== 'map') return undefined;
+  const uses = templateUses(nodeAt(node, ['vars']));
+  const tags = listOf(found.tags);
+  const rolesNode = nodeAt(node, ['roles']);
+  const roles = (rolesNode?.kind === 'list' ? rolesNode.items : []).flatMap((item) => {
+    const role = readRoleUse(item, tags, library);
+    return role ?? [];
+  });
+  const tasksNode = nodeAt(node, ['tasks']);
+  if (!rolesNode && !tasksNode) {
+    problems.add('PLAN_MISSING', node.at, 'The play has neither roles nor tasks.', 'Add roles or tasks.');
+  }
+  const play: PlayRead['play'] = {
+    name: found.name ?? '',
+    precheck: found.precheck ?? false,
+    roles: [],
+    maxFailPercentage: found.max_fail_percentage,
+    anyErrorsFatal: found.any_errors_fatal ?? false,
+    afterAll: found.after === 'all',
+    vars: readVars(nodeAt(node, ['vars']), 'templates', problems),
+    at: nodeAt(node, ['name'])?.at ?? node.at,
+  };
+  if (tasksNode && found.name !== undefined) {
+    const at = keyPlace(node, 'tasks');
+    roles.push({ use: { role: found.name, tags, when: [], vars: {}, at }, uses: [] });
+  }
+  return {
+    play,
+    hosts: placedTexts(nodeAt(node, ['hosts'])),
+    serial: found.serial === undefined ? undefined : listOf(found.serial),
+    uses,
+    roles,
+    tasks: tasksNode && readTaskList(tasksNode, file, library),
+    file,
+  };
+}
+
+function readRoleUse(node: DocNode, tags: readonly string[], library: Library): PlayRead['roles'][number] | undefined {
+  // what is wrong in it was told with the play
+  if (node.kind === 'scalar') {
+    return typeof node.value === 'string'
+      ? { use: { role: node.value, tags: [...tags], when: [], vars: {}, at: node.at }, uses: [] }
+      : undefined;
+  }
+  const name = nodeAt(node, ['role']);
+  if (name?.kind !== 'scalar' || typeof name.value !== 'string') return undefined;
+  const uses = templateUses(nodeAt(node, ['vars']));
+  const add = (text: string, origin: Position): void => {
+    uses.push({ kind: 'condition', text, origin, item: false, after: false });
+  };
+  const when = readConditions(nodeAt(node, ['when']), add);
+  const own = placedTexts(nodeAt(node, ['tags'])).map((tag) => tag.name);
+  const vars = readVars(nodeAt(node, ['vars']), 'templates', library.problems);
+  return { use: { role: name.value, tags: [...new Set([...tags, ...own])], when, vars, at: name.at }, uses };
+}

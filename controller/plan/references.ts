@@ -1,0 +1,52 @@
+import { type DocNode, nodeAt } from './document.ts';
+import { parseYaml } from './parse.ts';
+import { Problems } from './problems.ts';
+
+/**
+ * What a document refers to, read leniently: whatever is wrong is told by validation, which meets the same words again.
+ */
+
+/** `spec.inventory.file` of a plan. */
+export function inventoryFileOf(plan: string): string | undefined {
+  const document = parse(plan);
+  return text(document && nodeAt(document, ['spec', 'inventory', 'file']));
+}
+
+/** The playbooks of a plan: a name or path, or the inline playbook. */
+export function playbookReferencesOf(plan: string): (string | DocNode)[] {
+  const document = parse(plan);
+  const list = document && nodeAt(document, ['spec', 'playbooks']);
+  return list?.kind === 'list' ? list.items.map((item) => text(item) ?? item) : [];
+}
+
+/** The roles and task files that a playbook or a list of tasks names itself. */
+export function referencesOf(source: string | DocNode): { roles: string[]; includes: string[] } {
+  const document = typeof source === 'string' ? parse(source) : source;
+  const top = itemsOf(document?.kind === 'map' ? nodeAt(document, ['plays']) : document);
+  const roles = top
+    .flatMap((play) => itemsOf(nodeAt(play, ['roles'])))
+    .map((use) => text(use) ?? text(nodeAt(use, ['role'])));
+  const tasks = [...top, ...top.flatMap((play) => itemsOf(nodeAt(play, ['tasks'])))];
+  const includes = tasks.map((task) => text(nodeAt(task, ['include_tasks'])));
+  return {
+    roles: roles.filter((role) => role !== undefined && isFolder(role)) as string[],
+    includes: includes.filter((path) => path !== undefined),
+  };
+}
+
+/** A role's name leads below roles/ and nowhere else. */
+function isFolder(role: string): boolean {
+  return role.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
+}
+
+function parse(source: string): DocNode | undefined {
+  return parseYaml('', source, new Problems());
+}
+
+function itemsOf(node: DocNode | undefined): DocNode[] {
+  return node?.kind === 'list' ? node.items : [];
+}
+
+function text(node: DocNode | undefined): string | undefined {
+  return node?.kind === 'scalar' && typeof node.value === 'string' && node.value !== '' ? node.value : undefined;
+}

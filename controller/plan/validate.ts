@@ -1,0 +1,176 @@
+import type { ErrorReport } from '../../shared/errors.ts';
+import type { Vars } from '../../shared/share.ts';
+import { type DocNode, nodeAt, toJson } from './document.ts';
+import { checkExpressions } from './expressions.ts';
+import { type InventoryRead, readInventory } from './inventory.ts';
+import { Library } from './library.ts';
+import { checkNeeds } from './needs.ts';
+import { beside, playbookFiles } from './paths.ts';
+import { type PlayRead, readPlaybook } from './playbook.ts';
+import { Problems } from './problems.ts';
+import { read } from './read.ts';
+import type { RoleRead } from './role.ts';
+import { Roles } from './roles.ts';
+import {
+  InventoryDocument,
+  InventoryReference,
+  Inventory as InventorySchema,
+  PlanFrame,
+  PlaybookReference,
+} from './schema.ts';
+import { selectNodes } from './select.ts';
+import type { TaskRead } from './task.ts';
+import type { Plan, Play, Sources } from './types.ts';
+import { readVars } from './vars.ts';
+
+export interface ParseOptions {
+  /** Variables given at run time (`--set`): expressions may name them. */
+  runVars?: Vars;
+}
+
+/** A play with its nodes and the roles it runs, for the checks over the whole plan. */
+export interface PlanPlay {
+  play: Play;
+  read: PlayRead;
+  /** In step with `play.roles`; undefined: the role was not found. */
+  roles: (RoleRead | undefined)[];
+}
+
+/** Text to plan. Pure. Either the plan, frozen, or everything that is wrong with it, by file and line. */
+export function parsePlan(sources: Sources, options: ParseOptions = {}): { plan: Plan } | { problems: ErrorReport[] } {
+  const problems = new Problems();
+  const library = new Library(sources, problems);
+  const root = library.document(sources.plan);
+  if (!root && problems.count === 0) library.refuse(sources.plan, 'it is not there');
+  const plan = root && readPlan(root, library, options);
+  return plan && problems.count === 0 ? { plan: freeze(plan) } : { problems: problems.sorted() };
+}
+
+function readPlan(root: DocNode, library: Library, options: ParseOptions): Plan | undefined {
+  const { problems } = library;
+  const frame = read(PlanFrame, root, 'the plan', problems);
+  if (!frame || root.kind !== 'map') return undefined;
+  const inventory = findInventory(nodeAt(root, ['spec', 'inventory']), library);
+  const config = readVars(nodeAt(root, ['spec', 'config']), 'plain', problems);
+  const playbooks = nodeAt(root, ['spec', 'playbooks']);
+  let complete = inventory !== undefined;
+  const reads = (playbooks?.kind === 'list' ? playbooks.items : []).flatMap((item) => {
+    const found = findPlaybook(item, library);
+    if (!found) complete = false;
+    return found ?? [];
+  });
+  refuseDuplicatePlays(reads, problems);
+
+  const roles = new Roles(library);
+  const plays = reads.map((play) => placePlay(play, inventory, roles, problems));
+  if (inventory)
+    for (const { roles: uses } of plays) for (const role of uses) placeTasks(role?.tasks ?? [], inventory, problems);
+  if (!roles.complete) complete = false;
+  const plan: Plan = {
+    name: frame.metadata?.name ?? '',
+    inventory: inventory?.inventory ?? { nodes: [], groups: {}, vars: {} },
+    plays: plays.map(({ play }) => play),
+    config,
+    roles: roles.all(),
+  };
+  checkNeeds(plays, complete, problems);
+  checkExpressions(plan, plays, complete, options.runVars ?? {}, problems);
+  return plan;
+}
+
+function findInventory(node: DocNode | undefined, library: Library): InventoryRead | undefined {
+  const { sources, problems } = library;
+  if (!node) return undefined;
+  if (node.kind === 'map' && node.entries.has('file')) {
+    const reference = read(InventoryReference, node, 'inventory', problems);
+    const at = nodeAt(node, ['file'])?.at ?? node.at;
+    if (reference?.file === undefined) return undefined;
+    const path = beside(sources.plan, reference.file);
+    const document = library.document(path);
+    if (document) return readInventory(document, InventoryDocument, problems);
+    if (!library.has(path))
+      problems.add(
+        'PLAN_MISSING',
+        at,
+        `The inventory file ${path} is not there.`,
+        'Correct the path: it is relative to the plan file.',
+      );
+    return undefined;
+  }
+  return readInventory(node, InventorySchema, problems);
+}
+
+function findPlaybook(node: DocNode, library: Library): PlayRead[] | undefined {
+  const { sources, problems } = library;
+  if (node.kind !== 'scalar') {
+    if (node.kind === 'map') return readPlaybook(node, sources.plan, library);
+    read(PlaybookReference, node, 'a playbook', problems);
+    return undefined;
+  }
+  const reference = toJson(node);
+  if (typeof reference !== 'string' || reference === '') {
+    read(PlaybookReference, node, 'a playbook', problems);
+    return undefined;
+  }
+  const candidates = playbookFiles(reference, sources.plan, sources.playbookPath ?? []);
+  const file = candidates.find((path) => library.has(path));
+  if (file === undefined) {
+    const remedy = `Looked for: ${candidates.join(', ')}. A path ends in .yaml and is relative to the plan file.`;
+    problems.add('PLAN_UNKNOWN_PLAYBOOK', node.at, `There is no playbook ${JSON.stringify(reference)}.`, remedy);
+    return undefined;
+  }
+  const document = library.document(file);
+  return document && readPlaybook(document, file, library);
+}
+
+/** A play's name is part of the identity of its steps across runs, so it is stated and unique. */
+function refuseDuplicatePlays(plays: readonly PlayRead[], problems: Problems): void {
+  const taken = new Map<string, PlayRead>();
+  for (const read of plays) {
+    const { name, at } = read.play;
+    const other = taken.get(name)?.play.at;
+    if (name !== '' && other) {
+      const message = `The play name "${name}" is taken, at ${other.file}:${other.line}.`;
+      problems.add('PLAN_DUPLICATE_NAME', at, message, 'Give each play of the plan its own name.');
+    } else taken.set(name, read);
+  }
+}
+
+function placePlay(read: PlayRead, inventory: InventoryRead | undefined, roles: Roles, problems: Problems): PlanPlay {
+  const nodes = inventory ? selectNodes(read.hosts, inventory, problems) : [];
+  const found = read.roles.map(({ use }, index) => {
+    // a play's own tasks stand at the end
+    const isOwn = read.tasks !== undefined && index === read.roles.length - 1 && use.role === read.play.name;
+    return isOwn ? roles.ofTasks(use, read.tasks ?? []) : roles.find(use, read.file);
+  });
+  const serial = nodes.length === 0 ? undefined : read.serial?.map((size) => batchSize(size, nodes.length));
+  return { play: { ...read.play, nodes, serial, roles: read.roles.map(({ use }) => use) }, read, roles: found };
+}
+
+/** At least one node, so that a small share of few nodes still goes on. */
+function batchSize(size: number | string, nodes: number): number {
+  if (typeof size === 'number') return size;
+  return Math.max(1, Math.floor((Number.parseInt(size, 10) * nodes) / 100));
+}
+
+/** Resolves `on:`; a selector with exclusions becomes the nodes it stands for. */
+function placeTasks(tasks: readonly TaskRead[], inventory: InventoryRead, problems: Problems): void {
+  for (const { document, on } of tasks) {
+    if (on.length === 0 || document.on) continue;
+    const [first] = on;
+    if (first?.name === 'controller') {
+      problems.add('PLAN_NOT_YET', first.at, '"on: controller" is not supported yet.', 'Run the task on a node.');
+      continue;
+    }
+    const nodes = selectNodes(on, inventory, problems);
+    document.on = on.some(({ name }) => name.startsWith('!')) ? nodes : on.map(({ name }) => name);
+  }
+}
+
+/** Nobody changes a plan once it is checked. */
+function freeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  Object.freeze(value);
+  for (const part of Object.values(value)) freeze(part);
+  return value;
+}
