@@ -3,10 +3,16 @@ import type { Host } from '../host/host.ts';
 
 export type Filesystem = Facts['filesystems'][number];
 
-/** Local file systems with a size. Network ones are left out: a server that does not answer would hold up everything. */
+/** Mounted by the hundred for pods and containers, and of no use for keeping anything. */
+const PASSING = ['tmpfs', 'devtmpfs', 'squashfs', 'overlay'];
+
+/**
+ * Local file systems that keep data, and the root whatever it is. Network ones are left out: a server that does not
+ * answer would hold up everything.
+ */
 export async function gatherFilesystems(host: Host): Promise<Filesystem[]> {
   const { stdout, stderr } = await df(host, ['-l']);
-  const found = parseDf(stdout);
+  const found = parseDf(stdout).filter(({ mount, type }) => mount === '/' || !PASSING.includes(type));
   // df ends with 1 when it could not ask one of many: the others count.
   if (found.length === 0) throw new Error(`df found no file system: ${stderr.trim()}`);
   return found;
