@@ -45,18 +45,27 @@ const CANDIDATES = 5000;
 /** `did you mean "x"?` for the candidate nearest to `word`, or undefined when none is near. */
 export function didYouMean(word: string, candidates: Iterable<string>): string | undefined {
   if (word.length > 64) return undefined;
+  const wanted = word.toLowerCase();
+  const tolerated = Math.max(1, Math.floor(word.length / 3));
   let best: string | undefined;
-  let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
+  let bestDistance = Number.POSITIVE_INFINITY;
   let seen = 0;
   for (const candidate of candidates) {
     seen += 1;
     if (seen > CANDIDATES) break;
-    if (candidate === word || Math.abs(candidate.length - word.length) >= bestDistance) continue;
-    const found = distance(word.toLowerCase(), candidate.toLowerCase());
-    if (found < bestDistance) {
+    if (candidate === word || Math.abs(candidate.length - word.length) > tolerated) continue;
+    const other = candidate.toLowerCase();
+    const found = distance(wanted, other);
+    const near = found <= tolerated || (found === 2 && lettersOf(wanted) === lettersOf(other));
+    if (near && found < bestDistance) {
       best = candidate;
       bestDistance = found;
     }
   }
   return best === undefined ? undefined : `did you mean "${best}"?`;
+}
+
+/** The letters in order of the alphabet: two swapped letters are one slip of the finger, though two edits. */
+function lettersOf(word: string): string {
+  return Array.from(word).sort().join('');
 }

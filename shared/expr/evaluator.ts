@@ -154,12 +154,14 @@ export class Evaluator {
     if (isMap(object)) {
       if (typeof key !== 'string') throw new ExprError('EXPR_TYPE', `a key must be a string, not ${typeName(key)}`, at);
       const found = ownEntry(object, key);
-      return found ?? new Missing(`${nameOf(of)} has no "${key}"`, at, () => didYouMean(key, ownKeys(object)));
+      if (found !== undefined) return found;
+      return new Missing(`${nameOf(of)} has no "${key}"`, at, () => didYouMean(key, ownKeys(object)));
     }
     if (typeof key === 'number' && (Array.isArray(object) || typeof object === 'string')) {
       const list = typeof object === 'string' ? this.#characters(object, at) : object;
       const found = listItem(list, key);
-      return found ?? new Missing(`${nameOf(of)} has ${list.length} items, none at ${key}`, at);
+      if (found !== undefined) return found;
+      return new Missing(`${nameOf(of)} has ${list.length} items, none at ${key}`, at);
     }
     return new Missing(`${nameOf(of)} is ${typeName(object)}, it has no ${shown(key)}`, at);
   }
@@ -255,8 +257,9 @@ export class Evaluator {
     const input = this.#lax(expr.input);
     const call = this.#call(name, at);
     if (input instanceof Missing) return filter.absent === undefined ? input : filter.absent(args, call);
-    const empty = `"${name}" gives nothing here: ${nameOf(expr.input)} is empty`;
-    return filter.apply(input, args, call) ?? new Missing(empty, at);
+    const made = filter.apply(input, args, call);
+    if (made !== undefined) return made;
+    return new Missing(`"${name}" gives nothing here: ${nameOf(expr.input)} is empty`, at);
   }
 
   #test(name: string, input: Value | Missing, expr: { readonly args: CallArgs; readonly at: Origin }): boolean {
@@ -271,7 +274,8 @@ export class Evaluator {
       throw new ExprError('EXPR_UNDEFINED', "another node's register cannot be read here", at);
     }
     const found = this.#scope.readNode(selector, register);
-    return found ?? new Missing(`node(..) has no register "${register}" to give`, at);
+    if (found !== undefined) return found;
+    return new Missing(`node(..) has no register "${register}" to give`, at);
   }
 
   #args(args: CallArgs): Args {

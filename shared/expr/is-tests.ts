@@ -161,9 +161,14 @@ const VERSION_OPERATORS: ReadonlyMap<string, (order: number) => boolean> = new M
 /**
  * A version as people and distributions write it ('v1.30', '5.15.0-105-generic', '1:2.4'). What follows a dash is a
  * pre-release only where it says so; a kernel's or a package's suffix must not make it older than its own version.
+ * Leading zeros ('22.04') and a package's epoch ('1:') are dropped.
  */
 function versionOf(value: Value | undefined, call: Call): string {
-  const text = wantText(value, call).trim().slice(0, 250).replace(/^\d+:/, '');
+  const text = wantText(value, call)
+    .trim()
+    .slice(0, 250)
+    .replace(/^\d+:/, '')
+    .replaceAll(/(^|[v.])0+(?=\d)/g, '$1');
   const pre = /^v?\d+(?:\.\d+){2}-(?:alpha|beta|rc)/.test(text);
   const version = semver.coerce(text, { includePrerelease: pre });
   if (version === null) return fail(call, 'EXPR_FILTER', 'the text is not a version');

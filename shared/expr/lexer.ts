@@ -78,7 +78,12 @@ export function lexCode(source: Source, start: number, opened: number, closer: '
     const close = CLOSING[operator];
     if (close !== undefined) brackets.push({ open: operator, close, offset: position });
     else if (operator === ')' || operator === ']' || operator === '}') {
-      if (brackets.pop()?.close !== operator) {
+      const open = brackets.pop();
+      if (open !== undefined && open.close !== operator) {
+        const message = `"${open.open}" is not closed before "${operator}"`;
+        throw new ExprError('EXPR_SYNTAX', message, source.at(open.offset));
+      }
+      if (open === undefined) {
         throw new ExprError('EXPR_SYNTAX', `"${operator}" closes nothing`, source.at(position));
       }
     }

@@ -49,8 +49,10 @@ export const methods: ReadonlyMap<string, Callable> = new Map<string, Callable>(
       about: 'On a map: the entry under a key, else the default, else none.',
       params: ['key', 'default'],
       required: 1,
-      apply: (self, args, call) =>
-        ownEntry(wantMap(self, call), wantText(args.get('key'), call)) ?? args.get('default') ?? null,
+      apply(self, args, call) {
+        const found = ownEntry(wantMap(self, call), wantText(args.get('key'), call));
+        return found === undefined ? (args.get('default') ?? null) : found;
+      },
     },
   ],
   ['split', likeFilter('split', ['separator', 'maxsplit'])],

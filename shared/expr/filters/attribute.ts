@@ -14,9 +14,9 @@ export function attributesOf(input: Value, attribute: Value, call: Call, otherwi
 }
 
 function attributeOf(item: Value, path: string, index: number, call: Call, otherwise?: Value): Value {
-  return (
-    valueAt(item, path) ??
-    otherwise ??
-    fail(call, 'EXPR_UNDEFINED', `item ${index} has no attribute "${path}"`, 'give map a default=, or select first')
-  );
+  const found = valueAt(item, path);
+  if (found !== undefined) return found;
+  if (otherwise !== undefined) return otherwise;
+  const hint = 'give map a default=, or select first';
+  return fail(call, 'EXPR_UNDEFINED', `item ${index} has no attribute "${path}"`, hint);
 }

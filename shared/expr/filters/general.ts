@@ -1,4 +1,4 @@
-import { type Call, type Filter, fail, wantMap, wantNumber, wantText } from '../callable.ts';
+import { type Args, type Call, type Filter, fail, wantMap, wantNumber, wantText } from '../callable.ts';
 import { isMap, makeMap, ownEntry, ownKeys, toText, truthy, typeName, type Value, type ValueMap } from '../value.ts';
 
 const TRUE_WORDS: ReadonlySet<string> = new Set(['true', 'yes', 'on', 'y', 't', '1']);
@@ -9,8 +9,8 @@ const defaultFilter: Filter = {
     'The value, or the given one (empty text when none is given) if it is undefined; with boolean=true also if it is false.',
   params: ['value', 'boolean'],
   tolerant: true,
-  apply: (input, args) => (truthy(args.get('boolean') ?? false) && !truthy(input) ? (args.get('value') ?? '') : input),
-  absent: (args) => args.get('value') ?? '',
+  apply: (input, args) => (truthy(args.get('boolean') ?? false) && !truthy(input) ? fallback(args) : input),
+  absent: (args) => fallback(args),
 };
 
 /** Filters about undefined values, types, numbers and maps. */
@@ -55,13 +55,13 @@ export const generalFilters: Readonly<Record<string, Filter>> = {
     apply(input, args, call) {
       const base = args.get('base') ?? 10;
       const made = wholeNumber(input, typeof base === 'number' ? base : 10);
-      return made ?? args.get('default') ?? notANumber(input, call);
+      return made ?? numberFallback(input, args, call);
     },
   },
   float: {
     about: 'A number; the default (an error without one) if it is not a number.',
     params: ['default'],
-    apply: (input, args, call) => decimal(input) ?? args.get('default') ?? notANumber(input, call),
+    apply: (input, args, call) => decimal(input) ?? numberFallback(input, args, call),
   },
   abs: { about: 'Without its sign.', params: [], apply: (input, _args, call) => Math.abs(wantNumber(input, call)) },
   round: {
@@ -94,6 +94,12 @@ export const generalFilters: Readonly<Record<string, Filter>> = {
   },
 };
 
+/** What default gives; none is a value like any other. */
+function fallback(args: Args): Value {
+  const given = args.get('value');
+  return given === undefined ? '' : given;
+}
+
 function wholeNumber(input: Value, base: number): number | undefined {
   if (typeof input === 'boolean') return input ? 1 : 0;
   if (typeof input === 'number') return Math.trunc(input);
@@ -117,7 +123,9 @@ function decimal(input: Value): number | undefined {
   return Number.isFinite(number) ? number : undefined;
 }
 
-function notANumber(input: Value, call: Call): never {
+function numberFallback(input: Value, args: Args, call: Call): Value {
+  const given = args.get('default');
+  if (given !== undefined) return given;
   const what = typeof input === 'string' ? 'this text' : typeName(input);
   return fail(call, 'EXPR_FILTER', `${what} is not a number`, `give a default: ${call.name}(0)`);
 }
