@@ -36,7 +36,7 @@ export interface Call {
 /** Turns a value into another. Giving undefined means that there is no result: an error unless defaulted. */
 export interface Filter extends Signature {
   apply(input: Value, args: Args, call: Call): Value | undefined;
-  /** Called instead of `apply` when the input is undefined; without it that is EXPR_UNDEFINED. */
+  /** Called instead of `apply` when the input is undefined; without it the result is undefined too. */
   absent?(args: Args, call: Call): Value;
   /** Undefined input is expected: names under this filter count as defaulted. */
   readonly tolerant?: boolean;

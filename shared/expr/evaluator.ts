@@ -91,9 +91,9 @@ export class Evaluator {
       case 'name':
         return this.#variable(expr.name, expr.at);
       case 'attribute':
-        return this.#through(expr.object, (object) => this.#entry(object, expr.name, expr.object, expr.at));
+        return this.#through(expr.object, (object) => this.#entry(object, expr.name, expr));
       case 'item':
-        return this.#through(expr.object, (object) => this.#entry(object, this.value(expr.key), expr.object, expr.at));
+        return this.#through(expr.object, (object) => this.#entry(object, this.value(expr.key), expr));
       case 'slice':
         return this.#through(expr.object, (object) => this.#slice(object, expr));
       case 'list':
@@ -150,12 +150,19 @@ export class Evaluator {
     );
   }
 
-  #entry(object: Value, key: Value, of: Expr, at: Origin): Value | Missing {
+  #entry(object: Value, key: Value, expr: Extract<Expr, { type: 'attribute' | 'item' }>): Value | Missing {
+    const { object: of, at } = expr;
+    // a computed key is a value, which an error must not show
+    const literal = expr.type === 'attribute' || expr.key.type === 'literal';
+    const shown = literal ? `"${String(key)}"` : 'such a key';
     if (isMap(object)) {
-      if (typeof key !== 'string') throw new ExprError('EXPR_TYPE', `a key must be a string, not ${typeName(key)}`, at);
+      if (typeof key !== 'string')
+        throw new ExprError('EXPR_TYPE', `a key must be a string, not ${typeName(key)}`, at, 'quote it');
       const found = ownEntry(object, key);
       if (found !== undefined) return found;
-      return new Missing(`${nameOf(of)} has no "${key}"`, at, () => didYouMean(key, ownKeys(object)));
+      return new Missing(`${nameOf(of)} has no ${shown}`, at, () =>
+        known ? didYouMean(key, ownKeys(object)) : undefined,
+      );
     }
     if (typeof key === 'number' && (Array.isArray(object) || typeof object === 'string')) {
       const list = typeof object === 'string' ? this.#characters(object, at) : object;
@@ -163,7 +170,7 @@ export class Evaluator {
       if (found !== undefined) return found;
       return new Missing(`${nameOf(of)} has ${list.length} items, none at ${key}`, at);
     }
-    return new Missing(`${nameOf(of)} is ${typeName(object)}, it has no ${shown(key)}`, at);
+    return new Missing(`${nameOf(of)} is ${typeName(object)}, it has no ${shown}`, at);
   }
 
   #characters(text: string, at: Origin): string[] {
@@ -337,8 +344,4 @@ function pathOf(expr: Expr): string | undefined {
   if (expr.type !== 'item') return undefined;
   const object = pathOf(expr.object);
   return object === undefined ? undefined : `${object}[..]`;
-}
-
-function shown(key: Value): string {
-  return typeof key === 'number' ? `item ${key}` : `"${String(key)}"`;
 }

@@ -232,6 +232,8 @@ t.test('tests and methods', async (t) => {
       ],
     ],
     ['labels.keys() + labels.values()', ['zone', 'rack', 'x', 'y']],
+    ["{'a': none}.get('a', 1) is none and {'a': none}.a is none", true],
+    ["'/a.txt' | dirname ~ '//x//y' | dirname ~ 'x' | dirname", '///x'],
     ["labels.get('zone') ~ labels.get('no', '-') ~ labels.get('no')", 'x-'],
     ["missing.get('a') | default(1)", 1],
     ["' a,b '.strip().split(',')", ['a', 'b']],
@@ -316,6 +318,8 @@ t.test('errors say where and what to do', async (t) => {
     t.same([error.code, `${error.origin.line}:${error.origin.column}`], [code, place], text);
     t.match(error.hint === undefined ? error.message : `${error.message} ${error.hint}`, said, text);
   }
+  const computed = failure(() => rendered('{{ labels[secret] }}', scopeOf({ labels: {}, secret: 'hunter2' })));
+  t.notMatch(computed.describe(), /hunter2/, 'a computed key is not shown');
   const undefinedName = failure(() => rendered('{{ cuont }}'));
   t.equal(undefinedName.describe(), 'tasks.yaml:10:8: "cuont" is not defined (did you mean "count"?)');
 });
@@ -400,6 +404,9 @@ t.test('work is bounded', async (t) => {
   t.equal(failure(() => rendered('{{ 1 }}{{ 2 }}{{ 3 }}', scope, { steps: 3 })).code, 'EXPR_LIMIT');
   t.equal(failure(() => rendered('{{ name }}{{ name }}', scope, { text: 7 })).code, 'EXPR_LIMIT');
   t.equal(rendered('{{ name }}{{ name }}', scope, { text: 8 }), 'KubeKube', 'the limit itself is allowed');
+  const slow = rendered(`{{ ("1" * 300000 ~ "x") | int(0) }}{{ ("/" * 300000 ~ "a/") | dirname | length }}`);
+  t.equal(slow, '0300001', 'no quadratic work hides in a filter');
+  t.equal(rendered(`{{ ${'('.repeat(95)}1${')'.repeat(95)} }}`), 1, 'honest nesting is allowed');
   const hosts = Array.from({ length: 5000 }, (_none, index) => ({ name: `n${index}`, ip: `10.0.0.${index}` }));
   const file = rendered(
     '{% for h in hosts %}\n{{ h.ip }} {{ h.name }} {{ h.alias | default("-") }}\n{% endfor %}',

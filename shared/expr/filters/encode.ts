@@ -31,6 +31,7 @@ export const encodeFilters: Readonly<Record<string, Filter>> = {
     params: ['indent'],
     apply(input, args, call) {
       measure(input, call.budget, call.at);
+      call.budget.spend(JSON.stringify(input).length, call.at);
       const indent = Math.max(1, wantCount(args.get('indent') ?? 2, 10, call));
       return madeText(stringify(input, { indent, lineWidth: 0, aliasDuplicateObjects: false }), call);
     },
@@ -40,6 +41,7 @@ export const encodeFilters: Readonly<Record<string, Filter>> = {
     params: [],
     apply(input, _args, call) {
       const text = wantText(input, call);
+      call.budget.spend(text.length, call.at); // a YAML parser is slow: about a microsecond a character
       let parsed: Value;
       try {
         parsed = (parse(text, { maxAliasCount: 0, logLevel: 'silent' }) ?? null) as Value;

@@ -118,7 +118,7 @@ function wholeNumber(input: Value, base: number): number | undefined {
 function decimal(input: Value): number | undefined {
   if (typeof input === 'number') return input;
   if (typeof input === 'boolean') return input ? 1 : 0;
-  if (typeof input !== 'string' || !/^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i.test(input)) return undefined;
+  if (typeof input !== 'string' || !/^\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?\s*$/i.test(input)) return undefined;
   const number = Number(input);
   return Number.isFinite(number) ? number : undefined;
 }

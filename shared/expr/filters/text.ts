@@ -15,9 +15,9 @@ function basename(path: string): string {
 
 function dirname(path: string): string {
   const cut = path.lastIndexOf('/');
-  if (cut < 0) return '';
-  const head = path.slice(0, cut + 1);
-  return /^\/+$/.test(head) ? head : head.replace(/\/+$/, '');
+  let end = cut;
+  while (end > 0 && path[end - 1] === '/') end -= 1;
+  return end > 0 ? path.slice(0, end) : path.slice(0, cut + 1);
 }
 
 /** Filters that make text out of text. Numbers and booleans count as their text; none, lists and maps do not. */
@@ -100,7 +100,7 @@ export const textFilters: Readonly<Record<string, Filter>> = {
       const most = wantCount(args.get('maxsplit') ?? 1_000_000, 1_000_000, call);
       const separator = args.get('separator') ?? null;
       const text = wantText(input, call);
-      if (separator === null) return splitWords(text, most);
+      if (separator === null) return splitWords(text, most, call);
       return splitText(text, wantText(separator, call), most, call);
     },
   },
@@ -171,12 +171,13 @@ function splitText(text: string, separator: string, most: number, call: Call): s
   return [...pieces.slice(0, most), pieces.slice(most).join(separator)];
 }
 
-function splitWords(text: string, most: number): string[] {
+function splitWords(text: string, most: number, call: Call): string[] {
   const words: string[] = [];
   let rest = text.trim();
   while (rest !== '' && words.length < most) {
     const word = /^\S+/.exec(rest)?.[0] ?? '';
     words.push(word);
+    call.budget.spend(1, call.at);
     rest = rest.slice(word.length).trimStart();
   }
   return rest === '' ? words : [...words, rest];
