@@ -161,7 +161,7 @@ export class Evaluator {
       const found = ownEntry(object, key);
       if (found !== undefined) return found;
       return new Missing(`${nameOf(of)} has no ${shown}`, at, () =>
-        known ? didYouMean(key, ownKeys(object)) : undefined,
+        literal ? didYouMean(key, ownKeys(object)) : undefined,
       );
     }
     if (typeof key === 'number' && (Array.isArray(object) || typeof object === 'string')) {
