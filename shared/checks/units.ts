@@ -12,9 +12,9 @@ export function gib(bytes: number): string {
   return `${(Math.floor((bytes / GIB) * 10) / 10).toFixed(1)} GiB`;
 }
 
-/** Nanoseconds as milliseconds with two decimals. */
+/** Nanoseconds as milliseconds with two decimals, rounded down: what is below a limit never reads as equal to it. */
 export function ms(nanoseconds: number): string {
-  return `${(nanoseconds / 1e6).toFixed(2)} ms`;
+  return `${(Math.floor(nanoseconds / 1e4) / 100).toFixed(2)} ms`;
 }
 
 /** 1234567 -> 1,234,567, whatever the locale. */
