@@ -3,9 +3,9 @@ import { ACTIONS, type ActionKind, isActionKind } from '../../shared/actions/ind
 import type { Position } from '../../shared/errors.ts';
 import { isTemplate } from '../../shared/expr/index.ts';
 import type { Json, Place } from '../../shared/share.ts';
-import { type DocMap, type DocNode, type DocScalar, keyPlace, nodeAt, placeOf, textsOf, toJson } from './document.ts';
+import { checkInputs } from './action-inputs.ts';
+import { type DocMap, type DocNode, type DocScalar, keyPlace, nodeAt, textsIn, textsOf, toJson } from './document.ts';
 import { type Problems, suggest } from './problems.ts';
-import { complaint, remedyFor } from './read.ts';
 import { TaskWords } from './schema.ts';
 import { placeIn, type Use } from './uses.ts';
 import { refuseLiteral } from './vars.ts';
@@ -131,7 +131,7 @@ function readInputs(action: ActionKind, node: DocNode | undefined, at: Position,
     places[`/inputs${pointer}`] = placeIn(at.content);
     uses.push({ kind: condition ? 'condition' : 'template', text, origin: at.content });
   }
-  checkInputs(action, contract.input, inputs, node, at, problems);
+  checkInputs({ action, inputs, node, at }, contract.input, problems);
   return { action, inputs, places, texts, uses };
 }
 
@@ -150,73 +150,4 @@ function* locate(
     const at = written[index]?.node;
     if (at) yield { pointer, text, node: at };
   }
-}
-
-function* textsIn(value: Json, pointer: string): Generator<{ pointer: string; text: string }> {
-  if (typeof value === 'string') yield { pointer, text: value };
-  else if (Array.isArray(value))
-    for (const [index, item] of value.entries()) yield* textsIn(item, `${pointer}/${index}`);
-  else if (value !== null && typeof value === 'object')
-    for (const [key, item] of Object.entries(value)) yield* textsIn(item, `${pointer}/${key}`);
-}
-
-function checkInputs(
-  action: ActionKind,
-  schema: z.ZodType,
-  inputs: Json,
-  node: DocNode | undefined,
-  at: Position,
-  problems: Problems,
-): void {
-  const judged = schema.safeParse(inputs);
-  const add = (where: Position, message: string, remedy: string): void =>
-    problems.add('PLAN_ACTION_INPUT', where, message, remedy);
-  for (const issue of judged.error?.issues ?? []) {
-    const path = issue.path.filter((step) => typeof step !== 'symbol');
-    const value = valueAt(inputs, path);
-    if (issue.code === 'unrecognized_keys') {
-      const map = node && nodeAt(node, path);
-      for (const key of issue.keys)
-        add(map ? keyPlace(map, key) : at, `${action} has no input "${key}".`, suggest(key, keysOf(schema, path)));
-      continue;
-    }
-    const partly = issue.code === 'invalid_union' || issue.code === 'invalid_key';
-    if (typeof value === 'string' ? isTemplate(value) : partly && value !== undefined && holdsTemplate(value)) continue;
-    const where = node?.kind === 'map' ? placeOf(node, path) : (node?.at ?? at);
-    const name = [action, ...path].join('.');
-    if (value === undefined)
-      add(path.length > 1 ? where : at, `${action} lacks its input "${path.join('.')}".`, `Add "${path.at(-1)}".`);
-    else if (issue.code === 'custom' && path.length === 0)
-      add(at, `${action}: ${issue.message}.`, 'Correct the inputs.');
-    else {
-      const telling = tellingIssue(issue);
-      const key = String(path.at(-1) ?? '');
-      add(where, `${name} ${complaint(telling, value, key)}`, remedyFor(telling, value));
-    }
-  }
-}
-
-/** Of a union's issues the one that came closest: a rule broken says more than a type that was not meant. */
-function tellingIssue(issue: z.core.$ZodIssue): z.core.$ZodIssue {
-  if (issue.code !== 'invalid_union') return issue;
-  const issues = issue.errors.flat();
-  return issues.find((inner) => inner.code !== 'invalid_type' && inner.code !== 'invalid_union') ?? issues[0] ?? issue;
-}
-
-function keysOf(schema: z.ZodType, path: readonly (string | number)[]): string[] {
-  const { def } = (schema as unknown as z.core.$ZodTypes)._zod;
-  return path.length === 0 && def.type === 'object' ? Object.keys(def.shape) : [];
-}
-
-function valueAt(value: Json, path: readonly (string | number)[]): Json | undefined {
-  let current: Json | undefined = value;
-  for (const step of path) {
-    if (current === null || typeof current !== 'object') return undefined;
-    current = Array.isArray(current) ? current[Number(step)] : current[step];
-  }
-  return current;
-}
-
-function holdsTemplate(value: Json): boolean {
-  return [...textsIn(value, '')].some(({ text }) => isTemplate(text));
 }

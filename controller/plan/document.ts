@@ -94,3 +94,12 @@ export function* textsOf(
 export function escapePointer(key: string): string {
   return key.replaceAll('~', '~0').replaceAll('/', '~1');
 }
+
+/** Every text in a plain value, with its JSON pointer below `pointer`. */
+export function* textsIn(value: Json, pointer: string): Generator<{ pointer: string; text: string }> {
+  if (typeof value === 'string') yield { pointer, text: value };
+  else if (Array.isArray(value))
+    for (const [index, item] of value.entries()) yield* textsIn(item, `${pointer}/${index}`);
+  else if (value !== null && typeof value === 'object')
+    for (const [key, item] of Object.entries(value)) yield* textsIn(item, `${pointer}/${key}`);
+}

@@ -8,13 +8,7 @@ import type { PlanPlay } from './validate.ts';
 import { VariableCheck } from './variables.ts';
 
 /** Every template and condition of the plan is one, and names only variables that can be there. */
-export function checkExpressions(
-  plan: Plan,
-  plays: readonly PlanPlay[],
-  complete: boolean,
-  runVars: Vars,
-  problems: Problems,
-): void {
+export function checkExpressions(plan: Plan, plays: readonly PlanPlay[], runVars: Vars, problems: Problems): void {
   const parsed = new Map<Use, readonly FreeVariable[]>();
   const free = (use: Use): readonly FreeVariable[] => {
     const known = parsed.get(use);
@@ -23,7 +17,7 @@ export function checkExpressions(
     parsed.set(use, found);
     return found;
   };
-  const check = new VariableCheck(plan, runVars, complete, problems);
+  const check = new VariableCheck(plan, runVars, problems);
   for (const { play, read, roles } of plays) {
     const asides = [...read.uses, ...read.roles.flatMap(({ uses }) => uses)].map((use) => ({ use, free: free(use) }));
     for (const [index, found] of roles.entries()) {

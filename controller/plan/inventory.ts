@@ -32,7 +32,8 @@ export function readInventory(root: DocNode, schema: typeof InventorySchema, pro
   refuseNames(root, hostNames, groupNames, problems);
   const addresses = new Map<string, { name: string }>();
   const nodes: InventoryNode[] = [];
-  for (const [name, host] of Object.entries(found.hosts ?? {})) {
+  for (const name of hostNames) {
+    const host = found.hosts?.[name];
     const at = keyPlace(nodeAt(root, ['hosts']) ?? root, name);
     const addressNode = nodeAt(root, ['hosts', name, 'address']);
     const address =
@@ -50,7 +51,7 @@ export function readInventory(root: DocNode, schema: typeof InventorySchema, pro
     );
   }
   const groups = expandGroups(
-    statedGroups(root, found.groups ?? {}, problems),
+    statedGroups(root, groupNames, problems),
     { hosts: new Set(hostNames), groups: new Set(groupNames) },
     nodes.map((node) => node.name),
     problems,
@@ -166,21 +167,17 @@ function sshSettings(
   };
 }
 
-function statedGroups(
-  root: DocNode,
-  found: NonNullable<Read<z.output<typeof InventorySchema>>['groups']>,
-  problems: Problems,
-): Map<string, StatedGroup> {
+/** A group is a map, or the bare list of its hosts. */
+function statedGroups(root: DocNode, names: readonly string[], problems: Problems): Map<string, StatedGroup> {
   const stated = new Map<string, StatedGroup>();
-  for (const [name, group] of Object.entries(found)) {
-    if (group === undefined || name === 'all') continue;
+  for (const name of names) {
     const node = nodeAt(root, ['groups', name]);
-    const hosts = Array.isArray(group) ? node : node && nodeAt(node, ['hosts']);
+    if (node === undefined || name === 'all') continue;
     stated.set(name, {
       name,
-      hosts: namesIn(hosts),
-      children: namesIn(node && nodeAt(node, ['groups'])),
-      vars: readVars(node && nodeAt(node, ['vars']), 'plain', problems),
+      hosts: namesIn(node.kind === 'list' ? node : nodeAt(node, ['hosts'])),
+      children: namesIn(nodeAt(node, ['groups'])),
+      vars: readVars(nodeAt(node, ['vars']), 'plain', problems),
     });
   }
   return stated;

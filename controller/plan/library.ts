@@ -26,6 +26,7 @@ export class Library {
     const refusal = this.sources.refused?.[path];
     if (refusal !== undefined) this.refuse(path, refusal);
     const document = text === undefined ? undefined : parseYaml(path, text, this.problems);
+    if (!document) this.problems.gap();
     this.#documents.set(path, document);
     return document;
   }

@@ -54,7 +54,8 @@ export async function loadSources(planPath: string, options: LoadOptions = {}): 
     const file = await loader.first(playbookFiles(reference, planPath, playbookPath));
     if (file !== undefined) await loadReferences(loader, file, referencesOf(loader.texts[file] ?? ''), playbookPath);
   }
-  return { plan: planPath, texts: loader.texts, playbookPath, refused: loader.refused };
+  const offered = await offeredIn([...playbookPath, loader.builtins]);
+  return { plan: planPath, texts: loader.texts, playbookPath, refused: loader.refused, offered };
 }
 
 async function loadReferences(
@@ -84,16 +85,32 @@ async function loadTasks(loader: Loader, file: string, playbookPath: readonly st
     await loadReferences(loader, file, { roles: [], includes: referencesOf(text).includes }, playbookPath);
 }
 
+/** The playbooks and roles in some folders; a folder that is not there offers nothing. */
+async function offeredIn(folders: readonly string[]): Promise<NonNullable<Sources['offered']>> {
+  const playbooks = new Set<string>();
+  const roles = new Set<string>();
+  for (const folder of folders) {
+    const paths = await readdir(folder, { recursive: true }).catch(() => []);
+    for (const path of paths) {
+      const [, playbook] = /^([^/]+)\.yaml$/.exec(path) ?? [];
+      const [, role] = /^roles\/(.+)\/tasks\.yaml$/.exec(path) ?? [];
+      if (playbook) playbooks.add(playbook);
+      if (role) roles.add(role);
+    }
+  }
+  return { playbooks: [...playbooks].sort(), roles: [...roles].sort() };
+}
+
 /** Reads each file once and remembers what it could not read. */
 class Loader {
   readonly texts: Record<string, string> = {};
   readonly refused: Record<string, string> = {};
   readonly #absent = new Set<string>();
-  readonly #builtins: string;
+  readonly builtins: string;
   #count = 0;
 
   constructor(builtins: string) {
-    this.#builtins = builtins;
+    this.builtins = builtins;
   }
 
   isThere(path: string): boolean {
@@ -155,7 +172,7 @@ class Loader {
   }
 
   #diskPath(path: string): string {
-    return path.startsWith(BUILTIN) ? join(this.#builtins, path.slice(BUILTIN.length)) : path;
+    return path.startsWith(BUILTIN) ? join(this.builtins, path.slice(BUILTIN.length)) : path;
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Problems, suggest } from './problems.ts';
+import { type Problems, slipOf, suggest } from './problems.ts';
 import type { NeedDocument } from './types.ts';
 import type { PlanPlay } from './validate.ts';
 
@@ -6,8 +6,7 @@ import type { PlanPlay } from './validate.ts';
  * Every stated need names something: a task of the same role (by id or name), a task of another one (by id or name, or
  * as `role/id`), a role or a play. Which task is meant when several fit, and cycles, are for compile to say.
  */
-export function checkNeeds(plays: readonly PlanPlay[], complete: boolean, problems: Problems): void {
-  if (!complete) return;
+export function checkNeeds(plays: readonly PlanPlay[], problems: Problems): void {
   const playNames = plays.map(({ play }) => play.name);
   const roleNames = new Set(plays.flatMap(({ play }) => play.roles.map((use) => use.role)));
   const tasks = new Set<string>();
@@ -34,6 +33,7 @@ export function checkNeeds(plays: readonly PlanPlay[], complete: boolean, proble
             need.target === 'task'
               ? [...(found?.tasks ?? []).map((task) => task.document.id), ...tasks]
               : known[need.target];
+          if (problems.hasGaps && !slipOf(need.name, near)) continue;
           problems.add('PLAN_NEED_UNKNOWN', need.at, message, suggest(need.name, near));
         }
       }

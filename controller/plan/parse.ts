@@ -8,7 +8,7 @@ export const MAX_TEXT = 4 * 1024 * 1024;
 /** Values of one file once its aliases are written out: a bomb of nested aliases stops here. */
 const MAX_VALUES = 1_000_000;
 const MAX_DEPTH = 64;
-/** After a syntax error the rest is guessed at by the parser; more of its complaints only confuse. */
+/** After a syntax error the parser guesses at the rest: one complaint a line, and no more than these. */
 const MAX_SYNTAX_PROBLEMS = 3;
 
 /**
@@ -29,7 +29,11 @@ export function parseYaml(file: string, text: string, problems: Problems): DocNo
       uniqueKeys: false,
       logLevel: 'error',
     });
-    for (const error of document.errors.slice(0, MAX_SYNTAX_PROBLEMS)) {
+    const told = new Set<number>();
+    for (const error of document.errors) {
+      const { line } = lines.linePos(error.pos[0]);
+      if (told.has(line) || told.size === MAX_SYNTAX_PROBLEMS) continue;
+      told.add(line);
       const message = `The YAML is broken: ${error.message.replace(/[.:]?\s*$/, '')}.`;
       problems.add('PLAN_YAML', placeAt(file, lines, error.pos[0]), message, remedyFor(error.code));
     }
@@ -46,6 +50,7 @@ export function parseYaml(file: string, text: string, problems: Problems): DocNo
 function remedyFor(code: string): string {
   if (code === 'TAB_AS_INDENT') return 'Indent with spaces, not tabs.';
   if (code === 'MULTIPLE_DOCS') return 'Keep one document a file: remove the `---` between them.';
+  if (code === 'RESOURCE_EXHAUSTION') return `Nest at most ${MAX_DEPTH} levels.`;
   if (code === 'BLOCK_AS_IMPLICIT_KEY') return 'Quote a text that holds ": ".';
   return 'Check indentation, quotes and brackets around this place.';
 }

@@ -27,10 +27,21 @@ export type ProblemCode =
 /** Gathers the problems of a plan, each once, so that a person sees all of them and not only the first. */
 export class Problems {
   readonly #found = new Map<string, ErrorReport>();
+  #hasGaps = false;
 
   add(code: ProblemCode, position: Position, message: string, remedy: string): void {
     const key = `${code}\n${position.file}\n${position.line}\n${position.column}\n${message}`;
     if (!this.#found.has(key)) this.#found.set(key, { code, message, remedy, position });
+  }
+
+  /** Some part could not be read, and with it names that others may refer to. */
+  gap(): void {
+    this.#hasGaps = true;
+  }
+
+  /** With gaps, an unknown name is told only where it looks like a slip: its definition may be in the gap. */
+  get hasGaps(): boolean {
+    return this.#hasGaps;
   }
 
   get count(): number {
@@ -57,11 +68,17 @@ function compare(a: string, b: string): number {
 /** A remedy for a name that is not there: what was probably meant, else what there is. */
 export function suggest(word: string, known: Iterable<string>): string {
   const names = [...known];
-  const guess = didYouMean(word, names);
-  if (guess) return `Did${guess.slice(3)}`;
+  const guess = slipOf(word, names);
+  if (guess) return guess;
   if (names.length === 0) return 'There is none of that kind.';
   const shown = names.slice(0, 20).join(', ');
   return `Use one of: ${shown}${names.length > 20 ? ', …' : ''}.`;
+}
+
+/** `Did you mean "x"?` when the word is close to one of the names. */
+export function slipOf(word: string, known: Iterable<string>): string | undefined {
+  const guess = didYouMean(word, known);
+  return guess && `Did${guess.slice(3)}`;
 }
 
 const SECRET = /pass|secret|token|credential/i;

@@ -157,6 +157,13 @@ function sizeOf(origin: string, bound: string, limit: number | bigint): string {
   return `${bound} ${limit}`;
 }
 
+const REMEDIES: Record<string, string> = {
+  array: 'Write a list: one `- item` a line.',
+  object: 'Write a map: one `key: value` a line.',
+  record: 'Write a map: one `key: value` a line.',
+  string: 'Write a text, in quotes if it looks like something else.',
+};
+
 const YAML_1_1_TRUTH: Record<string, boolean> = { yes: true, on: true, y: true, no: false, off: false, n: false };
 
 /** What to do about a zod issue. */
@@ -165,9 +172,13 @@ export function remedyFor(issue: z.core.$ZodIssue, value: unknown): string {
     const meant = YAML_1_1_TRUTH[value.toLowerCase()];
     return meant === undefined ? 'Write true or false.' : `Write ${meant}, without quotes.`;
   }
-  if (issue.code === 'invalid_type' && issue.expected === 'array') return 'Write a list: one `- item` a line.';
-  if (issue.code === 'invalid_type' && issue.expected === 'string')
-    return 'Write a text, in quotes if it looks like a number.';
+  if (issue.code === 'invalid_type') {
+    const isNumber = issue.expected === 'number' || issue.expected === 'int';
+    if (isNumber && typeof value === 'string' && value.trim() !== '' && Number.isFinite(Number(value))) {
+      return `Write it without quotes: ${Number(value)}.`;
+    }
+    return REMEDIES[issue.expected] ?? 'Correct the value.';
+  }
   if (issue.code === 'invalid_value' && typeof value === 'string') return suggest(value, issue.values.map(String));
   return 'Correct the value.';
 }

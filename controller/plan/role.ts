@@ -131,6 +131,7 @@ function readInclude(
     const there = Object.keys(library.sources.texts).filter(
       (other) => other.startsWith(folder) && other.endsWith('.yaml'),
     );
+    problems.gap();
     problems.add('PLAN_MISSING', place.at, `The task file ${path} is not there.`, suggest(path, there));
     return [];
   }

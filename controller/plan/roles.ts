@@ -9,15 +9,9 @@ import type { Role, RoleUse } from './types.ts';
 export class Roles {
   readonly #library: Library;
   readonly #found = new Map<string, RoleRead>();
-  #complete = true;
 
   constructor(library: Library) {
     this.#library = library;
-  }
-
-  /** Every role that was asked for is there and could be read. */
-  get complete(): boolean {
-    return this.#complete;
   }
 
   /** The role a play of `playbook` means. */
@@ -26,7 +20,7 @@ export class Roles {
     const folders = roleFolders(use.role, playbook, sources.playbookPath ?? []);
     const folder = folders.find((candidate) => this.#library.has(`${candidate}/tasks.yaml`));
     if (folder === undefined) {
-      this.#complete = false;
+      problems.gap();
       const remedy = `${suggest(use.role, this.#near(folders, use.role))} Looked for tasks.yaml in: ${folders.join(', ')}.`;
       problems.add('PLAN_UNKNOWN_ROLE', use.at, `There is no role "${use.role}".`, remedy);
       return undefined;
@@ -36,7 +30,6 @@ export class Roles {
       if (known.folder !== folder) this.#refuse(use, `in ${known.folder ?? `the tasks of a play`} and in ${folder}`);
       return known;
     }
-    if (!this.#library.document(`${folder}/tasks.yaml`)) this.#complete = false;
     const role = readRole(use.role, folder, this.#library);
     this.#found.set(use.role, role);
     return role;
@@ -68,6 +61,6 @@ export class Roles {
       const base = bases.find((candidate) => path.startsWith(candidate));
       return base && path.endsWith('/tasks.yaml') ? [path.slice(base.length, -'/tasks.yaml'.length)] : [];
     });
-    return [...new Set(names)];
+    return [...new Set([...names, ...(this.#library.sources.offered?.roles ?? [])])];
   }
 }

@@ -13,6 +13,8 @@ export interface Sources {
   playbookPath?: readonly string[];
   /** Files that are there but cannot be taken, by path: why. What is in neither is absent. */
   refused?: Record<string, string>;
+  /** Names there are to choose from, for "did you mean": built-in ones and those of the user's folders. */
+  offered?: { playbooks: readonly string[]; roles: readonly string[] };
 }
 
 /** A plan that is valid: every reference resolved, every default filled in. Frozen. */

@@ -5,9 +5,9 @@ import { checkExpressions } from './expressions.ts';
 import { type InventoryRead, readInventory } from './inventory.ts';
 import { Library } from './library.ts';
 import { checkNeeds } from './needs.ts';
-import { beside, playbookFiles } from './paths.ts';
+import { beside, isPlaybookPath, playbookFiles } from './paths.ts';
 import { type PlayRead, readPlaybook } from './playbook.ts';
-import { Problems } from './problems.ts';
+import { Problems, show, suggest } from './problems.ts';
 import { read } from './read.ts';
 import type { RoleRead } from './role.ts';
 import { Roles } from './roles.ts';
@@ -48,24 +48,19 @@ export function parsePlan(sources: Sources, options: ParseOptions = {}): { plan:
 
 function readPlan(root: DocNode, library: Library, options: ParseOptions): Plan | undefined {
   const { problems } = library;
+  if (isOfAnotherKind(root, problems)) return undefined;
   const frame = read(PlanFrame, root, 'the plan', problems);
   if (!frame || root.kind !== 'map') return undefined;
   const inventory = findInventory(nodeAt(root, ['spec', 'inventory']), library);
   const config = readVars(nodeAt(root, ['spec', 'config']), 'plain', problems);
   const playbooks = nodeAt(root, ['spec', 'playbooks']);
-  let complete = inventory !== undefined;
-  const reads = (playbooks?.kind === 'list' ? playbooks.items : []).flatMap((item) => {
-    const found = findPlaybook(item, library);
-    if (!found) complete = false;
-    return found ?? [];
-  });
+  const reads = (playbooks?.kind === 'list' ? playbooks.items : []).flatMap((item) => findPlaybook(item, library));
   refuseDuplicatePlays(reads, problems);
 
   const roles = new Roles(library);
   const plays = reads.map((play) => placePlay(play, inventory, roles, problems));
   if (inventory)
     for (const { roles: uses } of plays) for (const role of uses) placeTasks(role?.tasks ?? [], inventory, problems);
-  if (!roles.complete) complete = false;
   const plan: Plan = {
     name: frame.metadata?.name ?? '',
     inventory: inventory?.inventory ?? { nodes: [], groups: {}, vars: {} },
@@ -73,9 +68,22 @@ function readPlan(root: DocNode, library: Library, options: ParseOptions): Plan 
     config,
     roles: roles.all(),
   };
-  checkNeeds(plays, complete, problems);
-  checkExpressions(plan, plays, complete, options.runVars ?? {}, problems);
+  checkNeeds(plays, problems);
+  checkExpressions(plan, plays, options.runVars ?? {}, problems);
   return plan;
+}
+
+/** An inventory or playbook given as the plan: everything else in it would be called wrong, too. */
+function isOfAnotherKind(root: DocNode, problems: Problems): boolean {
+  const kind = nodeAt(root, ['kind']);
+  if (kind?.kind !== 'scalar' || typeof kind.value !== 'string' || kind.value === 'Plan') return false;
+  problems.add(
+    'PLAN_TYPE',
+    kind.at,
+    `This is no plan: kind is ${show(kind.value)}.`,
+    'Give the file whose kind is Plan.',
+  );
+  return true;
 }
 
 function findInventory(node: DocNode | undefined, library: Library): InventoryRead | undefined {
@@ -100,27 +108,26 @@ function findInventory(node: DocNode | undefined, library: Library): InventoryRe
   return readInventory(node, InventorySchema, problems);
 }
 
-function findPlaybook(node: DocNode, library: Library): PlayRead[] | undefined {
+function findPlaybook(node: DocNode, library: Library): PlayRead[] {
   const { sources, problems } = library;
-  if (node.kind !== 'scalar') {
-    if (node.kind === 'map') return readPlaybook(node, sources.plan, library);
-    read(PlaybookReference, node, 'a playbook', problems);
-    return undefined;
-  }
+  if (node.kind === 'map') return readPlaybook(node, sources.plan, library);
   const reference = toJson(node);
   if (typeof reference !== 'string' || reference === '') {
+    problems.gap();
     read(PlaybookReference, node, 'a playbook', problems);
-    return undefined;
+    return [];
   }
   const candidates = playbookFiles(reference, sources.plan, sources.playbookPath ?? []);
   const file = candidates.find((path) => library.has(path));
   if (file === undefined) {
-    const remedy = `Looked for: ${candidates.join(', ')}. A path ends in .yaml and is relative to the plan file.`;
+    problems.gap();
+    const guess = isPlaybookPath(reference) ? undefined : suggest(reference, sources.offered?.playbooks ?? []);
+    const remedy = `${guess ? `${guess} ` : ''}Looked for: ${candidates.join(', ')}.`;
     problems.add('PLAN_UNKNOWN_PLAYBOOK', node.at, `There is no playbook ${JSON.stringify(reference)}.`, remedy);
-    return undefined;
+    return [];
   }
   const document = library.document(file);
-  return document && readPlaybook(document, file, library);
+  return document ? readPlaybook(document, file, library) : [];
 }
 
 /** A play's name is part of the identity of its steps across runs, so it is stated and unique. */

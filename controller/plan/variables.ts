@@ -2,7 +2,7 @@ import type { Position } from '../../shared/errors.ts';
 import type { FreeVariable } from '../../shared/expr/index.ts';
 import { Facts } from '../../shared/facts.ts';
 import type { Vars } from '../../shared/share.ts';
-import { type Problems, suggest } from './problems.ts';
+import { type Problems, slipOf, suggest } from './problems.ts';
 import type { TaskRead } from './task.ts';
 import type { Plan, Play, Role, RoleUse } from './types.ts';
 import type { Use } from './uses.ts';
@@ -27,16 +27,13 @@ interface Binding {
 export class VariableCheck {
   readonly #plan: Plan;
   readonly #problems: Problems;
-  /** Some file of the plan is missing or broken: what it binds is unknown, so nothing can be called undefined. */
-  readonly #complete: boolean;
   readonly #everywhere: ReadonlySet<string>;
   readonly #bound = new Map<string, Binding[]>();
   readonly #nodeVars = new Map<readonly string[], ReadonlySet<string>>();
 
-  constructor(plan: Plan, runVars: Vars, complete: boolean, problems: Problems) {
+  constructor(plan: Plan, runVars: Vars, problems: Problems) {
     this.#plan = plan;
     this.#problems = problems;
-    this.#complete = complete;
     const wide = [plan.inventory.vars, plan.config, runVars].flatMap((vars) => Object.keys(vars));
     this.#everywhere = new Set([...GIVEN_VARIABLES, ...wide]);
   }
@@ -80,7 +77,7 @@ export class VariableCheck {
       if (variable.defaulted) continue;
       if (variable.name === 'facts') this.#judgeFact(variable);
       else if (variable.name === 'groups') this.#judgeGroup(variable);
-      if (known.has(variable.name) || !this.#complete) continue;
+      if (known.has(variable.name) || (this.#problems.hasGaps && !slipOf(variable.name, known))) continue;
       this.#problems.add(
         'PLAN_UNDEFINED_VARIABLE',
         variable.origin,
@@ -95,8 +92,7 @@ export class VariableCheck {
     const elsewhere = this.#bound.get(name)?.find((binding) => !meet(binding.nodes, nodes));
     const [owner] = elsewhere?.nodes ?? [];
     if (owner) return `It is bound on other nodes only; read it with node('${owner}').${name}.`;
-    const guess = suggest(name, known);
-    return guess.startsWith('Did') ? guess : 'Define it under vars, or give it a default: {{ x | default(…) }}.';
+    return slipOf(name, known) ?? 'Define it under vars, or give it a default: {{ x | default(…) }}.';
   }
 
   /** Facts have a fixed shape; two levels of it are checked. */
@@ -115,7 +111,8 @@ export class VariableCheck {
 
   #judgeGroup({ path, origin }: FreeVariable): void {
     const [group] = path;
-    if (group === undefined || !this.#complete || Object.hasOwn(this.#plan.inventory.groups, group)) return;
+    if (group === undefined || Object.hasOwn(this.#plan.inventory.groups, group)) return;
+    if (this.#problems.hasGaps && !slipOf(group, Object.keys(this.#plan.inventory.groups))) return;
     this.#unknown(`groups.${group}`, origin, suggest(group, Object.keys(this.#plan.inventory.groups)));
   }
 

@@ -13,7 +13,10 @@ const LOOP_VARIABLES = ['item', 'loop_index', 'node'] as const;
  * (unless tagged `!text`). `templates`: of a play, a role's use or a task, evaluated on the node.
  */
 export function readVars(node: DocNode | undefined, kind: 'plain' | 'templates', problems: Problems): Vars {
-  if (node?.kind !== 'map') return {};
+  if (node?.kind !== 'map') {
+    if (node) problems.gap();
+    return {};
+  }
   for (const name of node.entries.keys()) refuseGiven(name, keyPlace(node, name), problems);
   for (const { node: text } of textsOf(node)) {
     if (!isTemplate(text.value)) continue;
