@@ -97,7 +97,7 @@ async function removeLeftovers(host: Host, directory: string): Promise<void> {
 
 /** rmdir and not a recursive removal: what somebody put there in the meantime stays. */
 async function clean(host: Host, probe: string, made: readonly string[]): Promise<void> {
-  await host.files.remove(probe);
+  if ((await host.files.stat(probe)) !== undefined) await host.files.remove(probe);
   for (const directory of made.toReversed()) await host.run(['rmdir', '--', directory]);
 }
 
