@@ -8,6 +8,11 @@ export interface ActionContext {
   host: Host;
   /** Aborted by cancel, by `--force`, and by the step's timeout. */
   signal: AbortSignal;
+  /**
+   * The step's timeout in milliseconds; absent or 0: none. `signal` keeps it too; a command hands it to its wrapper, which
+   * keeps it when the agent is away.
+   */
+  timeoutMs?: number;
   /** A folder of this attempt's own below the agent's state; made on demand by whoever writes there. */
   folder: string;
   /** Live output for people. */
@@ -16,9 +21,9 @@ export interface ActionContext {
   facts(): Promise<Facts>;
   /** The address of this node in the inventory. */
   node: { name: string; address: string; groups: string[] };
-  /** Text of a role's template or file by its path in Common.files; undefined: not shipped. */
+  /** Text of a file of the task's role, by its path in the role: `templates/x`, `files/x`; undefined: not shipped. */
   roleFile(path: string): string | undefined;
-  /** Renders a template text with the step's variables (used by `file: {template: …}`); throws KkError with file:line. */
+  /** Renders a template text with the step's variables (used by `file: {template: …}`; `file` as in {@link roleFile}); throws KkError with file:line. */
   render(text: string, file: string): string;
   /** Set when the agent is recovering this very attempt: the boot in which it began. */
   recovering?: { bootId: string };

@@ -34,7 +34,7 @@ export function unfit({ code, message }: NonNullable<Status['error']>): KkError 
 /** Nobody can say how far the command came. */
 export function interrupted(how: string): KkError {
   return new KkError({
-    code: 'COMMAND_INTERRUPTED',
+    code: 'INTERRUPTED',
     message: `The command was interrupted: ${how}. How far it came is not known.`,
     remedy:
       'Look at the node; give the task creates, unless or on_interrupt: rerun if it may run twice, and run the plan again.',

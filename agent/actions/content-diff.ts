@@ -1,0 +1,56 @@
+import { isUtf8 } from 'node:buffer';
+import { createHash } from 'node:crypto';
+import { createTwoFilesPatch } from 'diff';
+import type { Diff } from '../../shared/share.ts';
+
+/** Characters of each side that travel, and of the unified form: together at most 64 KiB of a text in one script. */
+const SIDE_LIMIT = 16 * 1024;
+const UNIFIED_LIMIT = 32 * 1024;
+/** Comparing larger texts line by line is not worth the agent's time. */
+const COMPARE_LIMIT = 2 * 1024 * 1024;
+const COMPARE_MS = 500;
+
+export function sha256(content: Uint8Array): string {
+  return createHash('sha256').update(content).digest('hex');
+}
+
+function isText(content: Uint8Array): boolean {
+  return isUtf8(content) && !content.includes(0);
+}
+
+function described(content: Uint8Array | undefined): string {
+  return content === undefined ? 'no file' : `${content.length} bytes, sha256 ${sha256(content)}`;
+}
+
+function side(content: Uint8Array | undefined): string {
+  if (content === undefined) return '';
+  if (!isText(content) || content.length > SIDE_LIMIT) return `[${described(content)}]`;
+  return Buffer.from(content).toString('utf8');
+}
+
+/** What a change of content looks like; undefined content: no file. Binary or huge: sizes and digests. */
+export function contentDiff(path: string, before: Uint8Array | undefined, after: Uint8Array | undefined): Diff {
+  return { path, before: side(before), after: side(after), unified: unified(path, before, after) };
+}
+
+function unified(path: string, before: Uint8Array | undefined, after: Uint8Array | undefined): string {
+  const sizes = (before?.length ?? 0) + (after?.length ?? 0);
+  const text = [before, after].every((content) => content === undefined || isText(content));
+  if (text && sizes <= COMPARE_LIMIT) {
+    const names = [before, after].map((content) => (content === undefined ? '/dev/null' : path)) as [string, string];
+    const texts = [before, after].map((content) => Buffer.from(content ?? []).toString('utf8')) as [string, string];
+    const patch = createTwoFilesPatch(...names, ...texts, undefined, undefined, {
+      context: 3,
+      timeout: COMPARE_MS,
+      headerOptions: { includeIndex: false, includeUnderline: false, includeFileHeaders: true },
+    });
+    if (patch !== undefined) return cut(patch);
+  }
+  return `--- ${path}\n+++ ${path}\n-[${described(before)}]\n+[${described(after)}]\n`;
+}
+
+function cut(patch: string): string {
+  if (patch.length <= UNIFIED_LIMIT) return patch;
+  const end = patch.lastIndexOf('\n', UNIFIED_LIMIT) + 1;
+  return `${patch.slice(0, end)}[… ${patch.length - end} more characters of difference]\n`;
+}

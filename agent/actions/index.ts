@@ -1,0 +1,39 @@
+import type { ActionKind } from '../../shared/actions/index.ts';
+import type { gatherFacts, gatherForRule } from '../facts/index.ts';
+import { assertExecutor } from './assert.ts';
+import { checkExecutor } from './check.ts';
+import { commandExecutor } from './command.ts';
+import { debugExecutor } from './debug.ts';
+import { directoryExecutor } from './directory.ts';
+import type { ActionExecutor } from './executor.ts';
+import { factsExecutor } from './facts.ts';
+import { fileExecutor } from './file.ts';
+import { setFactExecutor } from './set-fact.ts';
+import { systemdExecutor } from './systemd.ts';
+import { waitForExecutor } from './wait-for.ts';
+
+export { commandFailure } from './command.ts';
+
+export interface ExecutorOptions {
+  /** The agent's state folder: systemd's stamps are kept there. */
+  stateFolder: string;
+  gather: { facts: typeof gatherFacts; forRule: typeof gatherForRule };
+}
+
+/** One executor for each action kind of the catalogue; a kind without one does not compile. */
+export function createExecutors({ stateFolder, gather }: ExecutorOptions): {
+  readonly [K in ActionKind]: ActionExecutor<K>;
+} {
+  return {
+    assert: assertExecutor,
+    check: checkExecutor(gather.forRule),
+    command: commandExecutor,
+    debug: debugExecutor,
+    directory: directoryExecutor,
+    facts: factsExecutor(gather.facts),
+    file: fileExecutor,
+    set_fact: setFactExecutor,
+    systemd: systemdExecutor(stateFolder),
+    wait_for: waitForExecutor,
+  };
+}
