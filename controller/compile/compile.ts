@@ -19,6 +19,8 @@ export interface CompileOptions {
   tags: readonly string[];
   skipTags: readonly string[];
   skipPrechecks: boolean;
+  /** The precheck plays and nothing else. */
+  prechecksOnly: boolean;
   kind: 'plan' | 'exec';
 }
 
@@ -27,6 +29,7 @@ export const DEFAULT_COMPILE_OPTIONS: CompileOptions = {
   tags: [],
   skipTags: [],
   skipPrechecks: false,
+  prechecksOnly: false,
   kind: 'plan',
 };
 
@@ -43,6 +46,7 @@ export function compile(
     tags: options.tags,
     skipTags: options.skipTags,
     skipPrechecks: options.skipPrechecks,
+    prechecksOnly: options.prechecksOnly,
     mayRunOn: (task, use, play, node) => mayRunOn(plan, options.runVars, task, use, play, node),
   });
   const plays = plan.plays.map((play, index) => graphPlay(plan, play, index, sets, options));

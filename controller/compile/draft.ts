@@ -21,6 +21,8 @@ export interface DraftTask {
 
 export interface DraftOptions extends SelectOptions {
   skipPrechecks: boolean;
+  /** Leave everything out but the precheck plays. */
+  prechecksOnly: boolean;
   /** Does the task's `when` hold on this node as far as it can be told now? (ENGINE 1.6) */
   mayRunOn: (task: TaskDocument, use: RoleUse, play: Play, node: number) => boolean;
 }
@@ -38,7 +40,7 @@ export function draftTasks(plan: Plan, sets: NodeSets, options: DraftOptions): D
     const playNodes = indexesOf(play.nodes);
     for (const roleUse of play.roles) {
       use += 1;
-      if (play.precheck && options.skipPrechecks) continue;
+      if (play.precheck ? options.skipPrechecks : options.prechecksOnly) continue;
       for (const document of plan.roles[roleUse.role]?.tasks ?? []) {
         if (!play.precheck && !isSelected(document, roleUse.tags, options)) continue;
         let nodes = document.on ? indexesOf(expandSelector(plan, document.on)) : playNodes;

@@ -1,7 +1,9 @@
+import type { X509Certificate } from 'node:crypto';
 import { TLSSocket } from 'node:tls';
 import websocket from '@fastify/websocket';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { WebSocket } from 'ws';
+import { validityOf } from '../../shared/certificates.ts';
 import { KkError, reportOf } from '../../shared/errors.ts';
 import { decodeToController, encodeToAgent as encode, jsonBytes } from '../../shared/protocol/codec.ts';
 import { FRAME_LIMIT, SUBPROTOCOL } from '../../shared/protocol/level.ts';
@@ -23,9 +25,13 @@ export function peerOf(
   parts: Pick<GatewayParts, 'authority' | 'ledger' | 'clock'>,
   request: FastifyRequest,
 ): PeerVerdict {
-  const socket = request.raw.socket;
-  const certificate = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
+  const certificate = certificateOf(request);
   return judgePeer({ certificate, trust: parts.authority.trust(), now: parts.clock.nowMs(), ledger: parts.ledger });
+}
+
+function certificateOf(request: FastifyRequest): X509Certificate | undefined {
+  const socket = request.raw.socket;
+  return socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
 }
 
 /** Fastify plugin: accepts the agents' sockets at GET /agent/link. */
@@ -41,7 +47,13 @@ export async function gateway(
     },
   });
   app.get('/agent/link', { websocket: true, config: { access: 'certificate' } }, (socket, request) => {
-    new Conversation(socket, request.ip, peerOf(parts, request), parts, fleet).start();
+    const certificate = certificateOf(request);
+    const ends = certificate ? validityOf(certificate).notAfter : 0;
+    new Conversation(
+      { socket, remote: request.ip, peer: peerOf(parts, request), certificateEndsMs: ends },
+      parts,
+      fleet,
+    ).start();
   });
 }
 
@@ -53,13 +65,19 @@ class Conversation {
   private readonly socket: WebSocket;
   private readonly remote: string;
   private readonly peer: PeerVerdict;
+  private readonly certificateEndsMs: number;
   private readonly parts: GatewayParts;
   private readonly fleet: Fleet;
 
-  constructor(socket: WebSocket, remote: string, peer: PeerVerdict, parts: GatewayParts, fleet: Fleet) {
-    this.socket = socket;
-    this.remote = remote;
-    this.peer = peer;
+  constructor(
+    link: { socket: WebSocket; remote: string; peer: PeerVerdict; certificateEndsMs: number },
+    parts: GatewayParts,
+    fleet: Fleet,
+  ) {
+    this.socket = link.socket;
+    this.remote = link.remote;
+    this.peer = link.peer;
+    this.certificateEndsMs = link.certificateEndsMs;
     this.parts = parts;
     this.fleet = fleet;
   }
@@ -135,7 +153,7 @@ class Conversation {
     await this.noteSerial(peer.name, peer.serial);
     const older = this.fleet.get(peer.name);
     const live = older && { machineId: older.hello.machine_id, bootId: older.hello.boot_id };
-    const { acked } = await parts.arrived(peer.name, hello, live);
+    const { acked } = await parts.arrived(peer.name, hello, this.certificateEndsMs, live);
     if (this.socket.readyState !== this.socket.OPEN) return;
     this.session = new Session({
       node: peer.name,

@@ -20,6 +20,7 @@ export interface GatewayParts {
   arrived(
     node: string,
     hello: Hello,
+    certificateEndsMs: number,
     live: { machineId: string; bootId: string } | undefined,
   ): Promise<{ acked: number }>;
   connected(node: string, hello: Hello): void;

@@ -4,7 +4,7 @@ import type { Database } from './database.ts';
 export interface NodeRecord {
   joinedMs: number;
   lastSeenMs: number | undefined;
-  /** Milliseconds since 1970 of the end of its certificate. */
+  /** End of the certificate it last came with. */
   certificateEndsMs: number;
   machineId: string;
   /** Newest last; a boot that returns after a newer one betrays a clone (ENGINE 4.4). */

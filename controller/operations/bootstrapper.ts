@@ -1,0 +1,138 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type ErrorReport, reportOf } from '../../shared/errors.ts';
+import { type AgentPackage, readAgentPackages } from '../bootstrap/agent-package.ts';
+import { bootstrapNode } from '../bootstrap/ssh-step.ts';
+import type { Authority } from '../pki/authority.ts';
+import type { IdentityReader } from '../pki/ports.ts';
+import { mintToken, type TokenWish } from '../pki/tokens.ts';
+import type { InventoryNode } from '../plan/types.ts';
+import type { Clock, Dispatcher } from '../run/ports.ts';
+import type { Tokens } from '../store/tokens.ts';
+
+/** A node whose agent connects within this time gets no SSH (ENGINE 4.6). */
+const GRACE_MS = 5_000;
+/** How long an installed agent may take to connect before the step counts as failed. */
+const CONNECT_WAIT_MS = 60_000;
+/** SSH steps at once; a handshake is the machine's own work, so a few per core. */
+const PARALLEL = 30;
+const TOKEN_TTL_SECONDS = 30 * 60;
+const POLL_MS = 50;
+
+export interface BootstrapperParts {
+  authority: Authority;
+  ledger: IdentityReader;
+  tokens: Tokens;
+  dispatcher: Dispatcher;
+  clock: Clock;
+  random: TokenWish['random'];
+  agentFolder: string;
+  port(): number;
+  endpoints(): readonly string[];
+  environment: Readonly<Record<string, string | undefined>>;
+}
+
+export interface BootstrapProgress {
+  /** In a few words; several per node. */
+  phase(node: string, phase: string): void;
+  done(node: string, error: ErrorReport | undefined): void;
+}
+
+/** Puts agents on nodes that have none, by one SSH step each, many at once. */
+export class Bootstrapper {
+  private readonly parts: BootstrapperParts;
+  private running = 0;
+  private readonly waiting: (() => void)[] = [];
+
+  constructor(parts: BootstrapperParts) {
+    this.parts = parts;
+  }
+
+  /** Sees to it that the nodes connect; nodes without ssh settings are left to join by themselves. */
+  async bring(nodes: readonly InventoryNode[], progress: BootstrapProgress, signal: AbortSignal): Promise<void> {
+    const absent = nodes.filter((node) => !this.parts.dispatcher.isConnected(node.name));
+    let packages: Promise<AgentPackage[]> | undefined;
+    await Promise.all(
+      absent.map(async (node) => {
+        if (!node.ssh) return;
+        try {
+          // Who was admitted before may be about to connect; a stranger cannot.
+          if (this.parts.ledger.node(node.name) && (await this.connects(node.name, GRACE_MS, signal)))
+            return progress.done(node.name, undefined);
+          packages ??= readAgentPackages(this.parts.agentFolder);
+          progress.done(node.name, await this.limited(node, await packages, progress, signal));
+        } catch (thrown) {
+          progress.done(node.name, { ...reportOf(thrown), node: node.name });
+        }
+      }),
+    );
+  }
+
+  private async limited(
+    node: InventoryNode,
+    agents: AgentPackage[],
+    progress: BootstrapProgress,
+    signal: AbortSignal,
+  ): Promise<ErrorReport | undefined> {
+    if (this.running >= PARALLEL) await new Promise<void>((resolve) => this.waiting.push(resolve));
+    this.running += 1;
+    try {
+      return await this.step(node, agents, progress, signal);
+    } finally {
+      this.running -= 1;
+      this.waiting.shift()?.();
+    }
+  }
+
+  private async step(
+    node: InventoryNode,
+    agents: AgentPackage[],
+    progress: BootstrapProgress,
+    signal: AbortSignal,
+  ): Promise<ErrorReport | undefined> {
+    const { parts } = this;
+    if (!node.ssh) return undefined;
+    const { text, record } = mintToken({
+      now: parts.clock.nowMs(),
+      ttlSeconds: TOKEN_TTL_SECONDS,
+      uses: 1,
+      name: node.name,
+      ssh: true,
+      caHash: parts.authority.caHash,
+      random: parts.random,
+    });
+    await parts.tokens.add(record);
+    progress.phase(node.name, `ssh ${node.ssh.user}@${node.ssh.host}`);
+    const result = await bootstrapNode({
+      name: node.name,
+      ssh: node.ssh,
+      token: text,
+      port: parts.port(),
+      endpoints: parts.endpoints(),
+      pin: parts.authority.controllerKeyPin,
+      agents,
+      environment: parts.environment,
+      clock: () => parts.clock.nowMs(),
+      onProgress: (line) => progress.phase(node.name, line),
+      signal,
+    });
+    await parts.tokens.remove(record.id);
+    if (!result.ok) return result.error;
+    progress.phase(node.name, 'agent installed, connecting');
+    if (await this.connects(node.name, CONNECT_WAIT_MS, signal)) return undefined;
+    return {
+      code: 'AGENT_SILENT',
+      message: `The agent was installed on ${node.name} but did not connect within ${CONNECT_WAIT_MS / 1000} s.`,
+      remedy: `On ${node.name}: journalctl -u kk-agent. Check that it reaches ${parts.endpoints().join(' or ')}.`,
+      node: node.name,
+    };
+  }
+
+  private async connects(node: string, withinMs: number, signal: AbortSignal): Promise<boolean> {
+    const end = this.parts.clock.monotonicMs() + withinMs;
+    while (!signal.aborted && this.parts.clock.monotonicMs() < end) {
+      if (this.parts.dispatcher.isConnected(node)) return true;
+      await delay(POLL_MS);
+    }
+    return this.parts.dispatcher.isConnected(node);
+  }
+}

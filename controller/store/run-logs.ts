@@ -1,0 +1,53 @@
+import { createReadStream } from 'node:fs';
+import { appendFile, mkdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { isSystemError } from '../../shared/errors.ts';
+
+/** One piece of a command's live output. `offset`: byte offset in its stream, so that a gap shows. */
+export interface LogLine {
+  at: number;
+  node: string;
+  task: number;
+  stream: 'stdout' | 'stderr';
+  offset: number;
+  text: string;
+}
+
+/** Live output is kept in files, a node of a run each: logs are files, not rows (ENGINE 3.2). */
+export interface RunLogs {
+  append(run: string, line: LogLine): Promise<void>;
+  /** What was kept of a run, node after node, each in order of arrival. */
+  read(run: string, nodes: readonly string[]): AsyncIterable<LogLine>;
+}
+
+/** Bytes kept per node and run; what comes after is on the node only. */
+const FILE_LIMIT = 64 * 1024 * 1024;
+
+export function runLogs(folder: string): RunLogs {
+  const pathOf = (run: string, node: string): string => join(folder, run, `${node}.ndjson`);
+  return {
+    async append(run, line) {
+      const path = pathOf(run, line.node);
+      const size = await stat(path).then(
+        (s) => s.size,
+        () => -1,
+      );
+      if (size < 0) await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      if (size < FILE_LIMIT) await appendFile(path, `${JSON.stringify(line)}\n`, { mode: 0o600 });
+    },
+    async *read(run, nodes) {
+      for (const node of nodes) yield* linesOf(pathOf(run, node));
+    },
+  };
+}
+
+async function* linesOf(path: string): AsyncIterable<LogLine> {
+  try {
+    for await (const text of createInterface({ input: createReadStream(path, 'utf8') })) {
+      if (text.endsWith('}')) yield JSON.parse(text) as LogLine;
+    }
+  } catch (thrown) {
+    if (!isSystemError(thrown, 'ENOENT')) throw thrown;
+  }
+}
