@@ -14,8 +14,8 @@ export interface SshFailure {
   ready: boolean;
   /** The remote shell found no sudo. */
   noSudo: boolean;
-  /** How often sudo asked for a password. */
-  sudoQuestions: number;
+  /** sudo asked again after it had got the password. */
+  passwordRefused: boolean;
 }
 
 interface Rule {
@@ -138,7 +138,7 @@ export function classifySshFailure(failure: SshFailure, ssh: SshSettings, node: 
       ...seen,
     };
   }
-  if (failure.sudoQuestions > 1) return made(SUDO_RULES[0], at, ssh, seen);
+  if (failure.passwordRefused) return made(SUDO_RULES[0], at, ssh, seen);
   const rules = failure.ready ? [] : [...SUDO_RULES, ...SSH_RULES];
   const rule = rules.find(({ pattern }) => pattern.test(failure.stderr));
   if (rule !== undefined) return made(rule, at, ssh, seen);

@@ -26,7 +26,8 @@ export interface SshSession {
 /** `late`: the script did not start in time; `no-client`: there is no ssh here. */
 export type SshOutcome =
   | { end: 'done'; address: string | undefined }
-  | { end: 'late' | 'no-client' }
+  | { end: 'late' }
+  | { end: 'no-client' }
   | (SshFailure & { end: 'failed' });
 
 /** Enough for any error; a node that talks without end does not fill our memory. */
@@ -37,7 +38,15 @@ export async function runSsh(session: SshSession): Promise<SshOutcome> {
   const [program = '', ...args] = session.argv;
   // A session of its own: no terminal that ssh could ask on, and Ctrl-C comes to us alone.
   const child = spawn(program, args, { env: { ...session.environment }, detached: true, stdio: 'pipe' });
-  const seen = { ready: false, done: false, noSudo: false, late: false, sudoQuestions: 0, stderr: '' };
+  const seen = {
+    ready: false,
+    done: false,
+    noSudo: false,
+    late: false,
+    asked: false,
+    passwordRefused: false,
+    stderr: '',
+  };
   let address: string | undefined;
   child.stdin.on('error', () => {}); // the other end may go away at any time; its exit status tells the story
   const stop = (): void => void child.kill('SIGTERM');
@@ -65,10 +74,11 @@ export async function runSsh(session: SshSession): Promise<SshOutcome> {
     seen.stderr = (seen.stderr + text).slice(-STDERR_LIMIT);
     if (!seen.ready && seen.stderr.includes(SUDO_QUESTION)) {
       seen.stderr = seen.stderr.replace(SUDO_QUESTION, '');
-      seen.sudoQuestions += 1;
       // A second question means that the first answer was wrong; closing stdin lets sudo give up by itself.
-      if (seen.sudoQuestions > 1 || session.sudoPassword === undefined) child.stdin.end();
+      seen.passwordRefused = seen.asked && session.sudoPassword !== undefined;
+      if (seen.asked || session.sudoPassword === undefined) child.stdin.end();
       else child.stdin.write(`${session.sudoPassword}\n`);
+      seen.asked = true;
     }
   });
   createInterface({ input: child.stderr }).on('line', (line) => {
@@ -81,9 +91,9 @@ export async function runSsh(session: SshSession): Promise<SshOutcome> {
     const [code] = (await once(child, 'close')) as [number | null];
     if (seen.done && code === 0) return { end: 'done', address };
     if (seen.late) return { end: 'late' };
-    const { ready, noSudo, sudoQuestions } = seen;
+    const { ready, noSudo, passwordRefused } = seen;
     const stderr = mask(seen.stderr, session.secrets);
-    return { end: 'failed', code: code ?? undefined, stderr, ready, noSudo, sudoQuestions };
+    return { end: 'failed', code: code ?? undefined, stderr, ready, noSudo, passwordRefused };
   } catch (error) {
     if (isSystemError(error, 'ENOENT')) return { end: 'no-client' };
     throw error;

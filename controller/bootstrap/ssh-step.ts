@@ -83,17 +83,20 @@ async function step(input: BootstrapInput): Promise<BootstrapResult> {
   if (input.signal?.aborted) {
     throw clientError('CANCELLED', `Bootstrapping ${name} was cancelled.`, 'Run it again: what is there is kept.');
   }
-  if (outcome.end === 'late' || stepLimit.aborted) {
-    throw clientError(
-      'SSH_TIMEOUT',
-      `${ssh.host}:${ssh.port} took too long${outcome.end === 'late' ? ' to run a first command' : ''}.`,
-      `Log in by hand (ssh -p ${ssh.port} ${ssh.user}@${ssh.host}) and see what takes so long or asks something.`,
-    );
-  }
   if (outcome.end === 'no-client') {
     throw clientError('SSH_CLIENT_MISSING', 'There is no ssh on this machine.', 'Install the OpenSSH client here.');
   }
+  if (outcome.end === 'late') throw tooSlow(ssh, true);
+  if (stepLimit.aborted) throw tooSlow(ssh, false);
   return { ok: false, error: classifySshFailure(outcome, ssh, name) };
+}
+
+function tooSlow(ssh: SshSettings, atLogin: boolean): Error {
+  return clientError(
+    'SSH_TIMEOUT',
+    `${ssh.host}:${ssh.port} took too long${atLogin ? ' to run a first command' : ''}.`,
+    `Log in by hand (ssh -p ${ssh.port} ${ssh.user}@${ssh.host}) and see what takes so long or asks something.`,
+  );
 }
 
 /** First line of a password file. */
