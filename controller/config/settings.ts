@@ -1,0 +1,75 @@
+import { join } from 'node:path';
+
+/** The environment variables kk-controller reads. There are no others; options on the command line are stronger. */
+export const SETTINGS = [
+  { env: 'KK_STATE', about: 'State folder (as --state)' },
+  { env: 'KK_LISTEN', about: 'Address and port for the agents (as serve --listen), also when apply starts the controller' },
+  { env: 'KK_ADVERTISE', about: 'Addresses told to the agents, separated by commas (as serve --advertise)' },
+  { env: 'NO_COLOR', about: 'Set to anything: no colours' },
+] as const;
+
+export const DEFAULT_LISTEN = '0.0.0.0:9443';
+export const ROOT_STATE_FOLDER = '/var/lib/kk-controller';
+
+export interface Settings {
+  stateFolder: string;
+  /** `host:port`. */
+  listen: string;
+  advertise: string[];
+  color: boolean;
+  /** Who asks, for the audit: the local user's name. */
+  user: string;
+}
+
+/** Settings of this process, from its environment and user; the only reader of both besides main. */
+export function readSettings(
+  env: Readonly<Record<string, string | undefined>>,
+  who: { uid: number; user: string; home: string },
+): Settings {
+  const ownFolder = who.uid === 0 ? ROOT_STATE_FOLDER : join(who.home, '.local/state/kk-controller');
+  return {
+    stateFolder: env.KK_STATE || ownFolder,
+    listen: env.KK_LISTEN || DEFAULT_LISTEN,
+    advertise: (env.KK_ADVERTISE ?? '').split(',').filter((endpoint) => endpoint !== ''),
+    color: !env.NO_COLOR && env.TERM !== 'dumb',
+    user: who.uid === 0 && env.SUDO_USER ? `${env.SUDO_USER} (sudo)` : who.user,
+  };
+}
+
+/** What `serve` is asked to be; `runServe` of compose takes it. */
+export interface ServeOptions {
+  /** Absolute. */
+  stateFolder: string;
+  /** For the agents, TCP. Port 0: any free one. */
+  listen: { host: string; port: number };
+  /** `https://host:port`, in the order in which agents try them; empty: made from the machine's own addresses. */
+  advertise: string[];
+  /** Ends by itself once no run is active and nobody asks for anything. */
+  untilIdle: boolean;
+  /** How long an agent may start new steps without hearing from the controller (ENGINE 2.6). */
+  leaseSeconds: number;
+  /** How long a run waits for a node to which nothing was sent yet (ENGINE 2.6). */
+  connectTimeoutSeconds: number;
+  /** Where the packaged agents lie (`linux-x64/manifest.json` and so on); they may be missing until a node needs one. */
+  agentFolder: string;
+}
+
+/** What `serve` has of its process. */
+export interface ServeIo {
+  /** For ssh: PATH, SSH_AUTH_SOCK. */
+  environment: Readonly<Record<string, string | undefined>>;
+  /** For the log: one line each. */
+  log: NodeJS.WritableStream;
+  /** Aborts when the process is asked to stop (TERM, Ctrl-C). */
+  stop: AbortSignal;
+}
+
+/** The operator API's unix socket. */
+export function socketPath(stateFolder: string): string {
+  return join(stateFolder, 'operator.sock');
+}
+
+/** Where a controller started by `apply` writes its log. */
+export function logPath(stateFolder: string): string {
+  return join(stateFolder, 'controller.log');
+}

@@ -1,0 +1,279 @@
+import { randomBytes } from 'node:crypto';
+import { KkError } from '../../shared/errors.ts';
+import { joinCommand } from '../bootstrap/join-script.ts';
+import { compile } from '../compile/compile.ts';
+import { graphFromJson } from '../compile/serialise.ts';
+import type { Fleet } from '../dispatch/fleet.ts';
+import type { Authority } from '../pki/authority.ts';
+import { revoked } from '../pki/ledger.ts';
+import { mintToken } from '../pki/tokens.ts';
+import { parsePlan } from '../plan/index.ts';
+import type { Inventory, InventoryNode } from '../plan/types.ts';
+import type { Clock } from '../run/ports.ts';
+import type { ActiveRun, Runner } from '../run/runner.ts';
+import type { BootstrapLine, Operations } from '../server/operations.ts';
+import type { RunArchive } from '../store/event-log.ts';
+import type { Identities } from '../store/identities.ts';
+import type { Nodes } from '../store/nodes.ts';
+import type { Tokens } from '../store/tokens.ts';
+import { nodeView, tokenView } from '../views/node-view.ts';
+import { runSummary } from '../views/run-view.ts';
+import { iso } from '../views/times.ts';
+import type { NodeView } from '../views/types.ts';
+import type { Arrivals } from './arrivals.ts';
+import type { Bootstrapper } from './bootstrapper.ts';
+import { execPlan } from './exec-plan.ts';
+import { queueOf } from './queue.ts';
+import type { Runs } from './runs.ts';
+
+export interface OperationsParts {
+  version: string;
+  stateFolder: string;
+  startedMs: number;
+  generation: number;
+  pid: number;
+  authority: Authority;
+  identities: Identities;
+  tokens: Tokens;
+  nodes: Nodes;
+  archive: RunArchive;
+  runner: Runner;
+  runs: Runs;
+  fleet: Fleet;
+  arrivals: Arrivals;
+  bootstrapper: Bootstrapper;
+  clock: Clock;
+  endpoints(): readonly string[];
+  /** Aborts when the controller stops. */
+  stop: AbortSignal;
+}
+
+/** What an operator can ask of this controller. */
+export function operations(parts: OperationsParts): Operations {
+  const { runner, runs, clock, fleet, identities, tokens } = parts;
+  const newRunId = (): string =>
+    `${new Date(clock.nowMs()).toISOString().slice(0, 10).replaceAll('-', '')}-${randomBytes(4).toString('hex')}`;
+
+  /** Brings the nodes of a run that are not there, and tells the run how that goes. */
+  const bringNodes = (run: ActiveRun, nodes: readonly InventoryNode[]): void => {
+    const index = new Map(run.graph.nodes.map((name, i) => [name, i]));
+    const wanted = nodes.filter((node) => (run.state.pending[index.get(node.name) ?? -1] ?? 0) > 0);
+    const tell = (node: string, phase: string): void =>
+      runner.record(run.record.id, { kind: 'bootstrap', at: clock.nowMs(), node: index.get(node) ?? -1, phase });
+    void parts.bootstrapper.bring(
+      wanted,
+      {
+        phase: tell,
+        done: (node, error) => {
+          if (error)
+            runner.record(run.record.id, { kind: 'given_up', at: clock.nowMs(), node: index.get(node) ?? -1, error });
+        },
+      },
+      parts.stop,
+    );
+  };
+
+  const nodeViewOf = async (name: string): Promise<NodeView> => {
+    const identity = identities.node(name);
+    const { record } = await parts.nodes.get(name);
+    return nodeView(
+      {
+        name,
+        joinedMs: record?.joinedMs ?? 0,
+        certificateEndsMs: record?.certificateEndsMs ?? 0,
+        revoked: identity?.revoked ?? false,
+        machineId: record?.machineId ?? '',
+        version: record?.version ?? '',
+        arch: record?.arch ?? '',
+        lastSeenMs: record?.lastSeenMs,
+      },
+      { connected: fleet.isConnected(name), address: fleet.get(name)?.remote, held: parts.arrivals.held.get(name) },
+    );
+  };
+
+  const mint = async (wish: { ttlSeconds: number; uses: number; name?: string; replace?: string }) => {
+    const { text, record } = mintToken({
+      ...wish,
+      now: clock.nowMs(),
+      caHash: parts.authority.caHash,
+      random: randomBytes,
+    });
+    await tokens.add(record);
+    return { text, token: tokenView(record) };
+  };
+
+  return {
+    async status() {
+      return {
+        version: parts.version,
+        fleetId: parts.authority.fleetId,
+        generation: parts.generation,
+        pid: parts.pid,
+        stateFolder: parts.stateFolder,
+        endpoints: [...parts.endpoints()],
+        started: iso(parts.startedMs),
+        nodes: { known: identities.all().filter((i) => !i.revoked).length, connected: fleet.size },
+        runs: [...runner.active.values()].map((run) => runSummary(run.record, clock.nowMs())),
+      };
+    },
+
+    async apply(sources, options) {
+      const parsed = parsePlan(sources, { runVars: options.runVars });
+      if ('problems' in parsed) return parsed;
+      const compiled = compile(parsed.plan, { ...options, kind: 'plan' });
+      if ('problems' in compiled) return compiled;
+      const run = await runner.create(compiled.graph, { id: newRunId(), by: options.by });
+      bringNodes(run, parsed.plan.inventory.nodes);
+      return { run: run.record.id };
+    },
+
+    async exec(request) {
+      const compiled = compile(execPlan(await knownInventory(parts), request), { ...EXEC, kind: 'exec' });
+      if ('problems' in compiled) throw new Error('the plan of exec does not compile');
+      const run = await runner.create(compiled.graph, { id: newRunId(), by: request.by });
+      return { run: run.record.id };
+    },
+
+    async runs(limit) {
+      return (await parts.archive.list(limit)).map((record) => runSummary(record, clock.nowMs()));
+    },
+    run: (id) => runs.view(id),
+    follow: (id, options, signal) => runs.follow(id, options, AbortSignal.any([signal, parts.stop])),
+    async cancel(id, by) {
+      runner.cancel(await runs.idOf(id), by);
+      await runner.idle();
+    },
+
+    nodes: () =>
+      Promise.all(
+        identities
+          .all()
+          .map((identity) => identity.name)
+          .sort()
+          .map(nodeViewOf),
+      ),
+    async revoke(name) {
+      const known = identities.node(name);
+      if (!known) {
+        throw new KkError({
+          code: 'NODE_UNKNOWN',
+          message: `There is no node "${name}".`,
+          remedy: 'See `kk-controller nodes` for the nodes there are.',
+        });
+      }
+      if (!known.revoked && !(await identities.replace(known, revoked(known)))) {
+        throw new KkError({
+          code: 'STATE_CONFLICT',
+          message: `Node ${name} was changed at the same moment.`,
+          remedy: 'Revoke it again.',
+        });
+      }
+      fleet
+        .get(name)
+        ?.close(
+          {
+            code: 'CERT_REVOKED',
+            message: `The certificates of ${name} were revoked.`,
+            remedy: `To let it come back: \`kk-controller token create --replace ${name}\`.`,
+          },
+          true,
+        );
+      return nodeViewOf(name);
+    },
+
+    createToken: mint,
+    async tokens() {
+      return (await tokens.list()).map(tokenView);
+    },
+    async deleteToken(id) {
+      if (await tokens.remove(id)) return;
+      throw new KkError({
+        code: 'TOKEN_UNKNOWN',
+        message: `There is no token "${id}".`,
+        remedy: 'See `kk-controller token list`.',
+      });
+    },
+    async joinCommand({ endpoint, ...wish }) {
+      const { text, token } = await mint(wish);
+      const name = wish.name ?? wish.replace;
+      const line = {
+        endpoint: endpoint ?? parts.endpoints()[0] ?? '',
+        pin: parts.authority.controllerKeyPin,
+        token: text,
+      };
+      return { command: joinCommand({ ...line, ...(name === undefined ? {} : { name }) }), token };
+    },
+
+    async *bootstrap(sources, names, signal) {
+      const parsed = parsePlan(sources);
+      if ('problems' in parsed)
+        throw new KkError(
+          parsed.problems[0] ?? {
+            code: 'PLAN_TYPE',
+            message: 'The plan is not valid.',
+            remedy: 'Check it with `kk-controller plan`.',
+          },
+        );
+      const wanted = parsed.plan.inventory.nodes.filter((node) => names.length === 0 || names.includes(node.name));
+      yield* bootstrapLines(parts, wanted, AbortSignal.any([signal, parts.stop]));
+    },
+  };
+}
+
+const EXEC = { runVars: {}, tags: [], skipTags: [], skipPrechecks: false, prechecksOnly: false } as const;
+
+async function* bootstrapLines(
+  parts: OperationsParts,
+  nodes: readonly InventoryNode[],
+  signal: AbortSignal,
+): AsyncIterable<BootstrapLine> {
+  const queue = queueOf<BootstrapLine>();
+  for (const node of nodes) {
+    if (parts.fleet.isConnected(node.name)) queue.push({ node: node.name, phase: 'connected already', done: true });
+    else if (!node.ssh) {
+      const error = {
+        code: 'NO_SSH',
+        message: `${node.name} has no ssh settings.`,
+        remedy: `Run the line of \`kk-controller join-command --name ${node.name}\` on it.`,
+        node: node.name,
+      };
+      queue.push({ node: node.name, phase: 'failed', done: true, error });
+    }
+  }
+  const progress = {
+    phase: (node: string, phase: string) => queue.push({ node, phase, done: false }),
+    done: (node: string, error: BootstrapLine['error']) =>
+      queue.push({ node, phase: error ? 'failed' : 'connected', done: true, ...(error ? { error } : {}) }),
+  };
+  void parts.bootstrapper.bring(nodes, progress, signal).finally(() => queue.end());
+  yield* queue.items;
+}
+
+/** The nodes the fleet knows, with the groups of the newest plan that named them. */
+async function knownInventory(parts: OperationsParts): Promise<Inventory> {
+  const [last] = (await parts.archive.list(50)).filter((record) => record.kind === 'plan');
+  const stored = last && (await parts.archive.find(last.id));
+  const planned = stored ? graphFromJson(stored.graphJson).common : undefined;
+  const names = parts.identities
+    .all()
+    .filter((identity) => !identity.revoked)
+    .map((identity) => identity.name)
+    .sort();
+  const at = { file: 'fleet', line: 0, column: 0 };
+  const groups = Object.entries(planned?.groups ?? {}).map(([name, group]) => [
+    name,
+    { name, nodes: group.nodes.filter((node) => names.includes(node)), children: [], vars: {} },
+  ]);
+  return {
+    nodes: names.map((name) => ({
+      name,
+      address: planned?.nodes[name]?.address ?? parts.fleet.get(name)?.remote ?? '',
+      ssh: undefined,
+      vars: {},
+      groups: planned?.nodes[name]?.groups ?? ['all'],
+      at,
+    })),
+    groups: { ...Object.fromEntries(groups), all: { name: 'all', nodes: names, children: [], vars: {} } },
+    vars: {},
+  };
+}
