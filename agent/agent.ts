@@ -1,0 +1,112 @@
+/** The agent's parts introduced to each other, in reading order: state, journal, executor, link. */
+import { randomUUID } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import type { KkError } from '../shared/errors.ts';
+import { commandFailure, createExecutors } from './actions/index.ts';
+import { systemClock } from './clock.ts';
+import { BlobFolder } from './executor/blobs.ts';
+import { disk } from './executor/durable.ts';
+import { Executor } from './executor/executor.ts';
+import { Journal } from './executor/journal.ts';
+import type { Logger } from './executor/ports.ts';
+import { gatherFacts, gatherForRule } from './facts/index.ts';
+import { bootId } from './host/boot-id.ts';
+import { createHost } from './host/index.ts';
+import { IdentityStore } from './identity/identity-store.ts';
+import type { Self } from './link/hello.ts';
+import { Link, type LinkState } from './link/link.ts';
+import { LiveLog } from './link/live-log.ts';
+import { dialWith } from './link/transport.ts';
+import { lockState, statePaths } from './state-folder.ts';
+
+export interface AgentOptions {
+  stateFolder: string;
+  version: string;
+  /** How a command's wrapper is started; its folder is appended. */
+  wrapper: readonly [string, ...string[]];
+  logger: Logger;
+  /** Nothing more can be done in this process; the supervisor shall start a new one. */
+  onFatal: (error: KkError) => void;
+}
+
+export interface RunningAgent {
+  /** Resolves after stop(); rejects with KkError when waiting would not help (NOT_JOINED). */
+  ended: Promise<void>;
+  /** Ends the agent; commands at work go on without it. */
+  stop(): Promise<void>;
+}
+
+/** Starts an agent on a state folder. Throws KkError STATE_IN_USE, STATE_NOT_WRITABLE, STATE_NEWER, JOURNAL_CORRUPT. */
+export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
+  const { logger } = options;
+  const paths = statePaths(options.stateFolder);
+  const self = await selfOf(options.version);
+  const unlock = await lockState(paths, self.bootId);
+  try {
+    const host = createHost({ wrapper: { argv: options.wrapper } });
+    const clock = systemClock(host);
+    const { journal, records, cut } = await Journal.open({
+      path: paths.journal,
+      disk,
+      newId: randomUUID,
+      pause: (ms) => new Promise((resolve) => clock.after(ms, resolve)),
+      onTrouble: (report) =>
+        report === undefined
+          ? logger.info({}, 'the journal can be written again')
+          : logger.error({ report }, report.message),
+      onFatal: options.onFatal,
+    });
+    if (cut > 0) logger.warn({ bytes: cut }, 'an unfinished last write of the journal was cut off');
+
+    const log = new LiveLog();
+    const executor = await Executor.start({
+      journal,
+      records,
+      blobs: await BlobFolder.open(paths.blobs, disk),
+      host,
+      clock,
+      actions: createExecutors({ stateFolder: paths.root, gather: { facts: gatherFacts, forRule: gatherForRule } }),
+      commandFailure,
+      gatherFacts,
+      bootId: self.bootId,
+      runsFolder: paths.runs,
+      onLog: (chunk) => log.add(chunk),
+      logger,
+    });
+
+    const link = new Link({
+      store: new IdentityStore(paths.identity),
+      dial: dialWith(() => clock.nowMs()),
+      self,
+      work: executor,
+      log,
+      clock,
+      random: Math.random,
+      logger,
+      onState: (state) => void writeStatus(paths.status, state),
+    });
+    return {
+      ended: link.run(),
+      async stop() {
+        link.stop();
+        executor.close();
+        await journal.close();
+        await unlock();
+      },
+    };
+  } catch (thrown) {
+    await unlock();
+    throw thrown;
+  }
+}
+
+/** Who this process is to the controller. */
+export async function selfOf(version: string): Promise<Self> {
+  const machineId = (await readFile('/etc/machine-id', 'utf8').catch(() => '')).trim();
+  return { version, machineId, bootId: await bootId(), arch: process.arch };
+}
+
+/** For `kk-agent status` only: losing it costs nothing. */
+async function writeStatus(path: string, state: LinkState): Promise<void> {
+  await writeFile(path, JSON.stringify(state), { mode: 0o600 }).catch(() => {});
+}

@@ -1,0 +1,78 @@
+import { Command, Option } from 'commander';
+import { fallback, SETTINGS } from './config/settings.ts';
+import { VERSION } from './config/version.ts';
+
+export interface CliOptions {
+  /** How a command's wrapper is started. */
+  wrapper: readonly [string, ...string[]];
+  exit: (code: number) => never;
+}
+
+type StateOptions = { state: string };
+
+/** The commands of `kk-agent`. */
+export function cli({ wrapper, exit }: CliOptions): Command {
+  const state = (): Option => new Option(SETTINGS.state.flag, SETTINGS.state.about).default(fallback('state'));
+  const program = new Command('kk-agent').description("kk's agent: does a node's part of a run").version(VERSION);
+  program
+    .command('run')
+    .description('connect to the controller and work until stopped (what the systemd unit does)')
+    .addOption(state())
+    .addOption(
+      new Option(SETTINGS.logLevel.flag, SETTINGS.logLevel.about)
+        .choices(['debug', 'info', 'warn', 'error'])
+        .default(fallback('logLevel')),
+    )
+    .action(async (options: StateOptions & { logLevel: string }) => {
+      const { runAgent } = await import('./commands/run.ts');
+      await runAgent({ ...options, wrapper, exit });
+    });
+  program
+    .command('join')
+    .description('make this machine a node: get an identity with a join token (read from stdin)')
+    .requiredOption('--endpoint <url...>', 'where the controller is: https://host:port, best first')
+    .requiredOption('--name <name>', 'name of the node in the inventory')
+    .addOption(state())
+    .action(async (options: StateOptions & { endpoint: string[]; name: string }) => {
+      const { join } = await import('./commands/join.ts');
+      await join(options);
+    });
+  program
+    .command('install')
+    .description('make this machine a node and the agent a service of it (what join.sh and bootstrap call)')
+    .requiredOption('--name <name>', 'name of the node in the inventory')
+    .option('--endpoint <url...>', 'where the controller is: https://host:port, best first', [])
+    .option('--token-stdin', 'read the join token from stdin')
+    .option('--rejoin', 'join again even if this machine is a node already')
+    .action(async (options: { name: string; endpoint: string[]; tokenStdin?: true; rejoin?: true }) => {
+      const { install } = await import('./commands/install.ts');
+      await install({ ...options, wrapper });
+    });
+  program
+    .command('renew')
+    .description("renew this node's certificate if half of its life is over")
+    .option('--now', 'renew it whatever its age')
+    .addOption(state())
+    .action(async (options: StateOptions & { now?: true }) => {
+      const { renew } = await import('./commands/renew.ts');
+      await renew(options);
+    });
+  program
+    .command('status')
+    .description('who this node is, and whether it is connected')
+    .addOption(state())
+    .action(async (options: StateOptions) => {
+      const { status } = await import('./commands/status.ts');
+      await status(options);
+    });
+  program
+    .command('version')
+    .description('print the version')
+    .action(() => {
+      process.stdout.write(`${VERSION}\n`);
+    });
+  program
+    .command('run-command <folder>', { hidden: true })
+    .description('run one command of a plan (the agent calls this)');
+  return program;
+}

@@ -1,0 +1,36 @@
+import { pino } from 'pino';
+import { startAgent } from '../agent.ts';
+import { VERSION } from '../config/version.ts';
+
+/** Works until SIGTERM or SIGINT. Throws what makes an agent unable to start. */
+export async function runAgent(options: {
+  state: string;
+  logLevel: string;
+  wrapper: readonly [string, ...string[]];
+  exit: (code: number) => never;
+}): Promise<void> {
+  // systemd's journal has the time and the unit's name already.
+  const logger = pino(
+    { level: options.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ dest: 2, sync: true }),
+  );
+  const agent = await startAgent({
+    stateFolder: options.state,
+    version: VERSION,
+    wrapper: options.wrapper,
+    logger,
+    onFatal: (error) => {
+      logger.fatal({ report: error.report }, error.message);
+      options.exit(1);
+    },
+  });
+  const stop = (): void => {
+    void agent.stop().then(() => options.exit(0));
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+  await agent.ended.catch(async (thrown) => {
+    await agent.stop();
+    throw thrown;
+  });
+}

@@ -1,0 +1,92 @@
+import type { ActionKind } from '../../shared/actions/index.ts';
+import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
+import type { Json, StepResult, TaskSpec } from '../../shared/share.ts';
+import type { ActionContext, ActionExecutor } from '../actions/executor.ts';
+import type { Inputs } from './inputs.ts';
+import type { Clock } from './ports.ts';
+
+/** How one attempt went. An action that failed may still have an output (a command's). */
+export interface Attempted {
+  output?: Json;
+  changed: boolean;
+  diffs?: StepResult['diffs'];
+  error?: ErrorReport;
+}
+
+/** An aborted action that does not settle is left behind after this long; the step's end must not wait for it. */
+const ABANDON_MS = 90_000;
+
+export interface AttemptOptions {
+  executor: ActionExecutor<ActionKind>;
+  inputs: Inputs;
+  context: Omit<ActionContext, 'signal' | 'timeoutMs'>;
+  /** Cancel and --force. */
+  cancelled: AbortSignal;
+  clock: Clock;
+  /** Resolves when `begun` is on disk; awaited before what cannot be repeated. */
+  begunIsSynced: () => Promise<void>;
+}
+
+/** inspect, then apply if something is to do, within the task's timeout. Never rejects. */
+export async function attempt(spec: TaskSpec, options: AttemptOptions): Promise<Attempted> {
+  const { executor, inputs, cancelled, clock } = options;
+  const timeout = new AbortController();
+  const signal = AbortSignal.any([cancelled, timeout.signal]);
+  // A command's wrapper keeps its timeout, with its output; this timer is then only for a wrapper that does not.
+  const margin = spec.action === 'command' ? ABANDON_MS : 0;
+  const stopTimer =
+    spec.timeout > 0 ? clock.after(spec.timeout * 1000 + margin, () => timeout.abort(timedOut(spec))) : () => {};
+  const abandoned = abandonment(signal, clock);
+  try {
+    const context: ActionContext = { ...options.context, signal, timeoutMs: spec.timeout * 1000 };
+    const done = await Promise.race([work(executor, inputs, context, options.begunIsSynced), abandoned.promise]);
+    return timeout.signal.aborted ? { ...done, error: timedOut(spec).report } : done;
+  } catch (thrown) {
+    return { changed: false, error: timeout.signal.aborted ? timedOut(spec).report : reportOf(thrown) };
+  } finally {
+    stopTimer();
+    abandoned.stop();
+  }
+}
+
+async function work(
+  executor: ActionExecutor<ActionKind>,
+  inputs: Inputs,
+  context: ActionContext,
+  begunIsSynced: () => Promise<void>,
+): Promise<Attempted> {
+  const input = inputs.value as never;
+  const inspected = await executor.inspect(input, context);
+  if (inspected.already) return { output: inspected.output as Json, changed: false };
+  if (!inputs.repeatable) await begunIsSynced();
+  context.signal.throwIfAborted();
+  const applied = await executor.apply(input, context);
+  const diffs = applied.diffs ?? inspected.diffs;
+  return {
+    output: applied.output as Json,
+    changed: applied.changed ?? true,
+    ...(diffs === undefined || diffs.length === 0 ? {} : { diffs }),
+  };
+}
+
+function abandonment(signal: AbortSignal, clock: Clock): { promise: Promise<never>; stop: () => void } {
+  let stop = (): void => {};
+  const promise = new Promise<never>((_, reject) => {
+    const begin = (): void => {
+      stop = clock.after(ABANDON_MS, () => reject(signal.reason));
+    };
+    if (signal.aborted) begin();
+    else signal.addEventListener('abort', begin, { once: true });
+  });
+  // Nobody may be listening any more when it fires.
+  promise.catch(() => {});
+  return { promise, stop: () => stop() };
+}
+
+function timedOut(spec: TaskSpec): KkError {
+  return new KkError({
+    code: 'TASK_TIMEOUT',
+    message: `The task did not end within its ${spec.timeout} s and was stopped.`,
+    remedy: 'See its output for where it hung; raise `timeout` if it only needs longer.',
+  });
+}

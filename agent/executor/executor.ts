@@ -1,0 +1,346 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { reportOf } from '../../shared/errors.ts';
+import type { Facts } from '../../shared/facts.ts';
+import type { Generation } from '../../shared/protocol/messages.ts';
+import type { Common } from '../../shared/share.ts';
+import type { Held, Wish, Work, WorkMessage } from '../link/work.ts';
+import { readCommon } from './accept.ts';
+import type { BlobFolder } from './blobs.ts';
+import { Inbox } from './inbox.ts';
+import type { Journal, Outgoing } from './journal.ts';
+import type { ExecutorPorts } from './ports.ts';
+import type { JournalRecord, NewRecord } from './records.ts';
+import { type Decision, type Phase, type Scheduling, schedule, stepKey } from './schedule.ts';
+import { type AgentState, applyRecord, emptyState, type RunRecord } from './state.ts';
+import { Step } from './step.ts';
+import { ShareVariables } from './variables.ts';
+
+export interface ExecutorOptions extends ExecutorPorts {
+  journal: Journal;
+  /** What the journal held when it was opened. */
+  records: readonly JournalRecord[];
+  blobs: BlobFolder;
+}
+
+/** A step that has begun and not ended. */
+interface Live {
+  run: RunRecord;
+  abort: AbortController;
+  /** Set while the step is queued: lets it go on (true) or tells it that it was cancelled. */
+  wake?: (go: boolean) => void;
+  done: Promise<void>;
+}
+
+/** What is made once for each share. */
+interface Prepared {
+  common: Common;
+  variables: ShareVariables;
+  /** Steps may start: facts are there, or could not be gathered. */
+  ready: boolean;
+  facts?: Promise<Facts>;
+}
+
+/** The contact is journaled when it has moved by this part of the lease: a restart then costs at most that much of it. */
+const CONTACT_PART = 20;
+
+/**
+ * Turns shares into work. Its state is what the journal's records make of it; after every change `schedule` says what
+ * may start. Everything a step does goes through the journal first, so that a restart goes on where this stopped.
+ */
+export class Executor implements Work {
+  readonly #options: ExecutorOptions;
+  readonly #state: AgentState = emptyState();
+  readonly #prepared = new Map<string, Prepared>();
+  readonly #phases = new Map<string, Phase>();
+  readonly #live = new Map<string, Live>();
+  readonly #wished = new Set<string>();
+  readonly #inbox: Inbox;
+  #journaledContact = Number.NEGATIVE_INFINITY;
+  #ticking = false;
+  #closed = false;
+  #onWish: (wish: Wish) => void = () => {};
+
+  private constructor(options: ExecutorOptions) {
+    this.#options = options;
+    for (const record of options.records) applyRecord(this.#state, record);
+    this.#inbox = new Inbox({
+      state: this.#state,
+      blobs: options.blobs,
+      logger: options.logger,
+      record: (record) => this.#record(record),
+      isAtWork: (run) => [...this.#live.values()].some((live) => live.run.run === run),
+      commonOf: (run) => this.#prepared.get(run)?.common,
+      accepted: (run, common) => this.#prepare(run, common),
+      cancelled: (run) => this.#cancel(run),
+      forgotten: (run) => this.#forget(run),
+      wish: (wish) => this.#onWish(wish),
+      changed: () => this.#tick(),
+    });
+  }
+
+  /** Rebuilds everything from the journal and takes up the steps that a restart cut short. */
+  static async start(options: ExecutorOptions): Promise<Executor> {
+    const executor = new Executor(options);
+    for (const run of executor.#state.runs.values()) {
+      const bytes = await options.blobs.read(run.common);
+      // Without its document the run is not named in Hello, and the controller pushes it again.
+      if (bytes === undefined)
+        options.logger.warn(
+          { run: run.run },
+          'the common document of a run is lost; waiting for it to be pushed again',
+        );
+      else executor.#prepare(run, readCommon(bytes));
+    }
+    await options.blobs.sweep(new Set([...executor.#state.runs.values()].map((run) => run.common)));
+    return executor;
+  }
+
+  held(): Held {
+    const { journal, blobs } = this.#options;
+    const { value, mac } = this.#state.generation;
+    const runs = [...this.#state.runs.values()]
+      .filter((run) => this.#prepared.has(run.run))
+      .map(({ run, revision, gates, permits }) => ({ run, revision, gates: [...gates.keys()], permits: [...permits] }));
+    const generation = { value, mac: Buffer.from(mac, 'base64') };
+    return { journalId: journal.id, lastSequence: journal.lastSequence, generation, runs, blobs: blobs.list() };
+  }
+
+  running(): number {
+    return this.#live.size;
+  }
+
+  handle(message: WorkMessage): void {
+    this.#inbox.handle(message);
+  }
+
+  outgoing(): readonly Outgoing[] {
+    return this.#options.journal.outgoing();
+  }
+
+  acknowledge(sequence: number): void {
+    this.#options.journal.acknowledge(sequence);
+  }
+
+  welcomed({ value, mac }: Generation): void {
+    if (value > this.#state.generation.value) {
+      this.#record({ type: 'generation', value, mac: Buffer.from(mac).toString('base64') });
+    }
+    this.#wished.clear();
+    this.#inbox.welcomed();
+    this.#tick();
+  }
+
+  contact(atMs: number, leaseMs: number): void {
+    const boot = this.#options.bootId;
+    const known = this.#state.contact;
+    if (known?.boot === boot && known.atMs >= atMs && known.leaseMs === leaseMs) return;
+    if (atMs - this.#journaledContact > leaseMs / CONTACT_PART) {
+      this.#journaledContact = atMs;
+      this.#options.journal.append({ type: 'contact', boot, atMs, leaseMs }, { lazy: true });
+    }
+    this.#state.contact = { boot, atMs, leaseMs };
+    this.#tick();
+  }
+
+  onOutgoing(listener: () => void): void {
+    this.#options.journal.onOutgoing(listener);
+  }
+
+  onWish(listener: (wish: Wish) => void): void {
+    this.#onWish = listener;
+  }
+
+  /** Resolves when nothing is at work and every message taken so far was dealt with. For tests and a quiet end. */
+  async settled(): Promise<void> {
+    for (;;) {
+      await this.#inbox.idle();
+      await Promise.all([...this.#prepared.values()].map((prepared) => prepared.facts?.catch(() => undefined)));
+      await Promise.resolve();
+      const live = [...this.#live.values()].filter((one) => one.wake === undefined);
+      if (live.length === 0 && !this.#ticking) break;
+      await Promise.race(live.map((one) => one.done));
+    }
+    await this.#options.journal.synced();
+  }
+
+  /** Starts nothing more. Commands at work go on without the agent; the next one finds them (ENGINE 3.1). */
+  close(): void {
+    this.#closed = true;
+  }
+
+  #record(record: NewRecord): void {
+    // After close the next agent owns the story: what this one still hears must not be written.
+    if (this.#closed) return;
+    applyRecord(this.#state, this.#options.journal.append(record));
+    this.#tick();
+  }
+
+  #prepare(run: RunRecord, common: Common): void {
+    const prepared: Prepared = { common, variables: new ShareVariables(run, common), ready: run.facts !== undefined };
+    this.#prepared.set(run.run, prepared);
+    if (!prepared.ready) {
+      if (run.share.kind === 'plan' || readsFacts(run, common)) void this.#firstFacts(run, prepared);
+      else prepared.ready = true;
+    }
+    for (const [task, step] of run.steps) if (step.state === 'begun') this.#launch(run, task);
+    this.#tick();
+  }
+
+  async #firstFacts(run: RunRecord, prepared: Prepared): Promise<void> {
+    try {
+      const facts = await this.#factsOf(prepared);
+      if (this.#state.runs.get(run.run) === run) this.#record({ type: 'facts', run: run.run, version: 1, facts });
+    } catch (thrown) {
+      this.#options.logger.error(
+        { run: run.run, report: reportOf(thrown) },
+        'the facts of this node could not be gathered',
+      );
+    }
+    prepared.ready = true;
+    this.#tick();
+  }
+
+  #factsOf(prepared: Prepared): Promise<Facts> {
+    prepared.facts ??= this.#options.gatherFacts(this.#options.host);
+    return prepared.facts;
+  }
+
+  #leaseHolds(run: RunRecord): boolean {
+    const { contact } = this.#state;
+    if (contact === undefined || contact.boot !== this.#options.bootId) return false;
+    const lease = run.leaseMs > 0 ? run.leaseMs : contact.leaseMs;
+    return this.#options.clock.bootTimeMs() - contact.atMs <= lease;
+  }
+
+  /** Schedules once this turn of the event loop is over, however often it is called in it. */
+  #tick(): void {
+    if (this.#ticking || this.#closed) return;
+    this.#ticking = true;
+    queueMicrotask(() => {
+      this.#ticking = false;
+      if (!this.#closed) for (const decision of schedule(this.#scheduling())) this.#carryOut(decision);
+    });
+  }
+
+  #scheduling(): Scheduling {
+    return {
+      runs: [...this.#state.runs.values()].filter((run) => this.#prepared.has(run.run)),
+      specsOf: (run) => this.#prepared.get(run.run)?.common.tasks ?? [],
+      isReady: (run) => this.#prepared.get(run.run)?.ready ?? false,
+      leaseHolds: (run) => this.#leaseHolds(run),
+      phases: this.#phases,
+    };
+  }
+
+  #carryOut(decision: Decision): void {
+    const { run } = decision;
+    switch (decision.kind) {
+      case 'start':
+        return this.#launch(run, decision.task);
+      case 'continue': {
+        const key = stepKey(run.run, decision.task);
+        this.#phases.set(key, 'working');
+        return this.#live.get(key)?.wake?.(true);
+      }
+      case 'want-permit': {
+        const key = stepKey(run.run, decision.task);
+        if (this.#wished.has(key)) return;
+        this.#wished.add(key);
+        return this.#onWish({
+          kind: 'permit_wanted',
+          value: { run: run.run, revision: run.revision, task: decision.task },
+        });
+      }
+      case 'block': {
+        const { tasks, cause, cancelled } = decision;
+        const atMs = this.#options.clock.nowMs();
+        return this.#record({ type: 'blocked', run: run.run, revision: run.revision, tasks, cause, cancelled, atMs });
+      }
+    }
+  }
+
+  #launch(run: RunRecord, task: number): void {
+    const prepared = this.#prepared.get(run.run);
+    const spec = prepared?.common.tasks[task];
+    if (prepared === undefined || spec === undefined) return;
+    const key = stepKey(run.run, task);
+    const abort = new AbortController();
+    const live: Live = { run, abort, done: Promise.resolve() };
+    this.#phases.set(key, 'working');
+    this.#live.set(key, live);
+    const step = new Step(
+      {
+        ...this.#options,
+        record: (record) => this.#record(record),
+        synced: () => this.#options.journal.synced(),
+        turn: () => this.#turn(key, live),
+        rest: () => this.#rest(key),
+        facts: () => this.#factsOf(prepared),
+        cancelled: abort.signal,
+      },
+      run,
+      prepared.common,
+      prepared.variables,
+      task,
+      spec,
+    );
+    live.done = step.work().then(() => {
+      this.#phases.delete(key);
+      this.#live.delete(key);
+      this.#inbox.stepEnded();
+      this.#tick();
+    });
+    // A permit step is let finish (ENGINE 2.6); what was cancelled before a restart still is.
+    if (run.cancel !== undefined && spec.permit === undefined) abort.abort();
+  }
+
+  #turn(key: string, live: Live): Promise<boolean> {
+    if (live.abort.signal.aborted) return Promise.resolve(false);
+    this.#phases.set(key, 'queued');
+    return new Promise((resolve) => {
+      const settle = (go: boolean): void => {
+        delete live.wake;
+        live.abort.signal.removeEventListener('abort', refuse);
+        resolve(go);
+      };
+      const refuse = (): void => settle(false);
+      live.wake = settle;
+      live.abort.signal.addEventListener('abort', refuse);
+      this.#tick();
+    });
+  }
+
+  #rest(key: string): void {
+    this.#phases.set(key, 'resting');
+    this.#tick();
+  }
+
+  #cancel(run: RunRecord): void {
+    for (const [key, live] of this.#live) {
+      if (live.run !== run) continue;
+      const spec = this.#prepared.get(run.run)?.common.tasks[Number(key.slice(key.lastIndexOf('/') + 1))];
+      if (spec?.permit === undefined) live.abort.abort();
+    }
+  }
+
+  #forget(run: RunRecord): void {
+    const live = [...this.#live.values()].filter((one) => one.run === run);
+    for (const one of live) one.abort.abort();
+    this.#prepared.delete(run.run);
+    // Step outputs are only removed when nothing writes there any more.
+    void Promise.all(live.map((one) => one.done))
+      .then(() => rm(join(this.#options.runsFolder, run.run), { recursive: true, force: true }))
+      .catch((thrown) =>
+        this.#options.logger.warn(
+          { run: run.run, report: reportOf(thrown) },
+          'the outputs of a run could not be removed',
+        ),
+      );
+  }
+}
+
+/** Does any text of the share's tasks mention facts? An `exec` on many nodes should not gather and send them for nothing. */
+function readsFacts(run: RunRecord, common: Common): boolean {
+  return run.share.tasks.some((task) => JSON.stringify(common.tasks[task] ?? '').includes('facts'));
+}

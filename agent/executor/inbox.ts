@@ -1,0 +1,235 @@
+import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
+import { bytesJson } from '../../shared/protocol/codec.ts';
+import type { Push } from '../../shared/protocol/messages.ts';
+import type { Common, Json, Share } from '../../shared/share.ts';
+import type { Wish, WorkMessage } from '../link/work.ts';
+import { readCommon, readShare, refusal } from './accept.ts';
+import { type BlobFolder, sha256 } from './blobs.ts';
+import type { Logger } from './ports.ts';
+import type { NewRecord } from './records.ts';
+import type { AgentState, RunRecord } from './state.ts';
+
+export interface InboxPorts {
+  state: AgentState;
+  blobs: BlobFolder;
+  logger: Logger;
+  record(record: NewRecord): void;
+  isAtWork(run: string): boolean;
+  commonOf(run: string): Common | undefined;
+  accepted(run: RunRecord, common: Common): void;
+  cancelled(run: RunRecord): void;
+  forgotten(run: RunRecord): void;
+  wish(wish: Wish): void;
+  changed(): void;
+}
+
+/** A document that comes in parts. */
+interface Incoming {
+  parts: Buffer[];
+  size: number;
+}
+
+/** No document is larger: 64 MiB hold the tasks and inventory of far more than 5,000 nodes. */
+const DOCUMENT_LIMIT = 64 * 1024 * 1024;
+
+/**
+ * Takes the controller's messages about work in, one after another: a gate that follows its push finds the share in
+ * place. Every message may come twice (they are repeated after a reconnect) and has its effect once.
+ */
+export class Inbox {
+  readonly #ports: InboxPorts;
+  #queue: Promise<void> = Promise.resolve();
+  /** Pushes that wait for a document, or for the steps of an older revision to end; and what came after them. */
+  readonly #waiting = new Map<string, { push: Push; after: WorkMessage[] }>();
+  readonly #incoming = new Map<string, Incoming>();
+
+  constructor(ports: InboxPorts) {
+    this.#ports = ports;
+  }
+
+  handle(message: WorkMessage): void {
+    this.#queue = this.#queue
+      .then(() => this.#take(message))
+      .catch((thrown) =>
+        this.#ports.logger.error({ kind: message.kind, report: reportOf(thrown) }, 'a message could not be dealt with'),
+      );
+  }
+
+  /** Resolves when everything taken in so far was dealt with. */
+  idle(): Promise<void> {
+    return this.#queue;
+  }
+
+  /** The connection is new: documents under way are asked for again from where they stopped. */
+  welcomed(): void {
+    for (const [sha, { size }] of this.#incoming)
+      this.#ports.wish({ kind: 'blob_wanted', value: { sha256: sha, offset: size } });
+  }
+
+  /** A step has ended: a newer revision may have waited for it. */
+  stepEnded(): void {
+    for (const [run, waiting] of [...this.#waiting]) {
+      if (this.#ports.isAtWork(run)) continue;
+      this.#waiting.delete(run);
+      for (const message of [{ kind: 'push', value: waiting.push } as const, ...waiting.after]) this.handle(message);
+    }
+  }
+
+  async #take(message: WorkMessage): Promise<void> {
+    if (message.kind === 'blob_part') return this.#blobPart(message.value);
+    const { run: id } = message.value;
+    if (message.kind === 'push') {
+      const waiting = this.#waiting.get(id);
+      if (waiting !== undefined && waiting.push.revision >= message.value.revision) return;
+      return this.#push(message.value);
+    }
+    const waiting = this.#waiting.get(id);
+    if (waiting !== undefined && message.kind !== 'forget') {
+      waiting.after.push(message);
+      return;
+    }
+    const run = this.#ports.state.runs.get(id);
+    if (run === undefined) return;
+    this.#apply(run, message);
+    this.#ports.changed();
+  }
+
+  #apply(run: RunRecord, message: Exclude<WorkMessage, { kind: 'push' | 'blob_part' }>): void {
+    const { record } = this.#ports;
+    const id = run.run;
+    switch (message.kind) {
+      case 'open_gate': {
+        const { revision, gate, values } = message.value;
+        if (revision !== run.revision || run.gates.has(gate)) return;
+        return record({
+          type: 'gate',
+          run: id,
+          revision,
+          gate,
+          values: values.length === 0 ? null : (bytesJson(values) as Json),
+        });
+      }
+      case 'close_gate': {
+        const { revision, gate, cause } = message.value;
+        if (revision !== run.revision || run.gates.has(gate)) return;
+        return record({ type: 'gate-closed', run: id, revision, gate, cause });
+      }
+      case 'permit': {
+        const { revision, task } = message.value;
+        if (revision !== run.revision || run.permits.has(task)) return;
+        return record({ type: 'permit', run: id, revision, task });
+      }
+      case 'hold':
+        if (run.held !== message.value.reason) record({ type: 'hold', run: id, reason: message.value.reason });
+        return;
+      case 'resume':
+        if (run.held !== undefined) record({ type: 'resume', run: id });
+        return;
+      case 'cancel':
+        if (run.cancel === undefined) record({ type: 'cancel', run: id, graceMs: message.value.grace_ms });
+        return this.#ports.cancelled(run);
+      case 'forget':
+        this.#waiting.delete(id);
+        record({ type: 'forget', run: id });
+        return this.#ports.forgotten(run);
+    }
+  }
+
+  async #push(push: Push): Promise<void> {
+    const { state, isAtWork } = this.#ports;
+    const held = state.runs.get(push.run);
+    const isHeld = held !== undefined && held.revision >= push.revision && this.#ports.commonOf(push.run) !== undefined;
+    if (isHeld || state.refused.has(`${push.run}/${push.revision}`)) return;
+    if (held !== undefined && held.revision < push.revision && isAtWork(push.run)) {
+      this.#waiting.set(push.run, { push, after: [] });
+      return;
+    }
+    try {
+      const share = await this.#document(push.share_sha256, push.share);
+      const common = await this.#document(push.common_sha256, push.common);
+      if (share === undefined || common === undefined) {
+        this.#waiting.set(push.run, { push, after: this.#waiting.get(push.run)?.after ?? [] });
+        return;
+      }
+      await this.#accept(push, readShare(share), readCommon(common), common);
+    } catch (thrown) {
+      if (!(thrown instanceof KkError)) throw thrown;
+      this.#refuse(push, thrown.report);
+    }
+  }
+
+  async #accept(push: Push, share: Share, common: Common, bytes: Uint8Array): Promise<void> {
+    const { state, record } = this.#ports;
+    const why = refusal(share, common);
+    if (why !== undefined) return this.#refuse(push, why);
+    const { run: id, revision, common_sha256, lease_ms: leaseMs } = push;
+    await this.#ports.blobs.write(common_sha256, bytes);
+    const old = state.runs.get(id);
+    // The same revision again (its document was lost): only the document was missing.
+    if (old?.revision !== revision) {
+      const oldCommon = this.#ports.commonOf(id);
+      const carried = old === undefined || oldCommon === undefined ? [] : carriedOver(old, oldCommon, common);
+      record({ type: 'push', run: id, revision, share, common: common_sha256, leaseMs, carried });
+      record({ type: 'accepted', run: id, revision });
+    }
+    const run = state.runs.get(id);
+    if (run !== undefined) this.#ports.accepted(run, common);
+  }
+
+  #refuse({ run, revision }: Push, error: ErrorReport): void {
+    this.#ports.logger.warn({ run, report: error }, 'a share was refused');
+    this.#ports.record({ type: 'refused', run, revision, error });
+  }
+
+  /** The document's bytes: as they came, or cached; undefined: it was asked for. */
+  async #document(digest: string, inline: Uint8Array): Promise<Uint8Array | undefined> {
+    if (inline.length > 0) {
+      if (digest === '' || sha256(inline) === digest) return inline;
+      throw new KkError({
+        code: 'BLOB_DIGEST',
+        message: `A document of the controller has another content than its digest ${digest} says.`,
+        remedy: 'Apply again; if it happens again, report it: this is a defect in kk.',
+      });
+    }
+    const cached = await this.#ports.blobs.read(digest);
+    if (cached === undefined && !this.#incoming.has(digest)) {
+      this.#incoming.set(digest, { parts: [], size: 0 });
+      this.#ports.wish({ kind: 'blob_wanted', value: { sha256: digest, offset: 0 } });
+    }
+    return cached;
+  }
+
+  async #blobPart(part: { sha256: string; offset: number; data: Uint8Array; total: number }): Promise<void> {
+    const incoming = this.#incoming.get(part.sha256);
+    if (incoming === undefined || part.offset !== incoming.size) return;
+    if (part.total === 0 || part.total > DOCUMENT_LIMIT || part.data.length === 0) {
+      this.#incoming.delete(part.sha256);
+      this.#ports.logger.error(
+        { sha256: part.sha256, total: part.total },
+        'the controller does not hand out a document that its own share needs',
+      );
+      return;
+    }
+    incoming.parts.push(Buffer.from(part.data));
+    incoming.size += part.data.length;
+    if (incoming.size < part.total) return;
+    this.#incoming.delete(part.sha256);
+    const bytes = Buffer.concat(incoming.parts);
+    if (sha256(bytes) !== part.sha256) {
+      this.#ports.logger.error({ sha256: part.sha256 }, 'a document came damaged; it is asked for again');
+      this.#incoming.set(part.sha256, { parts: [], size: 0 });
+      return this.#ports.wish({ kind: 'blob_wanted', value: { sha256: part.sha256, offset: 0 } });
+    }
+    await this.#ports.blobs.write(part.sha256, bytes);
+    this.stepEnded();
+  }
+}
+
+/** Steps of the old revision that stand in the new one: ended well, under the same key (ENGINE 3.4). */
+function carriedOver(old: RunRecord, oldCommon: Common, common: Common): [number, number][] {
+  const byKey = new Map(common.tasks.map((spec, index) => [spec.key, index]));
+  return [...old.steps].flatMap(([task, { state }]): [number, number][] => {
+    const now = byKey.get(oldCommon.tasks[task]?.key ?? '');
+    return (state === 'ok' || state === 'skipped') && now !== undefined ? [[task, now]] : [];
+  });
+}

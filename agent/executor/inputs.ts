@@ -1,0 +1,54 @@
+import { ACTIONS, type ActionKind } from '../../shared/actions/index.ts';
+import { KkError } from '../../shared/errors.ts';
+import type { Scope } from '../../shared/expr/index.ts';
+import type { Json, TaskSpec } from '../../shared/share.ts';
+import { escaped, holds, originOf, renderDeep } from './evaluate.ts';
+
+/** A task's inputs after templates, shorthand and the action's contract. */
+export interface Inputs {
+  value: unknown;
+  /** May the attempt be repeated after a crash (the contract's `repeatable`)? */
+  repeatable: boolean;
+}
+
+/**
+ * Evaluates and checks the inputs of one attempt. Throws KkError EXPR_* or ACTION_INPUT, both with the place of the
+ * offending value.
+ */
+export function inputsOf(spec: TaskSpec, kind: ActionKind, scope: Scope): Inputs {
+  const contract = ACTIONS[kind] as (typeof ACTIONS)[ActionKind] & { shorthand?: (value: unknown) => unknown };
+  const rendered = kind === 'assert' ? judged(spec, scope) : renderDeep(spec.inputs, spec, '/inputs', scope);
+  const isMap = typeof rendered === 'object' && rendered !== null && !Array.isArray(rendered);
+  const full = isMap ? rendered : contract.shorthand?.(rendered);
+  const parsed = contract.input.safeParse(full);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const path = (issue?.path ?? []).map((part) => `/${escaped(String(part))}`).join('');
+    const { file, line, column } = originOf(spec, `/inputs${path}`);
+    throw new KkError({
+      code: 'ACTION_INPUT',
+      message: `${kind}: ${path === '' ? '' : `${path.slice(1)}: `}${issue?.message ?? 'the inputs do not fit'}.`,
+      remedy: `Mend the inputs of the task; an example: ${JSON.stringify(contract.example)}`,
+      position: { file, line, column },
+    });
+  }
+  const { repeatable } = contract as { repeatable: boolean | ((input: unknown) => boolean) };
+  return { value: parsed.data, repeatable: typeof repeatable === 'boolean' ? repeatable : repeatable(parsed.data) };
+}
+
+/** The inputs of `assert`: its conditions are expressions, judged here; the action only says which did not hold. */
+function judged(spec: TaskSpec, scope: Scope): Json {
+  const contract = ACTIONS.assert;
+  const { inputs } = spec;
+  const full =
+    typeof inputs === 'object' && inputs !== null && !Array.isArray(inputs) ? inputs : contract.shorthand?.(inputs);
+  if (typeof full !== 'object' || full === null || !('that' in full)) return renderDeep(inputs, spec, '/inputs', scope);
+  const { that, ...rest } = full as { that: Json; [key: string]: Json };
+  const conditions = Array.isArray(that) ? that : [that];
+  const results = conditions.map((condition, index) => {
+    if (typeof condition !== 'string') return condition;
+    const { file, line, column } = originOf(spec, `/inputs/that/${index}`);
+    return holds({ text: condition, at: [line, column] }, file, scope) ? true : condition;
+  });
+  return { ...(renderDeep(rest, spec, '/inputs', scope) as { [key: string]: Json }), that: results };
+}

@@ -1,0 +1,44 @@
+/** What the executor is given: hands, clock, actions. Everything that tests replace. */
+import type { ActionKind } from '../../shared/actions/index.ts';
+import type { ErrorReport } from '../../shared/errors.ts';
+import type { Facts } from '../../shared/facts.ts';
+import type { LogChunk } from '../../shared/protocol/messages.ts';
+import type { ActionExecutor } from '../actions/executor.ts';
+import type { Host } from '../host/host.ts';
+
+/** Waiting, handed in so that tests drive it. */
+export interface Clock {
+  /** CLOCK_BOOTTIME in milliseconds: every duration and the lease are counted with it. */
+  bootTimeMs(): number;
+  /** Wall clock, for reports only. */
+  nowMs(): number;
+  /** Calls `then` once after `ms`; the answer cancels it. */
+  after(ms: number, then: () => void): () => void;
+}
+
+/** One executor for each action kind of the catalogue. */
+export type ActionTable = { readonly [K in ActionKind]: ActionExecutor<K> };
+
+/** Says things to the node's journal (the system's, not ours); fields never hold secrets. */
+export interface Logger {
+  debug(fields: object, text: string): void;
+  info(fields: object, text: string): void;
+  warn(fields: object, text: string): void;
+  error(fields: object, text: string): void;
+}
+
+/** The agent's own state on disk that the executor needs. */
+export interface ExecutorPorts {
+  host: Host;
+  clock: Clock;
+  actions: ActionTable;
+  /** What a command's output says about failure, when the task has no failed_when. */
+  commandFailure(output: unknown): ErrorReport | undefined;
+  gatherFacts(host: Host): Promise<Facts>;
+  bootId: string;
+  /** Folder of the outputs: `<runs>/<run>/<task>/<item>.<attempt>`. */
+  runsFolder: string;
+  /** Live output for people; may be lost. */
+  onLog(chunk: LogChunk): void;
+  logger: Logger;
+}

@@ -1,0 +1,206 @@
+/** Which steps may start now, which never will. Pure: state in, decisions out. */
+import { type StepState, satisfies } from '../../shared/lifecycle.ts';
+import type { Need, TaskSpec } from '../../shared/share.ts';
+import { type RunRecord, stateOf } from './state.ts';
+
+/** Steps at work at once on a node, `exec` runs not counted (ENGINE 1.8). */
+export const SLOTS = 4;
+
+/**
+ * What a begun step is doing: `working` holds its slot and lock; `resting` waits for something (a retry's delay, a
+ * port); `queued` wants to work on (the next item or attempt) and waits for its turn.
+ */
+export type Phase = 'working' | 'resting' | 'queued';
+
+export interface Scheduling {
+  /** In order of arrival. */
+  runs: readonly RunRecord[];
+  specsOf(run: RunRecord): readonly TaskSpec[];
+  /** Facts are there and what a restart left begun is in `phases`. */
+  isReady(run: RunRecord): boolean;
+  /** False: nothing new starts (ENGINE 2.6). */
+  leaseHolds(run: RunRecord): boolean;
+  /** By {@link stepKey}, every step that has begun or is about to. */
+  phases: ReadonlyMap<string, Phase>;
+}
+
+export type Decision =
+  | { kind: 'start' | 'continue' | 'want-permit'; run: RunRecord; task: number }
+  | { kind: 'block'; run: RunRecord; tasks: number[]; cause: string; cancelled: boolean };
+
+export function stepKey(run: string, task: number): string {
+  return `${run}/${task}`;
+}
+
+/** Waiting by nature: holds no slot and no lock, and does not count for `alone` (ENGINE 1.8). */
+export function isWaiting(spec: TaskSpec): boolean {
+  return spec.action === 'wait_for';
+}
+
+/** The share's own needs of a task, with the batch that goes before it. */
+function needsOf(run: RunRecord, spec: TaskSpec): Need[] {
+  const batch = run.share.batches[String(spec.play)] ?? 0;
+  const gates = spec.reads.map(({ gate }) => ({ gate }));
+  return [...spec.needs, ...gates, ...(batch > 0 ? [{ gate: `batch/${spec.play}/${batch - 1}` }] : [])];
+}
+
+/** Who holds what, counted up while decisions are made. */
+class Occupancy {
+  slots = 0;
+  working = 0;
+  alone = false;
+  readonly locks = new Set<string>();
+
+  take(run: RunRecord, spec: TaskSpec): void {
+    if (isWaiting(spec)) return;
+    this.working += 1;
+    if (run.share.kind === 'plan') this.slots += 1;
+    if (spec.lock !== undefined) this.locks.add(spec.lock);
+    if (spec.alone) this.alone = true;
+  }
+
+  hasRoomFor(run: RunRecord, spec: TaskSpec): boolean {
+    if (isWaiting(spec)) return true;
+    if (this.alone || (spec.alone && this.working > 0)) return false;
+    if (spec.lock !== undefined && this.locks.has(spec.lock)) return false;
+    return run.share.kind === 'exec' || this.slots < SLOTS;
+  }
+}
+
+/** Everything that can be decided now; called after every change. */
+export function schedule(input: Scheduling): Decision[] {
+  const decisions: Decision[] = [];
+  const occupancy = new Occupancy();
+  for (const run of input.runs) {
+    const specs = input.specsOf(run);
+    for (const task of run.share.tasks) {
+      const spec = specs[task];
+      if (spec !== undefined && input.phases.get(stepKey(run.run, task)) === 'working') occupancy.take(run, spec);
+    }
+  }
+  const candidates: { kind: 'start' | 'continue'; run: RunRecord; task: number; spec: TaskSpec }[] = [];
+  const newest = input.runs.findLast((run) => run.share.kind === 'plan');
+  for (const run of input.runs) {
+    const specs = input.specsOf(run);
+    const blocks = blocksOf(run, specs, input.phases, newest);
+    decisions.push(...blocks);
+    if (run.held !== undefined || !input.isReady(run) || !input.leaseHolds(run) || run.cancel !== undefined) continue;
+    const blocked = new Set(blocks.flatMap((block) => (block.kind === 'block' ? block.tasks : [])));
+    const mayStart =
+      run !== newest || !input.runs.some((other) => other !== run && isPlan(other) && isAtWork(other, input.phases));
+    for (const task of run.share.tasks) {
+      const spec = specs[task];
+      if (spec === undefined || blocked.has(task)) continue;
+      const phase = input.phases.get(stepKey(run.run, task));
+      if (phase === 'queued') candidates.push({ kind: 'continue', run, task, spec });
+      if (phase !== undefined || !mayStart || stateOf(run, task) !== 'waiting') continue;
+      if (!needsOf(run, spec).every((need) => isSatisfied(run, specs, need))) continue;
+      if (spec.permit === undefined || run.permits.has(task)) candidates.push({ kind: 'start', run, task, spec });
+      else decisions.push({ kind: 'want-permit', run, task });
+    }
+  }
+  // Whoever has begun goes on first; else order of arrival, then of the plan.
+  candidates.sort((a, b) => Number(a.kind === 'start') - Number(b.kind === 'start'));
+  for (const { kind, run, task, spec } of candidates) {
+    if (occupancy.hasRoomFor(run, spec)) {
+      occupancy.take(run, spec);
+      decisions.push({ kind, run, task });
+    } else if (spec.alone && !occupancy.alone) {
+      // It waits for the node to empty: nothing may slip in before it, or it would wait for ever.
+      break;
+    }
+  }
+  return decisions;
+}
+
+function isPlan(run: RunRecord): boolean {
+  return run.share.kind === 'plan';
+}
+
+function isAtWork(run: RunRecord, phases: ReadonlyMap<string, Phase>): boolean {
+  return run.share.tasks.some((task) => phases.has(stepKey(run.run, task)));
+}
+
+function isSatisfied(run: RunRecord, specs: readonly TaskSpec[], need: Need): boolean {
+  if ('gate' in need) return run.gates.get(need.gate)?.open === true;
+  if (!run.share.tasks.includes(need.task)) return true;
+  return satisfies(stateOf(run, need.task), specs[need.task]?.ignoreErrors ?? false);
+}
+
+const UNSATISFYING: ReadonlySet<StepState> = new Set<StepState>(['failed', 'interrupted', 'blocked', 'cancelled']);
+
+/** Steps that have not begun and never will, grouped by cause. */
+function blocksOf(
+  run: RunRecord,
+  specs: readonly TaskSpec[],
+  phases: ReadonlyMap<string, Phase>,
+  newest: RunRecord | undefined,
+): Decision[] {
+  const waiting = run.share.tasks.filter(
+    (task) => stateOf(run, task) === 'waiting' && !phases.has(stepKey(run.run, task)),
+  );
+  if (waiting.length === 0) return [];
+  const all = (cause: string, cancelled: boolean): Decision[] => [
+    { kind: 'block', run, tasks: waiting, cause, cancelled },
+  ];
+  if (run.cancel !== undefined) return all('the run was cancelled', true);
+  if (isPlan(run) && newest !== undefined && newest !== run)
+    return all(`run ${newest.run} has taken the node over`, true);
+  const failed = run.share.tasks.find((task) => {
+    const state = stateOf(run, task);
+    return state === 'interrupted' || (state === 'failed' && specs[task]?.ignoreErrors !== true);
+  });
+  if (failed !== undefined) return all(`after ${nameOf(specs, failed)} failed${because(run, failed)}`, false);
+  const causes = closedCauses(run, specs, waiting);
+  const grouped = Map.groupBy(causes, ([, cause]) => cause);
+  return [...grouped].map(([cause, entries]) => ({
+    kind: 'block',
+    run,
+    tasks: entries.map(([task]) => task).sort((a, b) => a - b),
+    cause,
+    cancelled: false,
+  }));
+}
+
+/** Blocked by a closed gate, a stopped play or a local need that satisfies nothing; and whatever needs those. */
+function closedCauses(run: RunRecord, specs: readonly TaskSpec[], waiting: readonly number[]): Map<number, string> {
+  const causes = new Map<number, string>();
+  const causeOf = (spec: TaskSpec): string | undefined => {
+    const stopped = run.gates.get(`play/${spec.play}`);
+    if (stopped?.open === false) return stopped.cause;
+    for (const need of needsOf(run, spec)) {
+      if ('gate' in need) {
+        const gate = run.gates.get(need.gate);
+        if (gate?.open === false) return gate.cause;
+        continue;
+      }
+      const cause = causes.get(need.task);
+      if (cause !== undefined) return cause;
+      const state = run.share.tasks.includes(need.task) ? stateOf(run, need.task) : 'ok';
+      if (UNSATISFYING.has(state) && !satisfies(state, specs[need.task]?.ignoreErrors ?? false)) {
+        return `needs ${nameOf(specs, need.task)}, which is ${state}`;
+      }
+    }
+    return undefined;
+  };
+  // Needs point backwards nearly always, so one more round finds nothing.
+  for (let before = -1; before !== causes.size; ) {
+    before = causes.size;
+    for (const task of waiting) {
+      const spec = specs[task];
+      if (spec === undefined || causes.has(task)) continue;
+      const cause = causeOf(spec);
+      if (cause !== undefined) causes.set(task, cause);
+    }
+  }
+  return causes;
+}
+
+function nameOf(specs: readonly TaskSpec[], task: number): string {
+  return `"${specs[task]?.name ?? task}"`;
+}
+
+function because(run: RunRecord, task: number): string {
+  const failure = run.steps.get(task)?.failure;
+  return failure === undefined ? '' : `: ${failure.code} ${failure.message}`;
+}

@@ -1,0 +1,451 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { ACTIONS, type ActionKind, isActionKind } from '../../shared/actions/index.ts';
+import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
+import { analyse, parseExpression, type Scope } from '../../shared/expr/index.ts';
+import type { Facts } from '../../shared/facts.ts';
+import type { WireOutcome } from '../../shared/protocol/messages.ts';
+import type { Common, Json, SourceText, StepResult, TaskSpec } from '../../shared/share.ts';
+import type { ActionExecutor } from '../actions/executor.ts';
+import { type Attempted, attempt } from './attempt.ts';
+import { holds, originOf, renderDeep, renderFile } from './evaluate.ts';
+import { type Inputs, inputsOf } from './inputs.ts';
+import { loopRegister, registerOf, resultOf, typedRegister } from './outcome.ts';
+import type { ExecutorPorts } from './ports.ts';
+import type { ItemEnd, NewRecord } from './records.ts';
+import type { RunRecord } from './state.ts';
+import type { ShareVariables } from './variables.ts';
+
+/** What a step's work needs of the executor around it. */
+export interface StepPorts extends ExecutorPorts {
+  /** Writes to the journal and applies it to the state, at once; `synced` waits for the disk. */
+  record(record: NewRecord): void;
+  synced(): Promise<void>;
+  /** Waits for a slot before the next item or attempt; false: cancelled meanwhile. */
+  turn(): Promise<boolean>;
+  /** Gives slot and lock back until the next {@link turn}. */
+  rest(): void;
+  /** The run's facts, gathered once. */
+  facts(): Promise<Facts>;
+  cancelled: AbortSignal;
+}
+
+/** How one item ended; `stopped` ones leave no record and end the step with that outcome. */
+type ItemDone = { end: ItemEnd } | { stopped: 'cancelled' | 'interrupted'; error?: ErrorReport; attempts: number };
+
+/** Deterministic mistakes of the plan: another attempt would give the same. */
+const NO_RETRY = /^(EXPR_|ACTION_INPUT$|REGISTER_|NODE_READ_)/;
+
+/** One task on this node, from `when` to `ended`. */
+export class Step {
+  readonly #ports: StepPorts;
+  readonly #run: RunRecord;
+  readonly #common: Common;
+  readonly #variables: ShareVariables;
+  readonly #task: number;
+  readonly #spec: TaskSpec;
+  readonly #startedAt: number;
+
+  constructor(
+    ports: StepPorts,
+    run: RunRecord,
+    common: Common,
+    variables: ShareVariables,
+    task: number,
+    spec: TaskSpec,
+  ) {
+    this.#ports = ports;
+    this.#run = run;
+    this.#common = common;
+    this.#variables = variables;
+    this.#task = task;
+    this.#spec = spec;
+    this.#startedAt = ports.clock.bootTimeMs();
+  }
+
+  /** Does the work, or what is left of it after a restart, and records the end. Never rejects. */
+  async work(): Promise<void> {
+    try {
+      await this.#workOrThrow();
+    } catch (thrown) {
+      if (!(thrown instanceof KkError))
+        this.#ports.logger.error({ err: thrown, task: this.#spec.key }, 'a step failed unexpectedly');
+      const error = this.#reported(reportOf(thrown));
+      this.#end('OUTCOME_FAILED', { changed: false, error }, this.#failedBinding(error));
+    }
+  }
+
+  async #workOrThrow(): Promise<void> {
+    const spec = this.#spec;
+    const resumed = this.#run.steps.get(this.#task)?.state === 'begun';
+    if (!resumed) {
+      const why = this.#whySkipped(
+        spec.when.filter((condition) => spec.loop === undefined || !this.#isOfItem(condition)),
+        {},
+      );
+      if (why !== undefined)
+        return this.#end('OUTCOME_SKIPPED', { changed: false, reason: why }, this.#skippedBinding());
+      const items = this.#loopItems();
+      if (items?.length === 0) {
+        return this.#end(
+          'OUTCOME_SKIPPED',
+          { changed: false, reason: 'the loop has no items' },
+          this.#skippedBinding(),
+        );
+      }
+      const { run, revision } = this.#run;
+      const { bootId: boot, clock } = this.#ports;
+      const frozen = items === undefined ? {} : { items };
+      this.#ports.record({ type: 'begun', run, revision, task: this.#task, atMs: clock.nowMs(), boot, ...frozen });
+    }
+    await this.#items(this.#run.steps.get(this.#task)?.items);
+  }
+
+  async #items(items: Json[] | undefined): Promise<void> {
+    const ends: ItemEnd[] = [];
+    const count = items?.length ?? 1;
+    for (let item = 0; item < count; item += 1) {
+      const known = this.#run.steps.get(this.#task)?.byItem.get(item)?.ended;
+      if (known !== undefined) {
+        ends.push(known);
+        continue;
+      }
+      const done: ItemDone =
+        ends.length > 0 && !(await this.#ports.turn())
+          ? { stopped: 'cancelled', attempts: 0 }
+          : await this.#item(item, items === undefined ? {} : { item: items[item] as Json, loop_index: item });
+      if ('stopped' in done) return this.#stop(done, items, ends);
+      ends.push(done.end);
+      if (items !== undefined) this.#itemEnded(item, done.end);
+    }
+    this.#finish(items, ends);
+  }
+
+  /** One item (or the step itself): attempts until it is done. Never rejects. */
+  async #item(item: number, extra: Record<string, Json>): Promise<ItemDone> {
+    const spec = this.#spec;
+    try {
+      const hasBegun = (this.#run.steps.get(this.#task)?.byItem.get(item)?.attempt ?? 0) > 0;
+      const conditions = spec.loop === undefined || hasBegun ? [] : spec.when.filter((c) => this.#isOfItem(c));
+      if (this.#whySkipped(conditions, extra) !== undefined) {
+        const register = registerOf(spec.action, undefined, { changed: false, failed: false, skipped: true });
+        return { end: { outcome: 'skipped', changed: false, attempts: 0, register: { ...register, ...extra } } };
+      }
+      return await this.#attempts(item, extra);
+    } catch (thrown) {
+      if (!(thrown instanceof KkError))
+        this.#ports.logger.error({ err: thrown, task: spec.key }, 'a step failed unexpectedly');
+      return { end: this.#itemFailed(reportOf(thrown), { changed: false }, extra, 1) };
+    }
+  }
+
+  async #attempts(item: number, extra: Record<string, Json>): Promise<ItemDone> {
+    const spec = this.#spec;
+    const { clock, cancelled } = this.#ports;
+    const was = this.#run.steps.get(this.#task)?.byItem.get(item);
+    // An attempt that a restart cut short is taken up under its own number.
+    let recovering = was !== undefined && was.attempt > 0 ? { bootId: was.boot } : undefined;
+    for (let number = Math.max(1, was?.attempt ?? 1); ; number += 1) {
+      const scope = this.#variables.scopeOf(spec, extra);
+      const inputs = inputsOf(spec, this.#kind(), scope);
+      if (recovering !== undefined && !this.#canRecover(inputs)) {
+        if (spec.onInterrupt === 'fail') return { stopped: 'interrupted', error: interruptedError(), attempts: number };
+        recovering = undefined;
+        continue;
+      }
+      const tried = await this.#attempt(item, number, inputs, scope, recovering);
+      if (tried.error?.code === 'INTERRUPTED') {
+        if (spec.onInterrupt === 'fail' || recovering === undefined)
+          return { stopped: 'interrupted', error: tried.error, attempts: number };
+        recovering = undefined;
+        continue;
+      }
+      recovering = undefined;
+      const judged = this.#judge(tried, extra, number);
+      if (cancelled.aborted && (judged.end.outcome === 'failed' || wasKilled(tried)))
+        return { stopped: 'cancelled', attempts: number };
+      if (judged.final || number > spec.retries) return { end: judged.end };
+      this.#ports.rest();
+      await pause(clock, spec.delay * 1000, cancelled);
+      if (!(await this.#ports.turn())) return { stopped: 'cancelled', attempts: number };
+    }
+  }
+
+  /** A command's process is found again by its folder; anything else must be repeatable. */
+  #canRecover(inputs: Inputs): boolean {
+    return inputs.repeatable || this.#spec.action === 'command';
+  }
+
+  async #attempt(
+    item: number,
+    number: number,
+    inputs: Inputs,
+    scope: Scope,
+    recovering: { bootId: string } | undefined,
+  ): Promise<Attempted> {
+    const spec = this.#spec;
+    const { run, share } = this.#run;
+    const { bootId: boot, clock, host } = this.#ports;
+    if (recovering === undefined) {
+      const digest = createHash('sha256').update(JSON.stringify(inputs.value)).digest('hex');
+      this.#ports.record({ type: 'attempt', run, task: this.#task, item, attempt: number, boot, inputs: digest });
+    }
+    const node = this.#common.nodes[share.node];
+    return attempt(spec, {
+      executor: this.#ports.actions[this.#kind()] as ActionExecutor<ActionKind>,
+      inputs,
+      clock,
+      cancelled: this.#ports.cancelled,
+      begunIsSynced: () => this.#ports.synced(),
+      context: {
+        host,
+        folder: join(this.#ports.runsFolder, run, String(this.#task), `${item}.${number}`),
+        log: (stream, offset, data) => {
+          if (spec.sensitive) return;
+          const name = stream === 'stdout' ? 'STREAM_STDOUT' : 'STREAM_STDERR';
+          const at = { run, task: this.#task, item, attempt: number, at_ms: clock.nowMs() };
+          this.#ports.onLog({ ...at, stream: name, offset, data });
+        },
+        facts: () => this.#ports.facts(),
+        node: { name: share.node, address: node?.address ?? '', groups: node?.groups ?? [] },
+        roleFile: (path) => this.#roleFile(`${spec.role}/${path}`),
+        render: (text, file) => renderFile(text, `${spec.role}/${file}`, scope),
+        ...(recovering === undefined ? {} : { recovering }),
+      },
+    });
+  }
+
+  #roleFile(path: string): string | undefined {
+    const { files } = this.#common;
+    return Object.hasOwn(files, path) ? files[path] : undefined;
+  }
+
+  /** failed_when, changed_when, until; `final`: no other attempt would help. */
+  #judge(tried: Attempted, extra: Record<string, Json>, attempts: number): { end: ItemEnd; final: boolean } {
+    const spec = this.#spec;
+    const { output } = tried;
+    const isCommand = spec.action === 'command' && output !== undefined;
+    let error = tried.error;
+    if (error === undefined && isCommand && spec.failedWhen.length === 0) error = this.#ports.commandFailure(output);
+    let { changed } = tried;
+    const see = (): Record<string, Json> => {
+      const register = registerOf(spec.action, output, { changed, failed: error !== undefined, skipped: false }, error);
+      return { ...extra, result: register, ...(spec.register === undefined ? {} : { [spec.register.name]: register }) };
+    };
+    const all = (conditions: readonly SourceText[]): boolean => {
+      const scope = this.#variables.scopeOf(spec, see());
+      return conditions.length > 0 && conditions.every((condition) => holds(condition, spec.file, scope));
+    };
+    if (tried.error === undefined && spec.changedWhen.length > 0) changed = all(spec.changedWhen);
+    if (tried.error === undefined && spec.failedWhen.length > 0 && all(spec.failedWhen)) error = failedWhen(spec);
+    const ok = { ...tried, changed };
+    const failed = (why: ErrorReport): ItemEnd => this.#itemFailed(why, ok, extra, attempts);
+    if (spec.until !== undefined) {
+      // An attempt that threw has no output to ask about.
+      const met = tried.error === undefined && all([spec.until]);
+      if (!met)
+        return {
+          end: failed(error ?? untilNotMet(spec, attempts)),
+          final: error !== undefined && NO_RETRY.test(error.code),
+        };
+    }
+    if (error !== undefined)
+      return { end: failed(error), final: spec.until !== undefined || NO_RETRY.test(error.code) };
+    return { end: this.#itemOk(ok, extra, attempts), final: true };
+  }
+
+  #itemOk(tried: Attempted, extra: Record<string, Json>, attempts: number): ItemEnd {
+    const fields = registerOf(this.#spec.action, tried.output, {
+      changed: tried.changed,
+      failed: false,
+      skipped: false,
+    });
+    return { outcome: 'ok', attempts, ...this.#kept(tried), register: { ...fields, ...extra } };
+  }
+
+  #itemFailed(error: ErrorReport, tried: Attempted, extra: Record<string, Json>, attempts: number): ItemEnd {
+    const fields = registerOf(
+      this.#spec.action,
+      tried.output,
+      { changed: tried.changed, failed: true, skipped: false },
+      error,
+    );
+    const end: ItemEnd = { outcome: 'failed', attempts, ...this.#kept(tried), register: { ...fields, ...extra } };
+    return { ...end, error: this.#reported(error) };
+  }
+
+  #kept({ changed, output, diffs }: Attempted): Pick<ItemEnd, 'changed' | 'output' | 'diffs'> {
+    return { changed, ...(output === undefined ? {} : { output }), ...(diffs === undefined ? {} : { diffs }) };
+  }
+
+  #itemEnded(item: number, end: ItemEnd): void {
+    const { register: _register, output: _output, diffs: _diffs, ...bare } = end;
+    const written = this.#spec.sensitive ? bare : end;
+    this.#ports.record({ type: 'item', run: this.#run.run, task: this.#task, item, end: written });
+  }
+
+  #finish(items: Json[] | undefined, ends: ItemEnd[]): void {
+    const spec = this.#spec;
+    const result = resultOf(spec, items, ends);
+    const fields = items === undefined ? ((ends[0]?.register ?? {}) as Record<string, Json>) : loopRegister(ends);
+    let failed = ends.some((end) => end.outcome === 'failed');
+    const skipped = ends.every((end) => end.outcome === 'skipped');
+    const bindings = this.#bound(fields);
+    if (spec.register !== undefined && !failed && !skipped) {
+      try {
+        const value = typedRegister(spec, fields);
+        bindings[spec.register.name] = value;
+        if (spec.register.exported && !spec.sensitive) result.register = value;
+      } catch (thrown) {
+        failed = true;
+        result.error = this.#reported(reportOf(thrown));
+      }
+    }
+    for (const { outcome, output } of ends) {
+      if (outcome !== 'ok') continue;
+      if (spec.action === 'set_fact') Object.assign(bindings, output);
+      if (spec.action === 'facts') this.#newFacts((output as unknown as { facts: Facts }).facts);
+    }
+    this.#end(failed ? 'OUTCOME_FAILED' : skipped ? 'OUTCOME_SKIPPED' : 'OUTCOME_OK', result, bindings);
+  }
+
+  #stop(done: Extract<ItemDone, { stopped: string }>, items: Json[] | undefined, ends: ItemEnd[]): void {
+    const result = resultOf(this.#spec, items, ends);
+    result.attempts = Math.max(result.attempts ?? 0, done.attempts);
+    if (done.error !== undefined) result.error = this.#reported(done.error);
+    else result.reason = 'the run was cancelled';
+    this.#end(done.stopped === 'cancelled' ? 'OUTCOME_CANCELLED' : 'OUTCOME_INTERRUPTED', result, {});
+  }
+
+  #newFacts(facts: Facts): void {
+    this.#ports.record({ type: 'facts', run: this.#run.run, version: (this.#run.facts?.version ?? 0) + 1, facts });
+  }
+
+  #end(outcome: WireOutcome, result: StepResult, bindings: Record<string, Json>): void {
+    const { run, revision } = this.#run;
+    const { clock } = this.#ports;
+    const atMs = clock.nowMs();
+    const durationMs = Math.max(0, Math.round(clock.bootTimeMs() - this.#startedAt));
+    // Values of a sensitive step are kept in memory and not on disk (ENGINE 2.7).
+    const written = this.#spec.sensitive ? {} : bindings;
+    this.#ports.record({
+      type: 'ended',
+      run,
+      revision,
+      task: this.#task,
+      outcome,
+      result,
+      atMs,
+      durationMs,
+      bindings: written,
+    });
+    if (this.#spec.sensitive) for (const [name, value] of Object.entries(bindings)) this.#run.bindings.set(name, value);
+  }
+
+  #skippedBinding(): Record<string, Json> {
+    return this.#bound(registerOf(this.#spec.action, undefined, { changed: false, failed: false, skipped: true }));
+  }
+
+  #failedBinding(error: ErrorReport): Record<string, Json> {
+    return this.#bound(
+      registerOf(this.#spec.action, undefined, { changed: false, failed: true, skipped: false }, error),
+    );
+  }
+
+  #bound(value: Json): Record<string, Json> {
+    return this.#spec.register === undefined ? {} : { [this.#spec.register.name]: value };
+  }
+
+  #whySkipped(conditions: readonly SourceText[], extra: Record<string, Json>): string | undefined {
+    const scope = this.#variables.scopeOf(this.#spec, extra);
+    const not = conditions.find((condition) => !holds(condition, this.#spec.file, scope));
+    return not === undefined ? undefined : `when: ${not.text}`;
+  }
+
+  /** Conditions about `item` are asked for each item, the others once. */
+  #isOfItem(condition: SourceText): boolean {
+    const [line, column] = condition.at;
+    try {
+      const { free } = analyse(parseExpression(condition.text, { file: this.#spec.file, line, column }));
+      return free.some(({ name }) => name === 'item' || name === 'loop_index');
+    } catch {
+      // It does not parse: evaluating it will say so, with its place.
+      return false;
+    }
+  }
+
+  #loopItems(): Json[] | undefined {
+    const spec = this.#spec;
+    if (spec.loop === undefined) return undefined;
+    const value = renderDeep(spec.loop, spec, '/loop', this.#variables.scopeOf(spec));
+    if (Array.isArray(value)) return value;
+    const { file, line, column } = originOf(spec, '/loop');
+    throw new KkError({
+      code: 'LOOP_NOT_A_LIST',
+      message: `loop needs a list, and this is ${value === null ? 'null' : typeof value}.`,
+      remedy: 'Give a list, or a template that yields one: {{ packages }}, {{ users | dict2items }}.',
+      position: { file, line, column },
+    });
+  }
+
+  #kind(): ActionKind {
+    const { action } = this.#spec;
+    if (isActionKind(action) && Object.hasOwn(ACTIONS, action)) return action;
+    throw new Error(`the share names action ${action}, which was checked when it came`);
+  }
+
+  /** The error with everything that tells a person where it happened; nothing of what a sensitive step saw. */
+  #reported(error: ErrorReport): ErrorReport {
+    const { file, at } = this.#spec;
+    const { evidence, ...rest } = error;
+    return {
+      ...rest,
+      ...(evidence === undefined || this.#spec.sensitive ? {} : { evidence }),
+      node: this.#run.share.node,
+      task: this.#spec.key,
+      position: error.position ?? { file, line: at[0], column: at[1] },
+    };
+  }
+}
+
+function pause(clock: StepPorts['clock'], ms: number, cancelled: AbortSignal): Promise<void> {
+  if (ms <= 0 || cancelled.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      stop();
+      cancelled.removeEventListener('abort', done);
+      resolve();
+    };
+    const stop = clock.after(ms, done);
+    cancelled.addEventListener('abort', done);
+  });
+}
+
+/** A command that a signal ended has not done its work, whatever failed_when makes of it. */
+function wasKilled({ output }: Attempted): boolean {
+  return typeof output === 'object' && output !== null && !Array.isArray(output) && output['signal'] !== undefined;
+}
+
+function failedWhen(spec: TaskSpec): ErrorReport {
+  return {
+    code: 'FAILED_WHEN',
+    message: `The task counts as failed: ${spec.failedWhen.map((condition) => condition.text).join(' and ')}.`,
+    remedy: 'See the output for the reason; mend it on the node, or the condition in failed_when.',
+  };
+}
+
+function untilNotMet(spec: TaskSpec, attempts: number): ErrorReport {
+  return {
+    code: 'UNTIL_NOT_MET',
+    message: `After ${attempts} ${attempts === 1 ? 'attempt' : 'attempts'} this still does not hold: ${spec.until?.text ?? ''}.`,
+    remedy: 'See the output of the last attempt; raise `retries` or `delay` if it only needs longer.',
+  };
+}
+
+function interruptedError(): ErrorReport {
+  return {
+    code: 'INTERRUPTED',
+    message: 'The agent or the node went down while the task was at work, and it cannot be repeated safely.',
+    remedy: 'See on the node how far it came; set `on_interrupt: rerun` on the task if it may simply run again.',
+  };
+}

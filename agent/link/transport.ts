@@ -1,0 +1,140 @@
+/** Sockets to the controller: TLS 1.3 with the node's certificate, the controller recognised, then a WebSocket. */
+import { isIP } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { WebSocket } from 'ws';
+import { KkError } from '../../shared/errors.ts';
+import { FRAME_LIMIT, SUBPROTOCOL } from '../../shared/protocol/level.ts';
+import type { Identity } from '../identity/identity-store.ts';
+import { peerChain } from '../identity/peer-chain.ts';
+import { verifyController } from '../identity/verify-controller.ts';
+
+/** For TCP and TLS together, and again for the upgrade. */
+const CONNECT_TIMEOUT_MS = 15_000;
+/** RFC 6455, 7.4.1: policy violation. */
+const POLICY = 1008;
+
+/** An open socket to our controller. */
+export interface Connection {
+  /** One frame; dropped when the connection has ended. */
+  send(frame: Uint8Array): void;
+  /** Bytes taken and not yet handed to the kernel. */
+  buffered(): number;
+  /** Ends it; `onClose` follows. Without `violation` it is an ordinary end. */
+  close(violation?: string): void;
+}
+
+export interface ConnectionEvents {
+  /** A binary frame. */
+  onFrame(frame: Uint8Array): void;
+  /** Once, at the end; `why` in words. */
+  onClose(why: string): void;
+}
+
+/** Opens a connection; implemented here for real, by tests for themselves. */
+export type Dial = (endpoint: string, identity: Identity, events: ConnectionEvents) => Promise<Connection>;
+
+/**
+ * Connects to `https://host:port`. Who answers is judged by its certificate alone, before a byte of ours is sent: ENGINE
+ * 4.2. Every connection is a full handshake, so a resumed session cannot outlive a changed trust bundle. `now` is epoch
+ * milliseconds. Rejects with KkError CONTROLLER_UNREACHABLE, CONTROLLER_FOREIGN, CONTROLLER_WRONG_NAME, CLOCK_SKEW.
+ */
+export function dialWith(now: () => number): Dial {
+  return async (endpoint, identity, events) => {
+    const url = new URL(endpoint);
+    const socket = await openTls(url, identity);
+    const verdict = verifyController(peerChain(socket), identity, now());
+    if (!verdict.ok) {
+      socket.destroy();
+      const { code, detail, remedy } = verdict;
+      throw new KkError({ code, message: `${endpoint}: ${detail}.`, remedy });
+    }
+    return upgrade(url, socket, events);
+  };
+}
+
+function openTls(url: URL, identity: Identity): Promise<TLSSocket> {
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+  return new Promise((resolve, reject) => {
+    const socket = connectTls({
+      host,
+      port: Number(url.port || 443),
+      minVersion: 'TLSv1.3',
+      // OpenSSL's opinion is not asked: verifyController judges.
+      rejectUnauthorized: false,
+      key: identity.keyPem,
+      cert: identity.certificatePem,
+      ALPNProtocols: ['http/1.1'],
+      ...(isIP(host) ? {} : { servername: host }),
+    });
+    const fail = (cause: Error): void => {
+      socket.destroy();
+      reject(unreachable(url, cause));
+    };
+    const closed = (): void => fail(new Error('the connection was closed during the TLS handshake'));
+    const late = (): void => fail(new Error(`no answer within ${CONNECT_TIMEOUT_MS / 1000} s`));
+    socket.setTimeout(CONNECT_TIMEOUT_MS, late);
+    // The listener stays: an error between here and the upgrade must not end the process.
+    socket.on('error', fail);
+    socket.once('close', closed);
+    socket.once('secureConnect', () => {
+      socket.setTimeout(0, late);
+      socket.off('close', closed);
+      resolve(socket);
+    });
+  });
+}
+
+function upgrade(url: URL, socket: TLSSocket, events: ConnectionEvents): Promise<Connection> {
+  const target = new URL('/agent/link', url);
+  target.protocol = 'wss:';
+  const web = new WebSocket(target, [SUBPROTOCOL], {
+    perMessageDeflate: false,
+    maxPayload: FRAME_LIMIT,
+    handshakeTimeout: CONNECT_TIMEOUT_MS,
+    createConnection: () => socket,
+  });
+  web.binaryType = 'nodebuffer';
+  return new Promise((resolve, reject) => {
+    let opened = false;
+    let why = '';
+    web.on('error', (cause) => {
+      why = cause.message;
+      if (!opened) {
+        socket.destroy();
+        reject(unreachable(url, cause));
+      }
+    });
+    web.on('message', (data: Buffer, isBinary: boolean) => {
+      if (isBinary) events.onFrame(data);
+      else web.close(POLICY, 'text is not spoken here');
+    });
+    web.on('close', (code, reason) => {
+      if (opened) events.onClose(why || reason.toString('utf8') || `closed with code ${code}`);
+    });
+    web.on('open', () => {
+      opened = true;
+      resolve({
+        send: (frame) => {
+          if (web.readyState === WebSocket.OPEN) web.send(frame);
+        },
+        buffered: () => web.bufferedAmount,
+        close: (violation) => {
+          if (violation === undefined) web.close(1000);
+          else web.close(POLICY, violation.slice(0, 120));
+          // A peer that is gone never answers the close; the socket must not linger for it.
+          setTimeout(() => web.terminate(), 2_000).unref();
+        },
+      });
+    });
+  });
+}
+
+function unreachable(url: URL, cause: Error): KkError {
+  return new KkError({
+    code: 'CONTROLLER_UNREACHABLE',
+    message: `The controller at ${url.origin} cannot be reached (${cause.message || 'refused'}).`,
+    remedy:
+      'Check the address and that the port is open from this node: firewall, route, `kk-controller serve` running.',
+    cause,
+  });
+}

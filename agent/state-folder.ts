@@ -1,0 +1,89 @@
+/** The agent's state folder: one agent at a time, of this version or an older one. */
+import { readFileSync } from 'node:fs';
+import { link, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isSystemError, KkError } from '../shared/errors.ts';
+import { makePrivateFolder } from './executor/durable.ts';
+import { lives, type ProcessIdentity, startTicks } from './host/process-identity.ts';
+
+/** What lies where in it. */
+export interface StatePaths {
+  root: string;
+  identity: string;
+  journal: string;
+  blobs: string;
+  runs: string;
+  /** How the link stands, for `kk-agent status`. */
+  status: string;
+  lock: string;
+}
+
+export function statePaths(root: string): StatePaths {
+  return {
+    root,
+    identity: join(root, 'identity'),
+    journal: join(root, 'journal.log'),
+    blobs: join(root, 'blobs'),
+    runs: join(root, 'runs'),
+    status: join(root, 'status.json'),
+    lock: join(root, 'lock'),
+  };
+}
+
+/**
+ * Makes the folder if needed and takes its lock for this process; the answer gives it back. A lock whose process is gone
+ * (killed, or of another boot) is taken over. Throws KkError STATE_IN_USE, STATE_NOT_WRITABLE.
+ */
+export async function lockState(paths: StatePaths, bootId: string): Promise<() => Promise<void>> {
+  const own = JSON.stringify({ pid: process.pid, startTicks: startTicks(process.pid), bootId });
+  const draft = `${paths.lock}.${process.pid}`;
+  try {
+    await makePrivateFolder(paths.root);
+    await makePrivateFolder(paths.runs);
+    await writeFile(draft, own, { mode: 0o600 });
+    for (;;) {
+      try {
+        // A link is there whole or not at all: nobody can read a lock that is still being written.
+        await link(draft, paths.lock);
+        return () => rm(paths.lock, { force: true });
+      } catch (thrown) {
+        if (!isSystemError(thrown, 'EEXIST')) throw thrown;
+      }
+      const holder = holderOf(paths.lock, bootId);
+      if (holder !== undefined) throw inUse(paths.root, holder.pid);
+      await rm(paths.lock, { force: true });
+    }
+  } catch (thrown) {
+    if (thrown instanceof KkError) throw thrown;
+    throw notWritable(paths.root, thrown);
+  } finally {
+    await rm(draft, { force: true }).catch(() => {});
+  }
+}
+
+/** The living process that holds the lock; undefined: nobody does. */
+export function holderOf(lock: string, bootId: string): ProcessIdentity | undefined {
+  try {
+    const held = JSON.parse(readFileSync(lock, 'utf8')) as ProcessIdentity & { bootId: string };
+    return held.bootId === bootId && lives(held) ? held : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function inUse(root: string, pid: number): KkError {
+  return new KkError({
+    code: 'STATE_IN_USE',
+    message: `Another kk-agent (process ${pid}) works with the state folder ${root}.`,
+    remedy: 'Stop it first (systemctl stop kk-agent), or give this one a folder of its own with --state.',
+  });
+}
+
+function notWritable(root: string, cause: unknown): KkError {
+  return new KkError({
+    code: 'STATE_NOT_WRITABLE',
+    message: `The state folder ${root} cannot be written (${cause instanceof Error ? cause.message : String(cause)}).`,
+    remedy: 'Run kk-agent as root, or name another folder with --state; check with df and mount that there is room.',
+    cause,
+  });
+}
