@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { constants, createReadStream } from 'node:fs';
 import { chmod, copyFile, link, mkdir, open, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -41,13 +41,17 @@ async function currentRelease(library: string): Promise<string | undefined> {
   return target === undefined ? undefined : basename(target);
 }
 
-/** A hard link costs nothing; across file systems it is a copy. The folder appears under its name when it is whole. */
+/**
+ * What the join script unpacked below `library` is nobody else's and is linked; anything else is copied, for its owner may
+ * write to it again. The folder appears under its name when it is whole.
+ */
 async function copyInto(executable: string, library: string, release: string): Promise<void> {
   const making = join(library, `.${release}.making`);
   await rm(making, { recursive: true, force: true });
   await mkdir(making, { recursive: true, mode: 0o755 });
   const target = join(making, NAME);
-  await link(executable, target).catch(() => copyFile(executable, target));
+  if (executable.startsWith(`${library}/`)) await link(executable, target);
+  else await copyFile(executable, target, constants.COPYFILE_FICLONE);
   await chmod(target, 0o755);
   await sync(target);
   await rm(join(library, release), { recursive: true, force: true });
