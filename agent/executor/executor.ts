@@ -237,25 +237,29 @@ export class Executor implements Work {
     const { run } = decision;
     switch (decision.kind) {
       case 'start':
-        return this.#launch(run, decision.task);
+        this.#launch(run, decision.task);
+        return;
       case 'continue': {
         const key = stepKey(run.run, decision.task);
         this.#phases.set(key, 'working');
-        return this.#live.get(key)?.wake?.(true);
+        this.#live.get(key)?.wake?.(true);
+        return;
       }
       case 'want-permit': {
         const key = stepKey(run.run, decision.task);
         if (this.#wished.has(key)) return;
         this.#wished.add(key);
-        return this.#onWish({
+        this.#onWish({
           kind: 'permit_wanted',
           value: { run: run.run, revision: run.revision, task: decision.task },
         });
+        return;
       }
       case 'block': {
         const { tasks, cause, cancelled } = decision;
         const atMs = this.#options.clock.nowMs();
-        return this.#record({ type: 'blocked', run: run.run, revision: run.revision, tasks, cause, cancelled, atMs });
+        this.#record({ type: 'blocked', run: run.run, revision: run.revision, tasks, cause, cancelled, atMs });
+        return;
       }
     }
   }

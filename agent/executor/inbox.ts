@@ -101,23 +101,26 @@ export class Inbox {
       case 'open_gate': {
         const { revision, gate, values } = message.value;
         if (revision !== run.revision || run.gates.has(gate)) return;
-        return record({
+        record({
           type: 'gate',
           run: id,
           revision,
           gate,
           values: values.length === 0 ? null : (bytesJson(values) as Json),
         });
+        return;
       }
       case 'close_gate': {
         const { revision, gate, cause } = message.value;
         if (revision !== run.revision || run.gates.has(gate)) return;
-        return record({ type: 'gate-closed', run: id, revision, gate, cause });
+        record({ type: 'gate-closed', run: id, revision, gate, cause });
+        return;
       }
       case 'permit': {
         const { revision, task } = message.value;
         if (revision !== run.revision || run.permits.has(task)) return;
-        return record({ type: 'permit', run: id, revision, task });
+        record({ type: 'permit', run: id, revision, task });
+        return;
       }
       case 'hold':
         if (run.held !== message.value.reason) record({ type: 'hold', run: id, reason: message.value.reason });
@@ -127,11 +130,13 @@ export class Inbox {
         return;
       case 'cancel':
         if (run.cancel === undefined) record({ type: 'cancel', run: id, graceMs: message.value.grace_ms });
-        return this.#ports.cancelled(run);
+        this.#ports.cancelled(run);
+        return;
       case 'forget':
         this.#waiting.delete(id);
         record({ type: 'forget', run: id });
-        return this.#ports.forgotten(run);
+        this.#ports.forgotten(run);
+        return;
     }
   }
 

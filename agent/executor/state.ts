@@ -119,7 +119,8 @@ export function applyRecord(state: AgentState, record: JournalRecord): void {
     case 'accepted':
       return;
     case 'push':
-      return push(state, record);
+      push(state, record);
+      return;
     case 'refused':
       state.refused.add(`${record.run}/${record.revision}`);
       return;

@@ -25,7 +25,10 @@ export class Heartbeat {
 
   start(): void {
     const { clock, everyMs } = this.#options;
-    if (this.#sent.size >= MISSED) return this.#options.onSilence();
+    if (this.#sent.size >= MISSED) {
+      this.#options.onSilence();
+      return;
+    }
     this.#last += 1;
     this.#sent.set(this.#last, clock.bootTimeMs());
     this.#options.send(this.#last);

@@ -127,7 +127,10 @@ export class Talk implements ConnectionEvents {
       this.#closing ??= message.value;
       return;
     }
-    if (message.kind === 'welcome') return this.#welcome(message.value, message.ack);
+    if (message.kind === 'welcome') {
+      this.#welcome(message.value, message.ack);
+      return;
+    }
     if (this.#outbox === undefined) {
       if (message.kind === 'none') return;
       throw new KkError({
@@ -138,23 +141,29 @@ export class Talk implements ConnectionEvents {
     }
     if (message.ack > 0) this.#outbox.acked(message.ack);
     if (message.kind === 'none') return;
-    if (isWork(message)) return this.#options.work.handle(message);
+    if (isWork(message)) {
+      this.#options.work.handle(message);
+      return;
+    }
     switch (message.kind) {
       case 'heartbeat_answer':
-        return this.#heartbeat?.answered(message.value.id);
+        this.#heartbeat?.answered(message.value.id);
+        return;
       case 'log_credit':
-        return this.#options.log.granted(message.value.bytes);
+        this.#options.log.granted(message.value.bytes);
+        return;
     }
   }
 
   #welcome(welcome: Welcome, ack: number): void {
     if (this.#outbox !== undefined) return;
     if (welcome.level < OLDEST_LEVEL || welcome.level > PROTOCOL_LEVEL) {
-      return this.#fail(
+      this.#fail(
         'PROTOCOL_LEVEL',
         `The controller speaks protocol level ${welcome.level}; this agent knows ${OLDEST_LEVEL} to ${PROTOCOL_LEVEL}.`,
         'Upgrade the older of the two.',
       );
+      return;
     }
     this.#stopWaiting();
     const { work, log, clock } = this.#options;
