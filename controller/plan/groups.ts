@@ -81,13 +81,7 @@ function parentsFirst(stated: ReadonlyMap<string, StatedGroup>, problems: Proble
     path.push(name);
     for (const child of stated.get(name)?.children.toReversed() ?? []) {
       if (state.get(child.name) === 'open') {
-        const cycle = [...path.slice(path.indexOf(child.name)), child.name].join(' > ');
-        problems.add(
-          'PLAN_GROUP_CYCLE',
-          child.node.at,
-          `Groups contain each other: ${cycle}.`,
-          `Remove ${child.name} from ${name}.`,
-        );
+        tellCycle(path.slice(path.indexOf(child.name)), stated, problems);
       } else if (!state.has(child.name) && stated.has(child.name)) visit(child.name);
     }
     path.pop();
@@ -96,4 +90,16 @@ function parentsFirst(stated: ReadonlyMap<string, StatedGroup>, problems: Proble
   };
   for (const name of [...stated.keys()].toReversed()) if (!state.has(name)) visit(name);
   return finished.toReversed();
+}
+
+/** Told from the group that stands first in the file, at the edge that leads back to it. */
+function tellCycle(found: readonly string[], stated: ReadonlyMap<string, StatedGroup>, problems: Problems): void {
+  const first = [...stated.keys()].find((name) => found.includes(name)) ?? '';
+  const turn = found.indexOf(first);
+  const cycle = [...found.slice(turn), ...found.slice(0, turn)];
+  const last = cycle.at(-1) ?? first;
+  const edge = stated.get(last)?.children.find((child) => child.name === first)?.node;
+  if (!edge) return;
+  const message = `Groups contain each other: ${[...cycle, first].join(' > ')}.`;
+  problems.add('PLAN_GROUP_CYCLE', edge.at, message, `Remove ${first} from the groups of ${last}.`);
 }

@@ -8,8 +8,6 @@ export const MAX_TEXT = 4 * 1024 * 1024;
 /** Values of one file once its aliases are written out: a bomb of nested aliases stops here. */
 const MAX_VALUES = 1_000_000;
 const MAX_DEPTH = 64;
-/** After a syntax error the parser guesses at the rest: one complaint a line, and no more than these. */
-const MAX_SYNTAX_PROBLEMS = 3;
 
 /**
  * Reads one YAML file. `undefined` means that it is broken and its problems are told; an empty file is a null scalar.
@@ -29,15 +27,13 @@ export function parseYaml(file: string, text: string, problems: Problems): DocNo
       uniqueKeys: false,
       logLevel: 'error',
     });
-    const told = new Set<number>();
-    for (const error of document.errors) {
-      const { line } = lines.linePos(error.pos[0]);
-      if (told.has(line) || told.size === MAX_SYNTAX_PROBLEMS) continue;
-      told.add(line);
+    // what the parser says after the first error is guesswork about a text it has lost the thread of
+    const [error] = document.errors.toSorted((one, other) => one.pos[0] - other.pos[0]);
+    if (error) {
       const message = `The YAML is broken: ${error.message.replace(/[.:]?\s*$/, '')}.`;
       problems.add('PLAN_YAML', placeAt(file, lines, error.pos[0]), message, remedyFor(error.code));
+      return undefined;
     }
-    if (document.errors.length > 0) return undefined;
     return new Converter(file, text, lines, problems).document(document.contents);
   } catch (thrown) {
     // the parser is recursive, and a hostile nesting exhausts its stack

@@ -1,9 +1,9 @@
 import type { Position } from '../../shared/errors.ts';
-import { type DocNode, keyPlace, nodeAt } from './document.ts';
+import { type DocNode, keyPlace, nodeAt, toJson } from './document.ts';
 import type { Library } from './library.ts';
 import { read } from './read.ts';
 import { readTaskList } from './role.ts';
-import { Playbook, Play as PlaySchema } from './schema.ts';
+import { Playbook, Play as PlaySchema, RoleName } from './schema.ts';
 import type { Selector } from './select.ts';
 import { listOf, placedTexts, type TaskRead } from './task.ts';
 import type { Play, RoleUse } from './types.ts';
@@ -83,14 +83,13 @@ function readPlay(node: DocNode, file: string, library: Library): PlayRead | und
 }
 
 function readRoleUse(node: DocNode, tags: readonly string[], library: Library): PlayRead['roles'][number] | undefined {
-  // what is wrong in it was told with the play
-  if (node.kind === 'scalar') {
-    return typeof node.value === 'string'
-      ? { use: { role: node.value, tags: [...tags], when: [], vars: {}, at: node.at }, uses: [] }
-      : undefined;
+  const name = node.kind === 'map' ? nodeAt(node, ['role']) : node;
+  const role = name && RoleName.safeParse(toJson(name)).data;
+  if (!name || role === undefined) {
+    // told with the play
+    library.problems.gap();
+    return undefined;
   }
-  const name = nodeAt(node, ['role']);
-  if (name?.kind !== 'scalar' || typeof name.value !== 'string') return undefined;
   const uses = templateUses(nodeAt(node, ['vars']));
   const add = (text: string, origin: Position): void => {
     uses.push({ kind: 'condition', text, origin, item: false, after: false });
@@ -98,5 +97,5 @@ function readRoleUse(node: DocNode, tags: readonly string[], library: Library): 
   const when = readConditions(nodeAt(node, ['when']), add);
   const own = placedTexts(nodeAt(node, ['tags'])).map((tag) => tag.name);
   const vars = readVars(nodeAt(node, ['vars']), 'templates', library.problems);
-  return { use: { role: name.value, tags: [...new Set([...tags, ...own])], when, vars, at: name.at }, uses };
+  return { use: { role, tags: [...new Set([...tags, ...own])], when, vars, at: name.at }, uses };
 }

@@ -20,7 +20,10 @@ const Anything = z.unknown() as z.ZodType<Json>;
 const Variable = z.string().regex(VARIABLE, 'a letter or "_", then letters, digits and "_"');
 const Word = z.string().max(63).regex(WORD, 'a letter, then letters, digits, "-" and "_"');
 const NodeName = z.string().refine(isNodeName, NODE_NAME_RULE);
-const RoleName = z.string().max(200).regex(ROLE, 'the name of a folder below roles/, such as etcd or precheck/os');
+export const RoleName = z
+  .string()
+  .max(200)
+  .regex(ROLE, 'the name of a folder below roles/, such as etcd or precheck/os');
 const VarMap = z.record(Variable, Anything) as unknown as z.ZodType<Vars>;
 
 /** One text or a list of them. */
@@ -43,18 +46,20 @@ const BatchSize = z.union([
   z.string().regex(/^(?:[1-9]\d?|100)%$/, 'a number of nodes, or a percentage such as "30%"'),
 ]);
 
-export const Ssh = z.strictObject({
-  host: z.string().min(1).optional().describe('where ssh connects to; default: the address of the node'),
-  port: z.int().min(1).max(65535).optional().describe('default 22'),
-  user: z.string().min(1).optional().describe('default root'),
-  private_key_file: z.string().min(1).optional(),
-  password_file: z.string().min(1).optional(),
-  sudo_password_file: z.string().min(1).optional(),
-  known_hosts_file: z.string().min(1).optional(),
-  host_keys: z.enum(['strict', 'accept-new']).optional().describe('default accept-new'),
-  jump: z.string().min(1).optional().describe('ProxyJump: [user@]host[:port]'),
-  connect_timeout: Duration.optional().describe('default 10s'),
-});
+export const Ssh = z
+  .strictObject({
+    host: z.string().min(1).optional().describe('where ssh connects to; default: the address of the node'),
+    port: z.int().min(1).max(65535).optional().describe('default 22'),
+    user: z.string().min(1).optional().describe('default root'),
+    private_key_file: z.string().min(1).optional(),
+    password_file: z.string().min(1).optional(),
+    sudo_password_file: z.string().min(1).optional(),
+    known_hosts_file: z.string().min(1).optional(),
+    host_keys: z.enum(['strict', 'accept-new']).optional().describe('default accept-new'),
+    jump: z.string().min(1).optional().describe('ProxyJump: [user@]host[:port]'),
+    connect_timeout: Duration.optional().describe('default 10s'),
+  })
+  .meta({ id: 'ssh' });
 
 export const Host = z.strictObject({
   address: z.string().min(1).describe('IP address by which the other nodes know it'),
@@ -86,15 +91,17 @@ export const InventoryDocument = Inventory.extend({
 
 export const InventoryReference = z.strictObject({ file: z.string().min(1).describe('relative to the plan file') });
 
-export const Need = z.union([
-  z.string().min(1),
-  z.strictObject({
-    task: z.string().min(1).optional(),
-    role: z.string().min(1).optional(),
-    play: z.string().min(1).optional(),
-    of: z.enum(['all', 'same', 'first', 'any']).optional().describe('default same'),
-  }),
-]);
+export const Need = z
+  .union([
+    z.string().min(1),
+    z.strictObject({
+      task: z.string().min(1).optional(),
+      role: z.string().min(1).optional(),
+      play: z.string().min(1).optional(),
+      of: z.enum(['all', 'same', 'first', 'any']).optional().describe('default same'),
+    }),
+  ])
+  .meta({ id: 'need' });
 
 export const Register = z.union([
   Variable,
@@ -147,7 +154,7 @@ const ACTION_KEYS = Object.fromEntries(
 );
 
 /** A task as editors see it; the reader takes the action apart by itself. */
-const Task = TaskWords.extend(ACTION_KEYS);
+const Task = TaskWords.extend(ACTION_KEYS).meta({ id: 'task' });
 
 export const RoleUse = z.union([
   RoleName,
@@ -168,7 +175,7 @@ export const Play = z.strictObject({
   tags: Tags.optional(),
 });
 
-const EditorPlay = Play.extend({ tasks: z.array(Task).optional() });
+const EditorPlay = Play.extend({ tasks: z.array(Task).optional() }).meta({ id: 'play' });
 const PlaybookDocument = z.union([
   z.array(EditorPlay),
   z.strictObject({ name: z.string().min(1).optional(), plays: z.array(EditorPlay) }),
@@ -204,26 +211,19 @@ const PlanDocument = PlanFrame.extend({
 export const Defaults = VarMap;
 
 /** The documents by the name of their definition. */
-export const DOCUMENTS = {
-  plan: PlanDocument,
-  inventory: InventoryDocument,
-  playbook: PlaybookDocument,
-  tasks: z.array(Task),
-  defaults: Defaults,
-};
+const DOCUMENTS = z.object({
+  plan: PlanDocument.meta({ id: 'plan' }),
+  inventory: InventoryDocument.meta({ id: 'inventory' }),
+  playbook: PlaybookDocument.meta({ id: 'playbook' }),
+  tasks: z.array(Task).meta({ id: 'tasks' }),
+  defaults: Defaults.meta({ id: 'defaults' }),
+});
 
-/** JSON Schema (2020-12) of every document kk reads; its root is the plan, the others are definitions by name. */
+/**
+ * JSON Schema (2020-12) of every document kk reads: the plan at the root, the others and their parts under `$defs`:
+ * `inventory`, `playbook`, `tasks`, `defaults`.
+ */
 export function planJsonSchema(): Record<string, unknown> {
-  const definitions = Object.fromEntries(
-    Object.entries(DOCUMENTS).map(([name, schema]) => {
-      const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
-      return [name, rest];
-    }),
-  );
-  return {
-    $schema: 'https://json-schema.org/draft/2020-12/schema',
-    title: 'kk plan',
-    $ref: '#/$defs/plan',
-    $defs: definitions,
-  };
+  const { $schema, $defs } = z.toJSONSchema(DOCUMENTS, { io: 'input' });
+  return { $schema, title: 'kk plan', $ref: '#/$defs/plan', $defs };
 }

@@ -1,0 +1,662 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import fc from 'fast-check';
+import t from 'tap';
+import { loadSources, type ParseOptions, type Plan, parsePlan, planJsonSchema } from '../../controller/plan/index.ts';
+import type { ErrorReport } from '../../shared/errors.ts';
+
+const FIXTURES = 'test/fixtures/plans';
+
+function planOf(parsed: ReturnType<typeof parsePlan>): Plan {
+  if ('problems' in parsed) throw new Error(parsed.problems.map(line).join('\n'));
+  return parsed.plan;
+}
+
+function problemsOf(parsed: ReturnType<typeof parsePlan>): ErrorReport[] {
+  return 'problems' in parsed ? parsed.problems : [];
+}
+
+function line({ code, message, remedy, position }: ErrorReport): string {
+  return `${position?.file}:${position?.line}:${position?.column} ${code} ${message} | ${remedy}`;
+}
+
+t.test('a good plan, with everything in it', async (t) => {
+  const folder = `${FIXTURES}/good`;
+  const plan = planOf(parsePlan(await loadSources(`${folder}/plan.yaml`)));
+
+  t.equal(plan.name, 'lab');
+  t.throws(() => Object.assign(plan.inventory.vars, { proxy: 'x' }), 'frozen to the bottom');
+  const [cp1, cp2, w1] = plan.inventory.nodes;
+  t.strictSame(cp1?.ssh, {
+    host: 'cp1.example',
+    port: 2222,
+    user: 'admin',
+    privateKeyFile: `${folder}/keys/id`,
+    hostKeys: 'accept-new',
+    connectTimeout: 60,
+  });
+  t.match(cp2?.ssh, { host: '10.0.0.12', port: 22 }, 'ssh defaults, host from the address');
+  t.equal(w1?.ssh, undefined, 'ssh: false joins by itself');
+  t.equal(w1?.address, 'fd00::21', 'one spelling of an address');
+  t.strictSame(cp1?.groups, ['all', 'etcd', 'zone-a', 'control_plane'], 'parents before children, then file order');
+  t.strictSame(plan.inventory.groups['zone-a']?.nodes, ['cp1', 'cp2', 'w1'], 'nested, in inventory order');
+  t.strictSame(plan.inventory.groups['registry']?.nodes, [], 'a group that playbooks know is there and empty');
+  t.strictSame(plan.config, { cluster: { version: 'v1.33.1' }, braces: '{{ .Name }}' }, '!text keeps braces');
+
+  const [prepare, workers, say] = plan.plays;
+  t.match(prepare, { name: 'prepare', nodes: ['cp1', 'cp2'], serial: [1, 1], maxFailPercentage: 10 });
+  t.strictSame(
+    prepare?.roles.map((use) => [use.role, use.tags]),
+    [
+      ['base', ['prep']],
+      ['etcd', ['prep', 'db']],
+      ['prepare', ['prep']],
+    ],
+  );
+  t.match(prepare?.roles[1], {
+    when: [{ text: "'etcd' in group_names", at: [14, 16] }],
+    vars: { peers: '{{ groups.etcd }}' },
+  });
+  t.match(workers, { anyErrorsFatal: true, nodes: ['w1'], serial: undefined });
+  t.equal(say?.afterAll, true);
+
+  const base = plan.roles['base'];
+  t.strictSame(
+    base?.tasks.map((task) => [task.id, task.action, task.at.file.slice(folder.length)]),
+    [
+      ['read-the-release', 'command', '/playbooks/roles/base/tasks.yaml'],
+      ['folders', 'directory', '/playbooks/roles/base/files.yaml'],
+      ['welcome-people', 'file', '/playbooks/roles/base/files.yaml'],
+      ['enough-cores', 'assert', '/playbooks/roles/base/tasks.yaml'],
+    ],
+    'included tasks stand in place of the include, and know their own file',
+  );
+  t.match(base?.tasks[1], {
+    tags: ['files'],
+    vars: { owner: 'root' },
+    when: [{ text: 'facts.cpu.count >= minimum_cores' }],
+  });
+  t.match(base?.tasks[1]?.inputs, { mode: '0755' }, 'an unquoted mode keeps its digits');
+  t.match(base?.tasks[3]?.inputs, { that: ['facts.cpu.count >= minimum_cores', 'os_release.code == 0'] });
+  t.strictSame(base?.defaults['minimum_cores'], 2);
+  t.strictSame(Object.keys(plan.roles['etcd']?.files ?? {}), ['etcd/files/hello.txt']);
+
+  const [init, join] = plan.roles['etcd']?.tasks ?? [];
+  t.match(init, { id: 'init', runOnce: true, lock: 'disk', permit: { name: 'etcd', count: 1 }, onInterrupt: 'rerun' });
+  t.strictSame(init?.places, { '/inputs/shell': [6, 7] }, 'a block text begins on the line below its mark');
+  t.strictSame(init?.register, { name: 'cluster_id', type: 'string', pattern: '^[0-9a-f]+$' });
+  t.match(join, {
+    on: ['cp1'],
+    needs: [{ target: 'task', name: 'init', of: 'first' }],
+    until: { text: 'joined.code == 0', at: [18, 10] },
+    failedWhen: [{ text: 'joined.code > 1' }],
+    changedWhen: [{ text: 'false' }],
+    retries: 5,
+    delay: 0.5,
+    sensitive: true,
+    ignoreErrors: true,
+    alone: true,
+    maxFailPercentage: 50,
+  });
+  t.strictSame(join?.places, { '/inputs/shell': [15, 13], '/loop/1': [17, 14] });
+  t.match(
+    plan.roles['prepare']?.tasks.map((task) => task.id),
+    ['set-fact', 'set-fact-2'],
+    "a play's own tasks",
+  );
+});
+
+t.test('every problem at once, each at its place', async (t) => {
+  const file = `${FIXTURES}/faulty/plan.yaml`;
+  const problems = problemsOf(parsePlan(await loadSources(file)));
+  t.strictSame(
+    problems.map(
+      ({ code, position }) =>
+        `${position?.file.replace(`${FIXTURES}/faulty/`, '')}:${position?.line}:${position?.column} ${code}`,
+    ),
+    [
+      'plan.yaml:3:18 PLAN_TYPE',
+      'plan.yaml:8:22 PLAN_DUPLICATE_ADDRESS',
+      'plan.yaml:8:33 PLAN_UNKNOWN_KEY',
+      'plan.yaml:9:7 PLAN_TYPE',
+      'plan.yaml:10:21 PLAN_TYPE',
+      'plan.yaml:10:45 PLAN_TYPE',
+      'plan.yaml:10:51 PLAN_UNKNOWN_KEY',
+      'plan.yaml:12:20 PLAN_UNKNOWN_GROUP',
+      'plan.yaml:16:18 PLAN_GROUP_CYCLE',
+      'plan.yaml:17:7 PLAN_DUPLICATE_NAME',
+      'plan.yaml:19:13 PLAN_EXPRESSION',
+      'plan.yaml:21:7 PLAN_UNKNOWN_PLAYBOOK',
+      'plan.yaml:25:19 PLAN_UNKNOWN_GROUP',
+      'plan.yaml:26:19 PLAN_TYPE',
+      'plan.yaml:27:19 PLAN_UNKNOWN_ROLE',
+      'plan.yaml:30:26 PLAN_UNDEFINED_VARIABLE',
+      'plan.yaml:30:40 PLAN_UNDEFINED_VARIABLE',
+      'plan.yaml:32:15 PLAN_UNKNOWN_ACTION',
+      'plan.yaml:33:28 PLAN_ACTION_INPUT',
+      'plan.yaml:33:38 PLAN_ACTION_INPUT',
+      'plan.yaml:34:22 PLAN_EXPRESSION',
+      'plan.yaml:35:15 PLAN_NOT_YET',
+      'plan.yaml:38:30 PLAN_NEED_UNKNOWN',
+      'plan.yaml:38:36 PLAN_TYPE',
+      'plan.yaml:39:25 PLAN_TYPE',
+      'plan.yaml:40:39 PLAN_EXPRESSION',
+      'plan.yaml:41:15 PLAN_UNKNOWN_KEY',
+      'plan.yaml:42:11 PLAN_TYPE',
+      'roles/broken/tasks.yaml:2:12 PLAN_YAML',
+    ],
+  );
+  t.equal(
+    problems.some((problem) => problem.remedy === ''),
+    false,
+    'each says what to do',
+  );
+});
+
+/** Sources of a small good plan, of which a test replaces what it wants to break. `▶` marks where the problem stands. */
+const HOSTS = `hosts:
+  a: {address: 10.0.0.1}
+  b: {address: 10.0.0.2, vars: {only_b: 1}}
+`;
+const PLAN = `apiVersion: kk.dev/v1
+kind: Plan
+metadata: {name: small}
+spec:
+  inventory: {file: inventory.yaml}
+  playbooks: [site.yaml]
+  config: {version: v1}
+`;
+const SITE = 'plays:\n  - {name: main, hosts: all, roles: [r]}\n';
+
+function sourcesOf(files: Record<string, string>): {
+  plan: string;
+  texts: Record<string, string>;
+  mark: string | undefined;
+} {
+  const given = {
+    'plan.yaml': PLAN,
+    'inventory.yaml': HOSTS,
+    'site.yaml': SITE,
+    'roles/r/tasks.yaml': '- debug: hi\n',
+    ...files,
+  };
+  const texts: Record<string, string> = {};
+  let mark: string | undefined;
+  for (const [path, text] of Object.entries(given)) {
+    const at = text.indexOf('▶');
+    const before = text.slice(0, Math.max(0, at)).split('\n');
+    if (at >= 0) mark = `${path}:${before.length}:${(before.at(-1)?.length ?? 0) + 1}`;
+    texts[path] = text.replace('▶', '');
+  }
+  return { plan: 'plan.yaml', texts, mark };
+}
+
+/** The one problem of a plan must stand at the mark and match `CODE message | remedy`. */
+function single(
+  t: Tap,
+  name: string,
+  files: Record<string, string>,
+  expected: RegExp,
+  options: ParseOptions = {},
+): void {
+  const sources = sourcesOf(files);
+  const lines = problemsOf(parsePlan(sources, options)).map(line);
+  t.match(lines, [expected], name);
+  t.equal(lines.length, 1, `${name}: nothing else`);
+  t.ok(lines[0]?.startsWith(`${sources.mark} `), `${name}: at ${sources.mark}, found ${lines[0]}`);
+}
+type Tap = Pick<typeof t, 'match' | 'equal' | 'ok'>;
+const plan = (text: string) => ({ 'plan.yaml': text });
+const inventory = (text: string) => ({ 'inventory.yaml': text });
+const site = (text: string) => ({ 'site.yaml': text });
+const tasks = (text: string) => ({ 'roles/r/tasks.yaml': text });
+const play = (words: string) => site(`- {name: main, hosts: all, roles: [r], ${words}}\n`);
+
+t.test('faults of YAML and shape', async (t) => {
+  t.ok('plan' in parsePlan(sourcesOf({})), 'the small plan is good');
+  single(t, 'open bracket', inventory('hosts: [▶'), /PLAN_YAML .*broken/);
+  single(t, 'tab', plan(PLAN.replace('  inventory', '▶\tinventory')), /PLAN_YAML .*Tabs.*spaces/);
+  single(
+    t,
+    'key twice',
+    inventory(`${HOSTS}  ▶a: {address: 10.0.0.9}\n`),
+    /PLAN_YAML .*"a" stands twice.* first in line 2/,
+  );
+  single(t, 'two documents', plan(`${PLAN}▶---\na: 1\n`), /PLAN_YAML .*\| Keep one document/);
+  single(t, 'alias to nothing', plan(PLAN.replace('v1}', '▶*v}')), /PLAN_YAML There is no anchor &v/);
+  single(t, 'alias in itself', plan(PLAN.replace('{version: v1}', '&c {version: ▶*c}')), /PLAN_YAML .*contains itself/);
+  single(t, 'merge key', plan(PLAN.replace('version: v1', '▶<<: {}')), /PLAN_YAML Merge keys/);
+  single(t, 'unknown tag', plan(PLAN.replace('v1}', '!env ▶X}')), /PLAN_YAML .*!env/);
+  single(
+    t,
+    'a list as key',
+    plan(PLAN.replace('{version: v1}', '{? ▶[a] : b}')),
+    /PLAN_YAML A key must be a plain text/,
+  );
+  single(
+    t,
+    'a number that loses digits',
+    plan(PLAN.replace('v1}', '▶12345678901234567890}')),
+    /PLAN_TYPE .*too large.*"12345678901234567890"/,
+  );
+  single(t, 'no map', plan('▶- a\n'), /PLAN_TYPE the plan must be a map, not a list/);
+  single(t, 'empty', plan('▶'), /PLAN_TYPE the plan must be a map, not nothing/);
+  single(t, 'an inventory', plan('kind: ▶Inventory\n'), /PLAN_TYPE This is no plan/);
+  single(
+    t,
+    'other version',
+    plan(PLAN.replace('kk.dev/v1', '▶kk.dev/v2')),
+    /PLAN_TYPE apiVersion must be "kk.dev\/v1", not "kk.dev\/v2"/,
+  );
+  single(t, 'key missing', plan(PLAN.replace('{name: small}', '▶{}')), /PLAN_MISSING metadata lacks "name"/);
+  single(
+    t,
+    'unknown key',
+    plan(PLAN.replace('config:', '▶confg:')),
+    /PLAN_UNKNOWN_KEY spec has no key "confg". \| Did you mean "config"\?/,
+  );
+  single(
+    t,
+    'no playbooks',
+    plan(PLAN.replace('[site.yaml]', '▶[]')),
+    /PLAN_TYPE playbooks must be a list with at least 1 item/,
+  );
+  const bomb = [
+    'a: &a [x, x]',
+    ...[...'bcdefghij'].map((c, i) => `${c}: &${c} [${Array(9).fill(`*${'abcdefghij'[i]}`)}]`),
+  ];
+  const exploded = problemsOf(parsePlan(sourcesOf(plan(bomb.join('\n')))));
+  t.match(exploded.map(line), [/PLAN_YAML .*1000000 values/], 'aliases of aliases are not written out');
+  t.match(problemsOf(parsePlan(sourcesOf(plan('['.repeat(50_000))))).map(line), [/PLAN_YAML/], 'deep nesting');
+  t.match(problemsOf(parsePlan(sourcesOf(plan('a'.repeat(5_000_000))))).map(line), [/PLAN_YAML .*4194304/], 'too long');
+});
+
+t.test('faults of the inventory', async (t) => {
+  const hosts = (rest: string) => inventory(`hosts:\n  a: {address: 10.0.0.1}\n${rest}`);
+  single(
+    t,
+    'missing file',
+    plan(PLAN.replace('inventory.yaml', '▶inventori.yaml')),
+    /PLAN_MISSING The inventory file inventori.yaml/,
+  );
+  single(
+    t,
+    'duplicate address',
+    hosts('  b: {address: ▶10.0.0.1}\n'),
+    /PLAN_DUPLICATE_ADDRESS b has the address 10.0.0.1, which a has/,
+  );
+  single(
+    t,
+    'duplicate in two spellings',
+    inventory('hosts:\n  a: {address: "fd00::1"}\n  b: {address: ▶"fd00:0::0001"}\n'),
+    /PLAN_DUPLICATE_ADDRESS/,
+  );
+  for (const bad of ['10.0.0.300', '0x7f.1', '0.0.0.0', '224.0.0.1', '"::"', 'node1.example', '10.0.0.1/24']) {
+    single(
+      t,
+      bad,
+      inventory(`hosts:\n  a: {address: ▶${bad}}\n`),
+      /PLAN_TYPE The address of a is no usable IP address/,
+    );
+  }
+  single(t, 'no address', hosts('  b: ▶{}\n'), /PLAN_MISSING b lacks "address"/);
+  single(t, 'bad name', hosts('  ▶B_1: {address: 10.0.0.2}\n'), /PLAN_TYPE "B_1" is no valid name in hosts/);
+  single(t, 'reserved name', hosts('  ▶controller: {address: 10.0.0.2}\n'), /PLAN_RESERVED_NAME/);
+  single(t, 'unknown host', hosts('groups: {g: [▶c]}\n'), /PLAN_UNKNOWN_GROUP Group g names the host "c"/);
+  single(
+    t,
+    'unknown child',
+    hosts('groups: {front: [a], g: {groups: [▶fromt]}}\n'),
+    /PLAN_UNKNOWN_GROUP .*\| Did you mean "front"\?/,
+  );
+  single(t, 'host among groups', hosts('groups: {g: {groups: [▶a]}}\n'), /PLAN_UNKNOWN_GROUP .*"a" is a host/);
+  single(
+    t,
+    'cycle',
+    hosts('groups: {x: {groups: [y]}, y: {groups: [z]}, z: {groups: [▶x]}}\n'),
+    /PLAN_GROUP_CYCLE .*x > y > z > x/,
+  );
+  single(t, 'group in itself', hosts('groups: {x: {groups: [▶x]}}\n'), /PLAN_GROUP_CYCLE .*x > x/);
+  single(t, 'host and group', hosts('groups: {▶a: []}\n'), /PLAN_DUPLICATE_NAME/);
+  single(t, 'group all', hosts('groups: {▶all: {vars: {}}}\n'), /PLAN_RESERVED_NAME .*own vars/);
+  single(t, 'no hosts', inventory('hosts: ▶{}\n'), /PLAN_EMPTY_GROUP The inventory has no hosts/);
+  single(
+    t,
+    'ssh value',
+    hosts('ssh: {port: ▶"22"}\n'),
+    /PLAN_TYPE port must be a number, not "22". \| Write it without quotes: 22/,
+  );
+  single(t, 'ssh choice', hosts('ssh: {host_keys: ▶strickt}\n'), /PLAN_TYPE .*\| Did you mean "strict"\?/);
+  single(
+    t,
+    'ssh: true',
+    hosts('  b: {address: 10.0.0.2, ssh: ▶true}\n'),
+    /PLAN_TYPE ssh must be a map or false, not true/,
+  );
+  single(
+    t,
+    'a password is not shown',
+    hosts('ssh: {password_file: ▶1234}\n'),
+    /PLAN_TYPE password_file must be a text, not a number\./,
+  );
+  single(t, 'template', hosts('vars: {x: ▶"{{ y }}"}\n'), /PLAN_EXPRESSION .*never evaluated.*!text/);
+  single(t, 'variable name', hosts('vars: {▶my-var: 1}\n'), /PLAN_TYPE "my-var" is no valid name in vars/);
+  single(t, 'given variable', hosts('vars: {▶facts: 1}\n'), /PLAN_RESERVED_NAME/);
+});
+
+t.test('faults of playbooks and roles', async (t) => {
+  single(
+    t,
+    'missing playbook',
+    plan(PLAN.replace('site.yaml', '▶./side.yaml')),
+    /PLAN_UNKNOWN_PLAYBOOK .*Looked for: side.yaml/,
+  );
+  single(
+    t,
+    'unknown role',
+    site('- {name: main, hosts: all, roles: [▶rr, r]}\n'),
+    /PLAN_UNKNOWN_ROLE .*Did you mean "r"/,
+  );
+  single(t, 'role outside', site('- {name: main, hosts: all, roles: [▶../r]}\n'), /PLAN_TYPE .*folder below roles/);
+  single(
+    t,
+    'unknown group',
+    site('- {name: main, hosts: ▶wrker, roles: [r]}\n'),
+    /PLAN_UNKNOWN_GROUP .*Did you mean "worker"/,
+  );
+  const empty = {
+    ...inventory(`${HOSTS}groups: {edge: []}\n`),
+    ...site('- {name: main, hosts: [▶edge], roles: [r]}\n'),
+  };
+  single(t, 'empty group', empty, /PLAN_EMPTY_GROUP No host is selected by: edge/);
+  single(t, 'nobody left', site('- {name: main, hosts: [▶all, "!a", "!b"], roles: [r]}\n'), /PLAN_EMPTY_GROUP/);
+  t.ok(
+    'plan' in parsePlan(sourcesOf(site('- {name: main, hosts: worker, roles: [r]}\n'))),
+    'a known group may be empty',
+  );
+  single(
+    t,
+    'play name',
+    site('- {name: m, hosts: all, roles: [r]}\n- {name: ▶m, hosts: all, roles: [r]}\n'),
+    /PLAN_DUPLICATE_NAME .*site.yaml:1/,
+  );
+  single(
+    t,
+    'play named like a role',
+    site('- {name: r, hosts: all, roles: [r], ▶tasks: [{debug: x}]}\n'),
+    /PLAN_DUPLICATE_NAME/,
+  );
+  single(t, 'nothing to do', site('- ▶{name: main, hosts: all}\n'), /PLAN_MISSING .*neither roles nor tasks/);
+  single(t, 'play word', play('▶gather_facts: false'), /PLAN_UNKNOWN_KEY/);
+  single(t, 'serial', play('serial: [1, ▶"130%"]'), /PLAN_TYPE .*percentage/);
+  single(t, 'after', play('after: ▶any'), /PLAN_TYPE after must be "all"/);
+  single(t, 'playbook', site('plays: ▶main\n'), /PLAN_TYPE plays must be a list/);
+  single(t, 'tasks', tasks('▶tasks: []\n'), /PLAN_TYPE Tasks must be a list. \| Remove "tasks:"/);
+  single(
+    t,
+    'defaults',
+    { ...tasks('- debug: "{{ anything }}"\n'), 'roles/r/defaults.yaml': '▶- a\n' },
+    /PLAN_TYPE defaults must be a map/,
+  );
+  single(t, 'include', tasks('- include_tasks: ▶more.yaml\n'), /PLAN_MISSING The task file roles\/r\/more.yaml/);
+  single(
+    t,
+    'include cycle',
+    { ...tasks('- include_tasks: more.yaml\n'), 'roles/r/more.yaml': '- include_tasks: ▶tasks.yaml\n' },
+    /PLAN_INCLUDE_CYCLE .*tasks.yaml > roles\/r\/more.yaml > /,
+  );
+  single(
+    t,
+    'include in a loop',
+    { ...tasks('- {include_tasks: more.yaml, ▶loop: [1]}\n'), 'roles/r/more.yaml': '[]' },
+    /PLAN_UNKNOWN_KEY "loop" cannot be given/,
+  );
+});
+
+t.test('faults of tasks', async (t) => {
+  single(t, 'no action', tasks('- ▶{name: x}\n'), /PLAN_MISSING The task has no action/);
+  single(t, 'misspelt action', tasks('- ▶comand: ls\n'), /PLAN_UNKNOWN_ACTION .*Did you mean "command"\?/);
+  single(t, 'action of another tool', tasks('- ▶shell: ls\n'), /PLAN_UNKNOWN_ACTION .*Use command/);
+  single(t, 'misspelt word', tasks('- {command: ls, ▶retrys: 3}\n'), /PLAN_UNKNOWN_KEY .*Did you mean "retries"\?/);
+  single(t, 'two actions', tasks('- {command: ls, ▶debug: x}\n'), /PLAN_UNKNOWN_KEY .*more than one action/);
+  single(t, 'action/with', tasks('- {action: ▶fil, with: {}}\n'), /PLAN_UNKNOWN_ACTION .*Did you mean "file"/);
+  single(t, 'with alone', tasks('- {debug: x, ▶with: {}}\n'), /PLAN_MISSING "with" has no "action"/);
+  single(t, 'no map', tasks('- ▶command\n'), /PLAN_TYPE A task must be a map/);
+  single(t, 'input missing', tasks('- ▶file: {content: x}\n'), /PLAN_ACTION_INPUT file lacks its input "path"/);
+  single(t, 'input unknown', tasks('- file: {path: /x, ▶contents: x}\n'), /PLAN_ACTION_INPUT .*Did you mean "content"/);
+  single(
+    t,
+    'input wrong',
+    tasks('- wait_for: {port: ▶70000}\n'),
+    /PLAN_ACTION_INPUT wait_for.port must be at most 65535, not 70000/,
+  );
+  single(
+    t,
+    'inputs that exclude each other',
+    tasks('- ▶command: {argv: [ls], shell: ls}\n'),
+    /PLAN_ACTION_INPUT command: give exactly one/,
+  );
+  single(t, 'no shorthand', tasks('- file: ▶/etc/motd\n'), /PLAN_ACTION_INPUT file takes a map/);
+  single(
+    t,
+    'rule',
+    tasks('- check: ▶memry\n'),
+    /PLAN_ACTION_INPUT There is no precheck rule "memry". \| Did you mean "memory"\?/,
+  );
+  single(
+    t,
+    'parameters of a rule',
+    tasks('- check: {rule: swap, with: {▶in_us: warn, in_use: warn}}\n'),
+    /PLAN_ACTION_INPUT .*"with.in_us"/,
+  );
+  t.ok(
+    'plan' in parsePlan(sourcesOf(tasks('- wait_for: {port: "{{ version }}"}\n'))),
+    'what a template gives is not judged',
+  );
+  single(
+    t,
+    'template file',
+    tasks('- file: {path: /x, template: ▶motd.j2}\n'),
+    /PLAN_MISSING .*roles\/r\/templates\/motd.j2/,
+  );
+  single(t, 'duplicate id', tasks('- {id: x, debug: a}\n- ▶{id: x, debug: b}\n'), /PLAN_DUPLICATE_NAME .*line 1/);
+  single(
+    t,
+    'boolean of YAML 1.1',
+    tasks('- {debug: a, run_once: ▶yes}\n'),
+    /PLAN_TYPE run_once must be true or false, not "yes". \| Write true/,
+  );
+  single(t, 'duration', tasks('- {debug: a, timeout: ▶5 minutes}\n'), /PLAN_TYPE timeout cannot be "5 minutes".*"10m"/);
+  single(t, 'loop', tasks('- {debug: a, loop: ▶version}\n'), /PLAN_TYPE loop must be a list.*"{{ version }}"/);
+  single(
+    t,
+    'pattern',
+    tasks('- {command: ls, register: {name: x, pattern: ▶"("}}\n'),
+    /PLAN_TYPE .*regular expression/,
+  );
+  single(t, 'on', tasks('- {debug: a, on: [a, ▶bb]}\n'), /PLAN_UNKNOWN_GROUP .*"bb"/);
+  single(
+    t,
+    'need',
+    tasks('- {id: first, debug: a}\n- {debug: b, needs: [▶frist]}\n'),
+    /PLAN_NEED_UNKNOWN .*Did you mean "first"/,
+  );
+  single(
+    t,
+    'need of a play',
+    tasks('- {debug: b, needs: [{play: ▶mian, of: all}]}\n'),
+    /PLAN_NEED_UNKNOWN .*Did you mean "main"/,
+  );
+  single(t, 'of', tasks('- {id: x, debug: a}\n- {debug: b, needs: [{task: x, of: ▶each}]}\n'), /PLAN_TYPE of must be /);
+  for (const word of [
+    'per',
+    'block',
+    'rescue',
+    'always',
+    'rollback',
+    'recover',
+    'confirm',
+    'serial',
+    'any_errors_fatal',
+  ]) {
+    single(t, word, tasks(`- {debug: a, ▶${word}: 1}\n`), new RegExp(`PLAN_NOT_YET "${word}" is not supported yet`));
+  }
+  single(t, 'on: controller', tasks('- {debug: a, on: ▶controller}\n'), /PLAN_NOT_YET/);
+  single(t, 'controller action', tasks('- action: ▶pki.issue\n'), /PLAN_NOT_YET/);
+});
+
+t.test('expressions and the variables they name', async (t) => {
+  const undefinedIn = (name: string, text: string, rest = /./) =>
+    single(t, name, tasks(text), new RegExp(`PLAN_UNDEFINED_VARIABLE .*${rest.source}`));
+  single(t, 'syntax', tasks('- debug: "a ▶{{ version"\n'), /PLAN_EXPRESSION .*never closed/);
+  single(t, 'unknown filter', tasks('- debug: "{{ version | ▶uper }}"\n'), /PLAN_EXPRESSION .*Did you mean "upper"/);
+  single(t, 'braces in a condition', tasks('- {debug: a, when: "▶{{ version }}"}\n'), /PLAN_EXPRESSION .*without/);
+  undefinedIn('unknown', '- debug: "{{ ▶versoin }}"\n', /Did you mean "version"/);
+  undefinedIn('no idea', '- debug: "{{ ▶something_else }}"\n', /default/);
+  undefinedIn('in a block text', '- command: |\n    echo {{ version }}\n    echo {{ ▶nope_at_all }}\n');
+  undefinedIn('in a condition', '- {debug: a, when: "version == ▶nope_at_all"}\n');
+  undefinedIn('in vars', '- {debug: a, vars: {x: ["{{ ▶nope_at_all }}"]}}\n');
+  undefinedIn('in a loop', '- {debug: "{{ item }}", loop: ["{{ ▶nope_at_all }}"]}\n');
+  undefinedIn('item without loop', '- debug: "{{ ▶item }}"\n', /only in a task with loop/);
+  undefinedIn('item in the loop itself', '- {debug: a, loop: "{{ ▶item }}"}\n');
+  undefinedIn('register of a later task', '- debug: "{{ ▶found_out }}"\n- {command: ls, register: found_out}\n');
+  undefinedIn('own register before the action', '- {command: ls, register: found_out, when: ▶found_out.code == 0}\n');
+  undefinedIn(
+    'register of another node',
+    "- {command: ls, register: found_out, on: a}\n- {debug: '{{ ▶found_out }}', on: b}\n",
+    /node\('a'\).found_out/,
+  );
+  undefinedIn('a fact', '- debug: "{{ ▶facts.memroy }}"\n', /Did you mean "memory"/);
+  undefinedIn('a part of a fact', '- debug: "{{ ▶facts.memory.totl }}"\n', /Did you mean "total"/);
+  undefinedIn('a group', '- debug: "{{ ▶groups.wroker }}"\n', /Did you mean "worker"/);
+  single(
+    t,
+    'in a template file',
+    {
+      ...tasks('- file: {path: /x, template: a.j2}\n'),
+      'roles/r/templates/a.j2': 'one\n{% for x in version %}{{ x }}{{ ▶nope_at_all }}{% endfor %}\n',
+    },
+    /PLAN_UNDEFINED_VARIABLE/,
+  );
+  single(t, 'in vars of a play', play('vars: {x: "{{ ▶nope_at_all }}"}'), /PLAN_UNDEFINED_VARIABLE/);
+
+  const fine = `
+- {command: ls, register: found_out, until: found_out.code == 0, failed_when: [found_out.code > 1, false]}
+- set_fact: {made: "{{ found_out.stdout.head }}"}
+- debug: "{{ made }} {{ version }} {{ only_b }} {{ node_name }} {{ groups.etcd }} {{ nodes.a.address }} {{ facts.system.vendor }}"
+- {debug: "{{ item }} {{ loop_index }}", loop: "{{ group_names }}", when: item != 'all'}
+- debug: "{{ nope | default('x') }} {{ node('a').found_out.code }} {{ given }}"
+- debug: "{% set x = 1 %}{{ x }}{% for y in [1] %}{{ y }}{{ loop.index }}{% endfor %}"
+`;
+  planOf(parsePlan(sourcesOf(tasks(fine)), { runVars: { given: 1 } }));
+  const withGap = {
+    ...site('- {name: main, hosts: all, roles: [gone, r]}\n'),
+    ...tasks('- debug: "{{ bound_by_gone }} {{ versoin }}"\n'),
+  };
+  t.match(
+    problemsOf(parsePlan(sourcesOf(withGap))).map(({ code }) => code),
+    ['PLAN_UNDEFINED_VARIABLE', 'PLAN_UNKNOWN_ROLE'],
+    'beside a missing role only slips are told: the rest may be bound there',
+  );
+});
+
+t.test('loading', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'kk-plan-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const write = async (path: string, text: string | Uint8Array) => {
+    await mkdir(dirname(join(folder, path)), { recursive: true });
+    await writeFile(join(folder, path), text);
+  };
+  const file = join(folder, 'plan.yaml');
+  await t.rejects(loadSources(file), { code: 'PLAN_NOT_FOUND' });
+  await t.rejects(loadSources(folder), { code: 'PLAN_UNREADABLE', message: /folder/ });
+
+  await write('plan.yaml', PLAN.replace('[site.yaml]', '[site, own/site.yaml]'));
+  await write('inventory.yaml', HOSTS);
+  await write('builtin/site.yaml', '- {name: built-in, hosts: all, roles: [r]}\n');
+  await write('builtin/roles/r/tasks.yaml', '- debug: built-in\n');
+  await write('own/site.yaml', '- {name: own, hosts: all, roles: [r]}\n');
+  const builtins = join(folder, 'builtin');
+  const load = async (playbookPath: string[] = []) => parsePlan(await loadSources(file, { builtins, playbookPath }));
+  t.match(planOf(await load()).roles['r']?.tasks[0], {
+    inputs: { message: 'built-in' },
+    at: { file: 'kk:roles/r/tasks.yaml' },
+  });
+
+  await write('user/site.yaml', '- {name: of the user, hosts: all, roles: [r]}\n');
+  await write('user/roles/r/tasks.yaml', '- {file: {path: /x, source: sub/a.txt}}\n');
+  await write('user/roles/r/files/sub/a.txt', 'hello');
+  const plan = planOf(await load([join(folder, 'user')]));
+  t.strictSame(
+    plan.plays.map((play) => play.name),
+    ['of the user', 'own'],
+    "the user's folder comes first",
+  );
+  t.strictSame(plan.roles['r']?.files, { 'r/files/sub/a.txt': 'hello' });
+
+  await write('user/roles/r/files/sub/b.bin', Uint8Array.of(0xff, 0xfe, 0));
+  t.match(problemsOf(await load([join(folder, 'user')])), [
+    { code: 'PLAN_FILE', message: /not UTF-8/, position: { file: /b.bin$/ } },
+  ]);
+  await write('plan.yaml', PLAN.replace('[site.yaml]', '[sitee]'));
+  t.match(problemsOf(await load()), [{ code: 'PLAN_UNKNOWN_PLAYBOOK', remedy: /Did you mean "site"/ }]);
+});
+
+t.test('whatever is in the files: a plan or problems, never a crash', async () => {
+  const good = await loadSources(`${FIXTURES}/good/plan.yaml`);
+  const paths = Object.keys(good.texts);
+  const scrap = fc.constantFrom(
+    ...'{}[]:-&*!|>%@`"\'#,?\n\t 0~<',
+    '{{ ',
+    ' }}',
+    '{% if %}',
+    '- ',
+    ': ',
+    '&a ',
+    '*a',
+    '<<',
+    '__proto__',
+    'constructor',
+    'null',
+    '.inf',
+    '0x',
+  );
+  const edit = fc.record({
+    path: fc.constantFrom(...paths),
+    at: fc.nat(),
+    cut: fc.nat(12),
+    put: fc.array(scrap, { maxLength: 3 }),
+  });
+  const check = (texts: Record<string, string>) => {
+    const parsed = parsePlan({ ...good, texts });
+    if ('plan' in parsed) return true;
+    return (
+      parsed.problems.length > 0 &&
+      parsed.problems.every((p) => p.remedy !== '' && (p.position?.line ?? 0) > 0 && (p.position?.column ?? 0) > 0)
+    );
+  };
+  fc.assert(
+    fc.property(fc.array(edit, { minLength: 1, maxLength: 4 }), (edits) => {
+      const texts = { ...good.texts };
+      for (const { path, at, cut, put } of edits) {
+        const text = texts[path] ?? '';
+        const start = at % (text.length + 1);
+        texts[path] = text.slice(0, start) + put.join('') + text.slice(start + cut);
+      }
+      return check(texts);
+    }),
+    { numRuns: 150 },
+  );
+  fc.assert(
+    fc.property(fc.constantFrom(...paths), fc.json({ depthSize: 'small' }), (path, text) =>
+      check({ ...good.texts, [path]: text }),
+    ),
+    { numRuns: 50 },
+  );
+});
+
+t.test('the schema for editors is current', async (t) => {
+  const written: unknown = JSON.parse(await readFile('docs/reference/plan.schema.json', 'utf8'));
+  t.strictSame(written, JSON.parse(JSON.stringify(planJsonSchema())), 'run scripts/gen-schema.ts');
+});
