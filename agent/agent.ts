@@ -16,7 +16,7 @@ import { IdentityStore } from './identity/identity-store.ts';
 import type { Self } from './link/hello.ts';
 import { Link, type LinkState } from './link/link.ts';
 import { LiveLog } from './link/live-log.ts';
-import { dialWith } from './link/transport.ts';
+import { type Dial, dialWith } from './link/transport.ts';
 import { lockState, statePaths } from './state-folder.ts';
 
 export interface AgentOptions {
@@ -27,6 +27,8 @@ export interface AgentOptions {
   logger: Logger;
   /** Nothing more can be done in this process; the supervisor shall start a new one. */
   onFatal: (error: KkError) => void;
+  /** How sockets are opened; default: TLS with the identity's certificate. */
+  dial?: Dial;
 }
 
 export interface RunningAgent {
@@ -76,7 +78,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
 
     const link = new Link({
       store: new IdentityStore(paths.identity),
-      dial: dialWith(() => clock.nowMs()),
+      dial: options.dial ?? dialWith(() => clock.nowMs()),
       self,
       work: executor,
       log,

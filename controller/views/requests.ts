@@ -1,0 +1,60 @@
+import { z } from 'zod';
+
+/**
+ * What the operator API is asked: the bodies of its requests, checked by the server and typed for its client. Durations
+ * are seconds.
+ */
+
+/** Bytes of one request; a plan with its roles, templates and files goes in whole. */
+export const MAX_BODY = 64 * 1024 * 1024;
+
+const Name = z.string().min(1).max(253);
+const By = z.string().max(253).default('');
+
+export const SourcesBody = z.strictObject({
+  plan: z.string().min(1),
+  texts: z.record(z.string(), z.string()),
+  playbookPath: z.array(z.string()).optional(),
+  refused: z.record(z.string(), z.string()).optional(),
+  offered: z.strictObject({ playbooks: z.array(z.string()), roles: z.array(z.string()) }).optional(),
+});
+
+export const ApplyBody = z.strictObject({
+  sources: SourcesBody,
+  options: z
+    .strictObject({
+      runVars: z.record(z.string(), z.json()).default({}),
+      tags: z.array(z.string()).default([]),
+      skipTags: z.array(z.string()).default([]),
+      skipPrechecks: z.boolean().default(false),
+      prechecksOnly: z.boolean().default(false),
+      by: By,
+    })
+    .prefault({}),
+});
+export type ApplyBody = z.input<typeof ApplyBody>;
+
+export const ExecBody = z.strictObject({
+  selector: z.array(z.string().min(1)).min(1),
+  argv: z.tuple([z.string()], z.string()),
+  timeoutSeconds: z.number().min(0).max(86_400).default(0),
+  by: By,
+});
+export type ExecBody = z.input<typeof ExecBody>;
+
+export const CancelBody = z.strictObject({ by: By }).prefault({});
+export type CancelBody = z.input<typeof CancelBody>;
+
+export const TokenBody = z.strictObject({
+  ttlSeconds: z.number().min(1).max(31_536_000),
+  uses: z.int().min(1).max(100_000).default(1),
+  name: Name.optional(),
+  replace: Name.optional(),
+});
+export type TokenBody = z.input<typeof TokenBody>;
+
+export const JoinBody = TokenBody.extend({ endpoint: z.string().max(2000).optional() });
+export type JoinBody = z.input<typeof JoinBody>;
+
+export const BootstrapBody = z.strictObject({ sources: SourcesBody, nodes: z.array(Name).max(100_000) });
+export type BootstrapBody = z.input<typeof BootstrapBody>;
