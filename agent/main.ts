@@ -9,10 +9,10 @@ function ownArgv(isPackaged: boolean): [string, ...string[]] {
   return isPackaged ? [process.execPath] : [process.execPath, process.argv[1] ?? ''];
 }
 
-/** The problem and what to do about it, then the exit code: 1 for what a person can mend. */
-function fail(report: ErrorReport): void {
-  const evidence = report.evidence === undefined ? '' : `  saw: ${report.evidence}\n`;
-  process.stderr.write(`${report.code}: ${report.message}\n${evidence}  → ${report.remedy}\n`);
+/** The problem and what to do about it, as the join script and the SSH step read it; exit code 1. */
+async function fail(report: ErrorReport): Promise<void> {
+  const { errorText } = await import('../shared/error-text.ts');
+  process.stderr.write(errorText(report));
   process.exitCode = 1;
 }
 
@@ -31,7 +31,7 @@ async function main(): Promise<void> {
     // Packaged, argv[1] repeats argv[0]; so both forms carry the user's words from the third on.
     await program.parseAsync(process.argv.slice(2), { from: 'user' });
   } catch (thrown) {
-    fail(reportOf(thrown));
+    await fail(reportOf(thrown));
   }
 }
 
