@@ -38,7 +38,7 @@ export interface InstallReport {
 }
 
 /**
- * Makes this machine a node: identity first (a refused token leaves nothing behind but an empty state folder), then the
+ * Makes this machine a node: identity first (a refused token leaves no agent behind), then the
  * executable, then the units. Safe to repeat at any point; a machine that is a node keeps its identity. Throws KkError:
  * NOT_ROOT, ENDPOINT_MISSING, what `identity` and `join` throw, DISK_FULL, NOT_WRITABLE, SYSTEMD_FAILED.
  */
@@ -51,7 +51,6 @@ export async function installAgent(input: InstallInput): Promise<InstallReport> 
       remedy: 'Run it again as root, for example with sudo.',
     });
   }
-  await input.host.files.makeDirectory(layout.state, { mode: 0o700 });
   const joins = (await input.identity()) === 'join';
   if (joins) await joinSomewhere(input);
   const placed = await placeExecutable(input.executable, input.version, layout.library);
