@@ -8,7 +8,7 @@ const SIDE_LIMIT = 16 * 1024;
 const UNIFIED_LIMIT = 32 * 1024;
 /** Comparing larger texts line by line is not worth the agent's time. */
 const COMPARE_LIMIT = 2 * 1024 * 1024;
-const COMPARE_MS = 500;
+const COMPARE_MS = 100;
 
 export function sha256(content: Uint8Array): string {
   return createHash('sha256').update(content).digest('hex');

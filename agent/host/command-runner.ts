@@ -200,6 +200,8 @@ export function commandRunner(wrapper: { argv: readonly string[] }): CommandRunn
         killOrphan(folder);
         throw interrupted('the process that watched over it was killed');
       });
+      // The caller may take its time before it awaits.
+      result.catch(() => {});
       return { state: 'running', result };
     }
     const status = await follow(folder, () => false, bell(), onOutput);

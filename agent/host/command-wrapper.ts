@@ -14,12 +14,12 @@ import {
 import { join } from 'node:path';
 import { type Capture, openCapture, openMerged } from './command-capture.ts';
 import { CANCEL_SIGNAL, claim, NAMES, readJson, type Status, type WrapperSpec } from './command-folder.ts';
-import { startTicks } from './process-identity.ts';
+import { groupLives, startTicks } from './process-identity.ts';
 
 /** After the main process ended, what it left in its pipes is read for at most so long. */
 const DRAIN_MS = 2000;
 /** How often we look whether a group that was told to end has ended. */
-const GROUP_POLL_MS = 20;
+const GROUP_POLL_MS = 50;
 /** A killed group that is still there after this hangs in the kernel; we do not hang with it. */
 const KILLED_MS = 2000;
 const STATUS_RETRY_MS = 1000;
@@ -155,19 +155,17 @@ function later(ms: number): Promise<false> {
   return new Promise((resolve) => setTimeout(() => resolve(false), ms));
 }
 
-/** false: the group has no members any more. */
-function signalGroup(pid: number, signal: NodeJS.Signals | 0): boolean {
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal);
-    return true;
   } catch {
-    return false;
+    // It has no members any more.
   }
 }
 
 async function groupGone(pid: number, atMostMs: number): Promise<void> {
   const until = performance.now() + atMostMs;
-  while (signalGroup(pid, 0) && performance.now() < until) await later(GROUP_POLL_MS);
+  while (groupLives(pid) && performance.now() < until) await later(GROUP_POLL_MS);
 }
 
 /** So that a command whose wrapper was killed can be ended before its step is tried again. */

@@ -1,0 +1,254 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { CommandSpec } from '../../agent/host/host.ts';
+import { isAlive, isWritten, numberIn, realHost, until, WRAPPER_MAIN } from '../support/real-host.ts';
+
+const { commands, run } = realHost();
+const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+
+function shell(text: string, other: Partial<CommandSpec> = {}): CommandSpec {
+  return { argv: ['/bin/sh', '-c', text], env: {}, timeoutMs: 0, graceMs: 200, ...other };
+}
+
+/** A command that says it runs, then waits until someone writes into the pipe; counts how often it ran. */
+function blocking(dir: string): { spec: CommandSpec; release: () => void; ran: () => string } {
+  execFileSync('mkfifo', [join(dir, 'pipe')]);
+  return {
+    spec: shell('echo ran >> count; echo $$ > pid; echo first; read word < pipe; echo "got $word"; exit 7', {
+      cwd: dir,
+    }),
+    release: () => writeFileSync(join(dir, 'pipe'), 'go\n'),
+    ran: () => readFileSync(join(dir, 'count'), 'utf8'),
+  };
+}
+
+t.test('a command gets a clean environment, its stdin, folder and user, and gives its streams apart', async (t) => {
+  const dir = t.testdir();
+  const folder = join(dir, 'command');
+  process.env.AGENTS_OWN = 'not for others';
+  const seen: string[] = [];
+  const result = await commands.start(
+    folder,
+    shell('env -0 | grep -zvE "^(_TAPJS|NODE_OPTIONS)" | sort -z | tr "\\0" "\\n"; pwd; cat; echo bad >&2; exit 3', {
+      env: { WORD: 'x y' },
+      cwd: '/usr',
+      stdin: 'from stdin',
+    }),
+    { onOutput: (stream, offset, data) => seen.push(`${stream}@${offset}:${data.length}`) },
+  );
+  t.equal(result.code, 3);
+  t.equal(result.signal, undefined);
+  // Without what tap hands to every process that is started in its tests.
+  t.match(
+    result.stdout.head.toString(),
+    /^HOME=\S+\nLANG=C\.UTF-8\n(LOGNAME=.*\n)?PATH=\/usr\/local\/sbin:\S+\nPWD=\/usr\n(USER=.*\n)?WORD=x y\n\/usr\nfrom stdin$/,
+  );
+  t.equal(result.stderr.head.toString(), 'bad\n');
+  t.ok(seen.includes('stderr@0:4'), 'output came as it was written');
+  t.notOk(existsSync(join(folder, 'spec.json')), 'stdin and env, which may be secret, are not left on disk');
+
+  const nobody = await commands.start(
+    join(dir, 'user'),
+    shell('id -un; id -Gn; echo $HOME $USER', { user: 'nobody' }),
+    {},
+  );
+  t.match(nobody.stdout.head.toString(), /^nobody\n(nogroup|nobody)\n\S+ nobody\n$/);
+});
+
+t.test('what cannot be run says why', async (t) => {
+  const dir = t.testdir({ plain: 'text' });
+  const start = (name: string, spec: Partial<CommandSpec>) =>
+    commands.start(join(dir, name), { ...shell('true'), ...spec }, {});
+  await t.rejects(start('1', { argv: ['no-such-program-here'] }), { code: 'COMMAND_NOT_FOUND' });
+  await t.rejects(start('2', { argv: [join(dir, 'plain')] }), { code: 'COMMAND_NOT_EXECUTABLE' });
+  await t.rejects(start('3', { cwd: '/no/such/folder' }), { code: 'COMMAND_NO_SUCH_FOLDER' });
+  await t.rejects(start('4', { user: 'no-such-user' }), { code: 'COMMAND_NO_SUCH_USER' });
+  await t.rejects(start('5', { argv: ['/bin/echo', 'x'.repeat(300_000)] }), { code: 'COMMAND_NOT_STARTED' });
+  const { commands: broken } = await import('../../agent/host/index.ts').then((host) =>
+    host.createHost({ wrapper: { argv: ['/bin/false'] } }),
+  );
+  await t.rejects(broken.start(join(dir, '6'), shell('true'), {}), { code: 'COMMAND_WRAPPER_FAILED' });
+  t.match(await run(['no-such-program-here']), { code: 127 });
+  await t.rejects(run(['sleep', '60'], { timeoutMs: 50 }), { code: 'COMMAND_TIMEOUT' });
+});
+
+t.test('a timeout and a cancel end the whole group, also what ignores TERM', async (t) => {
+  const dir = t.testdir();
+  const family =
+    'trap "" TERM; (echo $BASHPID; exec sh -c "trap \\"\\" TERM; echo \\$\\$ > grandchild; exec sleep 600") & wait';
+  const timed = await commands.start(join(dir, 'timed'), shell(family, { cwd: dir, timeoutMs: 300, graceMs: 100 }), {});
+  t.match(timed, { timedOut: true, cancelled: false, signal: 'SIGKILL' });
+  t.notOk(isAlive(numberIn(join(dir, 'grandchild'))), 'the grandchild is gone too');
+
+  const abort = new AbortController();
+  const running = commands.start(
+    join(dir, 'cancelled'),
+    shell('trap "echo bye; exit 5" TERM; echo $$ > pid; while :; do sleep 0.01; done', { cwd: dir }),
+    {
+      signal: abort.signal,
+    },
+  );
+  await until(() => isWritten(join(dir, 'pid')));
+  abort.abort();
+  const cancelled = await running;
+  t.match(cancelled, { timedOut: false, cancelled: true, code: 5 });
+  t.equal(cancelled.stdout.head.toString(), 'bye\n', 'it had its time to tidy up');
+  t.match(await commands.start(join(dir, 'late'), shell('echo x > late'), { signal: abort.signal }), {
+    cancelled: true,
+  });
+});
+
+t.test('a daemon left behind does not hang the step', async (t) => {
+  const dir = t.testdir();
+  const result = await commands.start(
+    join(dir, 'c'),
+    shell('sleep 600 & echo $! > daemon; echo done', { cwd: dir }),
+    {},
+  );
+  t.match(result, { code: 0, timedOut: false });
+  t.equal(result.stdout.head.toString(), 'done\n');
+  const daemon = numberIn(join(dir, 'daemon'));
+  t.ok(isAlive(daemon), 'and it lives on');
+  process.kill(daemon);
+});
+
+t.test('huge and binary output: exact on the node, head and tail in memory', async (t) => {
+  const dir = t.testdir();
+  const program = join(dir, 'noise.cjs');
+  writeFileSync(
+    program,
+    `const b = Buffer.alloc(1 << 20); for (let i = 0; i < b.length; i++) b[i] = (i * 7 + (i >> 8)) & 255;
+     const w = (n) => n && process.stdout.write(b, () => w(n - 1)); w(3); process.stderr.write('e'.repeat(20000));`,
+  );
+  const block = Buffer.alloc(1 << 20);
+  for (let i = 0; i < block.length; i += 1) block[i] = (i * 7 + (i >> 8)) & 255;
+  const whole = Buffer.concat([block, block, block]);
+  const arrived = createHash('sha256');
+  let next = 0;
+  const result = await commands.start(
+    join(dir, 'c'),
+    { ...shell(''), argv: [process.execPath, program] },
+    {
+      onOutput: (stream, offset, data) => {
+        if (stream !== 'stdout') return;
+        t.equal(offset, next);
+        next += data.length;
+        arrived.update(data);
+      },
+    },
+  );
+  const digest = createHash('sha256').update(whole).digest('hex');
+  t.equal(result.stdout.bytes, whole.length);
+  t.ok(result.stdout.head.equals(whole.subarray(0, 16 * 1024)));
+  t.ok(result.stdout.tail.equals(whole.subarray(-16 * 1024)));
+  t.equal(createHash('sha256').update(readFileSync(result.stdout.file)).digest('hex'), digest);
+  t.equal(arrived.digest('hex'), digest, 'live output is the same bytes');
+  t.equal(result.stderr.head.length + result.stderr.tail.length, 20_000, 'head and tail do not overlap');
+  const merged = readFileSync(join(dir, 'c', 'merged'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' '));
+  const total = (stream: string) => merged.filter(([s]) => s === stream).reduce((sum, [, , n]) => sum + Number(n), 0);
+  t.equal(total('o'), whole.length);
+  t.equal(total('e'), 20_000);
+});
+
+t.test('a command outlives the agent that started it, and is found again', async (t) => {
+  const dir = t.testdir();
+  const folder = join(dir, 'command');
+  const { spec, release, ran } = blocking(dir);
+  const agent = join(dir, 'agent.ts');
+  const host = new URL('../../agent/host/index.ts', import.meta.url).href;
+  writeFileSync(
+    agent,
+    `import { createHost } from ${JSON.stringify(host)};
+     const { commands } = createHost({ wrapper: { argv: [process.execPath, ${JSON.stringify(WRAPPER_MAIN)}] } });
+     await commands.start(${JSON.stringify(folder)}, ${JSON.stringify(spec)}, {});`,
+  );
+  const first = spawn(process.execPath, [agent], { stdio: 'inherit' });
+  await until(() => isWritten(join(dir, 'pid')));
+  first.kill('SIGKILL');
+  await new Promise((resolve) => first.once('exit', resolve));
+  t.ok(isAlive(numberIn(join(dir, 'pid'))), 'the command does not notice');
+
+  let output = '';
+  const found = await commands.recover(folder, bootId, { onOutput: (_, __, data) => (output += data) });
+  if (found.state !== 'running') return t.fail(`found it ${found.state}`);
+  release();
+  const result = await found.result;
+  t.equal(result.code, 7);
+  t.equal(result.stdout.head.toString(), 'first\ngot go\n');
+  t.equal(output, 'first\ngot go\n', 'the log is whole');
+  t.equal(ran(), 'ran\n', 'once');
+
+  const again = await commands.recover(folder, bootId, {});
+  t.match(again, { state: 'ended', result: { code: 7 } });
+  t.match(await commands.recover(folder, 'another boot', {}), { state: 'ended' }, 'also after a reboot');
+});
+
+t.test('a recovered command can still be cancelled', async (t) => {
+  const dir = t.testdir();
+  const { spec } = blocking(dir);
+  const begun = commands.start(join(dir, 'c'), spec, {});
+  await until(() => isWritten(join(dir, 'pid')));
+  const abort = new AbortController();
+  const found = await commands.recover(join(dir, 'c'), bootId, { signal: abort.signal });
+  abort.abort();
+  t.match(found.state === 'running' && (await found.result), { cancelled: true, signal: 'SIGTERM' });
+  t.match(await begun, { cancelled: true }, 'both see the same end');
+});
+
+t.test('never started: proven within the boot, and a late wrapper finds the command taken', async (t) => {
+  const dir = t.testdir();
+  const folder = join(dir, 'command');
+  mkdirSync(folder);
+  const spec = { ...shell('echo ran > ran', { cwd: dir }), program: '/bin/sh' };
+  writeFileSync(join(folder, 'spec.json'), JSON.stringify(spec));
+  t.same(await commands.recover(folder, bootId, {}), { state: 'never-started' });
+  t.notOk(existsSync(join(folder, 'spec.json')), 'no secret is left');
+
+  writeFileSync(join(folder, 'spec.json'), JSON.stringify(spec));
+  execFileSync(process.execPath, [WRAPPER_MAIN, folder]);
+  t.notOk(existsSync(join(dir, 'ran')), 'the late wrapper ran nothing');
+  t.same(await commands.recover(folder, bootId, {}), { state: 'never-started' }, 'and it stays so');
+  t.same(
+    await commands.recover(join(dir, 'none'), 'another boot', {}),
+    { state: 'lost' },
+    'in another boot nobody knows',
+  );
+});
+
+t.test('a wrapper that was killed leaves no command behind, and no answer', async (t) => {
+  const dir = t.testdir();
+  const { spec } = blocking(dir);
+  const folder = join(dir, 'c');
+  const begun = commands.start(folder, spec, {});
+  await until(() => isWritten(join(dir, 'pid')) && existsSync(join(folder, 'child')));
+  t.match(await commands.recover(folder, bootId, {}), { state: 'running' });
+  const started = JSON.parse(readFileSync(join(folder, 'started'), 'utf8')) as { pid: number };
+  process.kill(started.pid, 'SIGKILL');
+  await t.rejects(begun, { code: 'INTERRUPTED' });
+  await until(() => !isAlive(numberIn(join(dir, 'pid'))));
+  t.same(await commands.recover(folder, bootId, {}), { state: 'lost' });
+});
+
+t.test('a machine that goes down interrupts; that is not a cancel', async (t) => {
+  const dir = t.testdir();
+  const { spec } = blocking(dir);
+  const folder = join(dir, 'c');
+  const begun = commands.start(folder, spec, {});
+  await until(() => isWritten(join(dir, 'pid')));
+  process.kill((JSON.parse(readFileSync(join(folder, 'started'), 'utf8')) as { pid: number }).pid, 'SIGTERM');
+  await t.rejects(begun, { code: 'INTERRUPTED' });
+  t.same(await commands.recover(folder, 'the next boot', {}), { state: 'lost' });
+});
+
+t.test('another process with the pid of the wrapper is not taken for it', async (t) => {
+  const dir = t.testdir();
+  chmodSync(dir, 0o700);
+  writeFileSync(join(dir, 'started'), JSON.stringify({ by: 'wrapper', bootId, pid: process.pid, startTicks: 1 }));
+  t.same(await commands.recover(dir, bootId, {}), { state: 'lost' });
+});
