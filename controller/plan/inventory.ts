@@ -16,6 +16,7 @@ type SshBlock = Read<z.output<typeof Ssh>>;
 /** An inventory and what is needed to judge references to it fairly when parts of it are wrong. */
 export interface InventoryRead {
   inventory: Inventory;
+  nodeNames: ReadonlySet<string>;
   /** Every host and group that is written down, also those with mistakes. */
   names: ReadonlySet<string>;
   /** Nothing is wrong in it: a group without nodes is truly empty. */
@@ -63,7 +64,12 @@ export function readInventory(root: DocNode, schema: typeof InventorySchema, pro
     groups: Object.fromEntries(groups.map((group) => [group.name, group])),
     vars: readVars(nodeAt(root, ['vars']), 'plain', problems),
   };
-  return { inventory, names: new Set([...hostNames, ...groupNames]), sound: problems.count === before };
+  return {
+    inventory,
+    nodeNames: new Set(nodes.map((node) => node.name)),
+    names: new Set([...hostNames, ...groupNames]),
+    sound: problems.count === before,
+  };
 }
 
 function namesUnder(root: DocNode, key: string): string[] {

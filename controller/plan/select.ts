@@ -21,7 +21,7 @@ export function selectNodes(selector: Selector, read: InventoryRead, problems: P
     const excluded = name.startsWith('!');
     const bare = excluded ? name.slice(1) : name;
     const group = Object.hasOwn(inventory.groups, bare) ? inventory.groups[bare] : undefined;
-    const isNode = inventory.nodes.some((node) => node.name === bare);
+    const isNode = read.nodeNames.has(bare);
     if (!group && !isNode) {
       unknown = true;
       if (names.has(bare)) continue;

@@ -19,7 +19,6 @@ import {
   PlaybookReference,
 } from './schema.ts';
 import { selectNodes } from './select.ts';
-import type { TaskRead } from './task.ts';
 import type { Plan, Play, Sources } from './types.ts';
 import { readVars } from './vars.ts';
 
@@ -59,8 +58,7 @@ function readPlan(root: DocNode, library: Library, options: ParseOptions): Plan 
 
   const roles = new Roles(library);
   const plays = reads.map((play) => placePlay(play, inventory, roles, problems));
-  if (inventory)
-    for (const { roles: uses } of plays) for (const role of uses) placeTasks(role?.tasks ?? [], inventory, problems);
+  if (inventory) placeTasks(plays, inventory, problems);
   const plan: Plan = {
     name: frame.metadata?.name ?? '',
     inventory: inventory?.inventory ?? { nodes: [], groups: {}, vars: {} },
@@ -160,17 +158,24 @@ function batchSize(size: number | string, nodes: number): number {
   return Math.max(1, Math.floor((Number.parseInt(size, 10) * nodes) / 100));
 }
 
-/** Resolves `on:`; a selector with exclusions becomes the nodes it stands for. */
-function placeTasks(tasks: readonly TaskRead[], inventory: InventoryRead, problems: Problems): void {
-  for (const { document, on } of tasks) {
-    if (on.length === 0 || document.on) continue;
+/** Resolves `on:`; a selector with exclusions becomes the nodes it stands for. Equal selectors share one list. */
+function placeTasks(plays: readonly PlanPlay[], inventory: InventoryRead, problems: Problems): void {
+  const selected = new Map<string, string[]>();
+  for (const { document, on } of plays.flatMap(({ roles }) => roles.flatMap((role) => role?.tasks ?? []))) {
     const [first] = on;
-    if (first?.name === 'controller') {
+    if (!first || document.on) continue;
+    if (first.name === 'controller') {
       problems.add('PLAN_NOT_YET', first.at, '"on: controller" is not supported yet.', 'Run the task on a node.');
       continue;
     }
+    const names = on.map(({ name }) => name);
+    const key = names.join('\n');
+    const before = problems.count;
+    document.on = selected.get(key);
+    if (document.on) continue;
     const nodes = selectNodes(on, inventory, problems);
-    document.on = on.some(({ name }) => name.startsWith('!')) ? nodes : on.map(({ name }) => name);
+    document.on = names.some((name) => name.startsWith('!')) ? nodes : names;
+    if (problems.count === before) selected.set(key, document.on);
   }
 }
 

@@ -29,6 +29,8 @@ export class VariableCheck {
   readonly #problems: Problems;
   readonly #everywhere: ReadonlySet<string>;
   readonly #bound = new Map<string, Binding[]>();
+  readonly #selected = new Map<readonly string[], readonly string[]>();
+  readonly #met = new Map<readonly string[], { set: Set<string>; with: Map<readonly string[], boolean> }>();
   readonly #nodeVars = new Map<readonly string[], ReadonlySet<string>>();
 
   constructor(plan: Plan, runVars: Vars, problems: Problems) {
@@ -45,7 +47,7 @@ export class VariableCheck {
     const around = [play.vars, roleUse.vars, role.defaults, document.vars].flatMap((vars) => Object.keys(vars));
     const known = new Set([...this.#everywhere, ...this.#varsOf(nodes), ...around]);
     for (const [name, bindings] of this.#bound)
-      if (bindings.some((binding) => meet(binding.nodes, nodes))) known.add(name);
+      if (bindings.some((binding) => this.#meet(binding.nodes, nodes))) known.add(name);
     for (const { use, free } of uses) {
       const more = [
         ...(use.item ? ['item', 'loop_index'] : []),
@@ -89,7 +91,7 @@ export class VariableCheck {
 
   #remedy(name: string, known: ReadonlySet<string>, nodes: readonly string[]): string {
     if (name === 'item' || name === 'loop_index') return 'It is there only in a task with loop.';
-    const elsewhere = this.#bound.get(name)?.find((binding) => !meet(binding.nodes, nodes));
+    const elsewhere = this.#bound.get(name)?.find((binding) => !this.#meet(binding.nodes, nodes));
     const [owner] = elsewhere?.nodes ?? [];
     if (owner) return `It is bound on other nodes only; read it with node('${owner}').${name}.`;
     return slipOf(name, known) ?? 'Define it under vars, or give it a default: {{ x | default(…) }}.';
@@ -120,8 +122,26 @@ export class VariableCheck {
     this.#problems.add('PLAN_UNDEFINED_VARIABLE', at, `There is no ${what}.`, remedy);
   }
 
-  #nodesOf(selector: readonly string[]): string[] {
-    return selector.flatMap((name) => this.#plan.inventory.groups[name]?.nodes ?? [name]);
+  /** Equal selectors come as one list, and so do their nodes: that keeps the comparisons of {@link #meet} few. */
+  #nodesOf(selector: readonly string[]): readonly string[] {
+    const cached = this.#selected.get(selector);
+    if (cached) return cached;
+    const nodes = selector.flatMap((name) => this.#plan.inventory.groups[name]?.nodes ?? [name]);
+    this.#selected.set(selector, nodes);
+    return nodes;
+  }
+
+  /** Is there a node in both? An empty list is no ground for calling anything undefined. */
+  #meet(a: readonly string[], b: readonly string[]): boolean {
+    if (a === b || a.length === 0 || b.length === 0) return true;
+    const known = this.#met.get(a) ?? { set: new Set(a), with: new Map<readonly string[], boolean>() };
+    this.#met.set(a, known);
+    let met = known.with.get(b);
+    if (met === undefined) {
+      met = b.some((name) => known.set.has(name));
+      known.with.set(b, met);
+    }
+    return met;
   }
 
   /** Names of host and group variables that any of the nodes has. */
@@ -145,10 +165,4 @@ export class VariableCheck {
 
 function isVars(value: unknown): value is Vars {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function meet(a: readonly string[], b: readonly string[]): boolean {
-  if (a === b || a.length === 0 || b.length === 0) return true;
-  const set = new Set(a);
-  return b.some((name) => set.has(name));
 }

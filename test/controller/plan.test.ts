@@ -660,3 +660,19 @@ t.test('the schema for editors is current', async (t) => {
   const written: unknown = JSON.parse(await readFile('docs/reference/plan.schema.json', 'utf8'));
   t.strictSame(written, JSON.parse(JSON.stringify(planJsonSchema())), 'run scripts/gen-schema.ts');
 });
+
+t.test('the example of the documentation is a plan', async (t) => {
+  const text = await readFile('docs/plan.md', 'utf8');
+  const texts: Record<string, string> = {};
+  for (const [, path = '', body = ''] of text.matchAll(/^```\w+\n# (\S+)\n([\s\S]*?)^```$/gm)) texts[path] = body;
+  const builtIn = await loadSources('examples/precheck.yaml');
+  const found = planOf(parsePlan({ plan: 'plan.yaml', texts: { ...builtIn.texts, ...texts } }));
+  t.match(
+    found.plays.map(({ name, nodes }) => [name, nodes]),
+    [
+      ['precheck', ['cp1', 'w1', 'w2']],
+      ['welcome', ['cp1', 'w1']],
+    ],
+  );
+  t.match(found.roles['motd'], { defaults: { greeting: 'Hello' }, files: { 'motd/templates/motd.j2': /Linux/ } });
+});
