@@ -151,17 +151,10 @@ export class Executor implements Work {
     this.#onWish = listener;
   }
 
-  /** Resolves when nothing is at work and every message taken so far was dealt with. For tests and a quiet end. */
-  async settled(): Promise<void> {
-    for (;;) {
-      await this.#inbox.idle();
-      await Promise.all([...this.#prepared.values()].map((prepared) => prepared.facts?.catch(() => undefined)));
-      await Promise.resolve();
-      const live = [...this.#live.values()].filter((one) => one.wake === undefined);
-      if (live.length === 0 && !this.#ticking) break;
-      await Promise.race(live.map((one) => one.done));
-    }
-    await this.#options.journal.synced();
+  /** Resolves when every message taken in so far was dealt with and facts under way are there. */
+  async idle(): Promise<void> {
+    await this.#inbox.idle();
+    await Promise.allSettled([...this.#prepared.values()].map((prepared) => prepared.facts));
   }
 
   /** Starts nothing more. Commands at work go on without the agent; the next one finds them (ENGINE 3.1). */
