@@ -1,10 +1,6 @@
-import 'reflect-metadata';
 import type { X509Certificate } from 'node:crypto';
 import { KeyObject, webcrypto } from 'node:crypto';
-import * as x509 from '@peculiar/x509';
 import { isPastHalfLife } from '../../shared/certificates.ts';
-
-x509.cryptoProvider.set(webcrypto);
 
 const EC = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 const SIGNING = { name: 'ECDSA', hash: 'SHA-256' } as const;
@@ -30,7 +26,16 @@ export async function makeCsr(name: string, key: { privateKey: KeyObject; public
   });
 }
 
+/** Loaded on use: it takes 10 MB of memory, and an agent makes a request twice a week. */
+async function loadX509() {
+  await import('reflect-metadata');
+  const x509 = await import('@peculiar/x509');
+  x509.cryptoProvider.set(webcrypto);
+  return x509;
+}
+
 async function requestFor(name: string, keys: webcrypto.CryptoKeyPair): Promise<string> {
+  const x509 = await loadX509();
   const request = await x509.Pkcs10CertificateRequestGenerator.create({
     name: [{ CN: [name] }],
     keys,
