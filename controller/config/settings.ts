@@ -3,7 +3,10 @@ import { join } from 'node:path';
 /** The environment variables kk-controller reads. There are no others; options on the command line are stronger. */
 export const SETTINGS = [
   { env: 'KK_STATE', about: 'State folder (as --state)' },
-  { env: 'KK_LISTEN', about: 'Address and port for the agents (as serve --listen), also when apply starts the controller' },
+  {
+    env: 'KK_LISTEN',
+    about: 'Address and port for the agents (as serve --listen), also when apply starts the controller',
+  },
   { env: 'KK_ADVERTISE', about: 'Addresses told to the agents, separated by commas (as serve --advertise)' },
   { env: 'NO_COLOR', about: 'Set to anything: no colours' },
 ] as const;

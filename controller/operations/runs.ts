@@ -80,8 +80,8 @@ export class Runs {
     return this.viewOf(await this.read(await this.idOf(text)));
   }
 
-  /** From the first event on: what is stored, then what comes, until the run has ended. */
-  async *follow(text: string, options: { logs: boolean }, signal: AbortSignal): AsyncGenerator<StreamLine> {
+  /** From the first event on: what is stored, then (if `live`) what comes, until the run has ended. */
+  async *follow(text: string, options: { logs: boolean; live: boolean }, signal: AbortSignal): AsyncGenerator<StreamLine> {
     const id = await this.idOf(text);
     const news = this.hub.listen(id, signal);
     await news.next();
@@ -91,7 +91,7 @@ export class Runs {
     if (options.logs)
       for await (const line of this.logs.read(id, stored.graph.nodes)) yield logLine(stored.graph, line);
     let ended = runHasEnded(stored.state.status);
-    if (!ended) {
+    if (!ended && options.live) {
       for await (const item of news) {
         if (item.kind === 'log') {
           if (options.logs) yield logLine(stored.graph, item.line);

@@ -67,13 +67,11 @@ export function agentPort(parts: AgentPortParts): FastifyInstance {
   app.get<{ Params: { sha256: string } }>('/agent/:sha256', { config: { access: 'open' } }, async (request, reply) => {
     const file = /^[0-9a-f]{64}$/.test(request.params.sha256) ? parts.agentFile(request.params.sha256) : undefined;
     if (!file)
-      return reply
-        .code(404)
-        .send({
-          code: 'AGENT_UNKNOWN',
-          message: 'No agent package has this digest.',
-          remedy: 'Fetch /join.sh again: it names the current one.',
-        });
+      return reply.code(404).send({
+        code: 'AGENT_UNKNOWN',
+        message: 'No agent package has this digest.',
+        remedy: 'Fetch /join.sh again: it names the current one.',
+      });
     return reply.type('application/gzip').header('content-length', file.size).send(file.stream);
   });
   app.post('/enrol', { config: { access: 'open' } }, async (request, reply) => {

@@ -8,7 +8,8 @@ export interface ApplyOptions {
   tags: string[];
   skipTags: string[];
   skipPrechecks: boolean;
-  /** Leave out workers whose prechecks failed in an earlier run? Not offered yet. */
+  /** Run the precheck plays and nothing else (`kk-controller precheck`). */
+  prechecksOnly: boolean;
   by: string;
 }
 
@@ -30,8 +31,8 @@ export interface Operations {
   runs(limit: number): Promise<RunSummary[]>;
   /** `id` may be a unique prefix, or `last`. Throws KkError RUN_UNKNOWN. */
   run(id: string): Promise<RunView>;
-  /** From the beginning of the run: past lines, then live ones, until `finished`. */
-  follow(id: string, options: { logs: boolean }, signal: AbortSignal): AsyncIterable<StreamLine>;
+  /** From the beginning of the run: past lines, then live ones, until `finished`. Not `live`: ends with the past ones. */
+  follow(id: string, options: { logs: boolean; live: boolean }, signal: AbortSignal): AsyncIterable<StreamLine>;
   cancel(id: string, by: string): Promise<void>;
   nodes(): Promise<NodeView[]>;
   revoke(name: string): Promise<NodeView>;

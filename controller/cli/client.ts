@@ -1,0 +1,122 @@
+import { z } from 'zod';
+import { type ErrorReport, KkError } from '../../shared/errors.ts';
+import type { Sources } from '../plan/index.ts';
+import type { ApplyBody, BootstrapBody, CancelBody, ExecBody, JoinBody, TokenBody } from '../views/requests.ts';
+import { NodeView, RunSummary, RunView, StatusView, StreamLine, TokenView } from '../views/types.ts';
+import { type Ask, ask, askLines } from './http.ts';
+
+const Started = z.object({ run: z.string() });
+const NewToken = z.object({ text: z.string(), token: TokenView });
+const NewJoin = z.object({ command: z.string(), token: TokenView });
+
+/** The body with the sources as they were loaded: the same shape, read-only. */
+type WithSources<B extends { sources: unknown }> = Omit<B, 'sources'> & { sources: Sources };
+
+export interface BootstrapLine {
+  node: string;
+  phase: string;
+  done: boolean;
+  error?: ErrorReport;
+}
+
+/**
+ * The operator API over its unix socket. Every call throws KkError CONTROLLER_UNREACHABLE when nobody answers,
+ * CONTROLLER_LOST when the answer breaks off, and else the error that the controller answered.
+ */
+export class Client {
+  readonly socket: string;
+
+  constructor(socket: string) {
+    this.socket = socket;
+  }
+
+  status(): Promise<StatusView> {
+    return this.get('/v1/status', StatusView);
+  }
+
+  apply(body: WithSources<ApplyBody>): Promise<{ run: string }> {
+    return this.post('/v1/runs', body, Started);
+  }
+
+  exec(body: ExecBody): Promise<{ run: string }> {
+    return this.post('/v1/exec', body, Started);
+  }
+
+  runs(limit: number): Promise<RunSummary[]> {
+    return this.get(`/v1/runs?limit=${limit}`, z.array(RunSummary));
+  }
+
+  run(id: string): Promise<RunView> {
+    return this.get(`/v1/runs/${encodeURIComponent(id)}`, RunView);
+  }
+
+  /**
+   * Every line of the run from its beginning, and (unless `live` is false) those to come until it has ended. Ends early,
+   * without an error, when `signal` aborts.
+   */
+  async *follow(
+    id: string,
+    options: { logs: boolean; live?: boolean },
+    signal: AbortSignal,
+  ): AsyncGenerator<StreamLine> {
+    const query = `logs=${options.logs ? 1 : 0}&live=${options.live === false ? 0 : 1}`;
+    const path = `/v1/runs/${encodeURIComponent(id)}/stream?${query}`;
+    for await (const line of askLines(this.socket, { method: 'GET', path, signal })) yield understood(StreamLine, line);
+  }
+
+  async cancel(id: string, body: CancelBody): Promise<void> {
+    await this.post(`/v1/runs/${encodeURIComponent(id)}/cancel`, body, z.unknown());
+  }
+
+  nodes(): Promise<NodeView[]> {
+    return this.get('/v1/nodes', z.array(NodeView));
+  }
+
+  revoke(name: string): Promise<NodeView> {
+    return this.post(`/v1/nodes/${encodeURIComponent(name)}/revoke`, {}, NodeView);
+  }
+
+  createToken(body: TokenBody): Promise<z.infer<typeof NewToken>> {
+    return this.post('/v1/tokens', body, NewToken);
+  }
+
+  tokens(): Promise<TokenView[]> {
+    return this.get('/v1/tokens', z.array(TokenView));
+  }
+
+  async deleteToken(id: string): Promise<void> {
+    await this.call({ method: 'DELETE', path: `/v1/tokens/${encodeURIComponent(id)}` }, z.unknown());
+  }
+
+  joinCommand(body: JoinBody): Promise<z.infer<typeof NewJoin>> {
+    return this.post('/v1/join-command', body, NewJoin);
+  }
+
+  async *bootstrap(body: WithSources<BootstrapBody>, signal: AbortSignal): AsyncGenerator<BootstrapLine> {
+    const lines = askLines(this.socket, { method: 'POST', path: '/v1/bootstrap', body, signal });
+    for await (const line of lines) yield line as BootstrapLine;
+  }
+
+  private get<S extends z.ZodType>(path: string, shape: S): Promise<z.output<S>> {
+    return this.call({ method: 'GET', path }, shape);
+  }
+
+  private post<S extends z.ZodType>(path: string, body: unknown, shape: S): Promise<z.output<S>> {
+    return this.call({ method: 'POST', path, body }, shape);
+  }
+
+  private async call<S extends z.ZodType>(wish: Ask, shape: S): Promise<z.output<S>> {
+    return understood(shape, await ask(this.socket, wish));
+  }
+}
+
+function understood<S extends z.ZodType>(shape: S, value: unknown): z.output<S> {
+  const parsed = shape.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new KkError({
+    code: 'CONTROLLER_ANSWER',
+    message: 'The controller gave an answer that is not understood.',
+    remedy: 'Use the same version for both: compare with `kk-controller version`.',
+    evidence: z.prettifyError(parsed.error).slice(0, 1000),
+  });
+}

@@ -1,0 +1,24 @@
+import { Command } from 'commander';
+import type { Cli } from '../cli.ts';
+import { type Format, withOutput } from '../options.ts';
+import { nodeRows } from '../output/nodes-text.ts';
+
+export function nodesCommand(cli: Cli): Command {
+  const command = withOutput(new Command('nodes'))
+    .description('List the nodes that have joined')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  kk-controller nodes
+  kk-controller nodes -o json | jq -r '.[] | select(.connected | not) | .name'`,
+    );
+  return cli.action(command, async (options: { output: Format }) => {
+    const nodes = await cli.client.nodes();
+    cli.show(options.output, nodes, () => {
+      if (nodes.length === 0) return ['No nodes yet. Let one join with: kk-controller join-command'];
+      return nodeRows(nodes, cli.parts.now(), cli.colors);
+    });
+    return 0;
+  });
+}

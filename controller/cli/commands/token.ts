@@ -1,0 +1,112 @@
+import { Command } from 'commander';
+import type { TokenView } from '../../views/types.ts';
+import type { Cli } from '../cli.ts';
+import { duration, type Format, wholeNumber, withOutput } from '../options.ts';
+import { table } from '../output/table.ts';
+import { span } from '../output/text.ts';
+
+interface CreateOptions {
+  output: Format;
+  ttl: number;
+  uses: number;
+  name?: string;
+  replace?: string;
+}
+
+export function tokenCommand(cli: Cli): Command {
+  const group = new Command('token').description('Make, list and delete join tokens').addHelpText(
+    'after',
+    `
+Examples:
+  kk-controller token create --ttl 24h --uses 50
+  kk-controller token list
+  kk-controller token delete 5f1c9a0e44b7d213`,
+  );
+  for (const command of [create(cli), list(cli), remove(cli)]) group.addCommand(command);
+  return group;
+}
+
+function create(cli: Cli): Command {
+  const command = withTokenOptions(withOutput(new Command('create')))
+    .description('Make a join token; it is shown this once')
+    .addHelpText(
+      'after',
+      `
+Only the token goes to standard output. \`join-command\` gives the whole line to paste instead.
+
+Examples:
+  kk-controller token create
+  kk-controller token create --name worker7 --ttl 10m
+  kk-controller token create --replace worker7     a machine that was set up anew keeps its name`,
+    );
+  return cli.action(command, async (options: CreateOptions) => {
+    const made = await cli.client.createToken(tokenWish(options));
+    cli.show(options.output, made, () => [made.text]);
+    if (options.output === 'table') cli.note(tokenSentence(made.token, cli.parts.now()));
+    return 0;
+  });
+}
+
+function list(cli: Cli): Command {
+  const command = withOutput(new Command('list'))
+    .description('List the join tokens that are still good')
+    .addHelpText('after', '\nExamples:\n  kk-controller token list\n  kk-controller token list -o json');
+  return cli.action(command, async (options: { output: Format }) => {
+    const tokens = await cli.client.tokens();
+    cli.show(options.output, tokens, () => {
+      if (tokens.length === 0) return ['No tokens. Make one with: kk-controller token create'];
+      const rows = tokens.map((token) => [
+        token.id,
+        token.name ?? 'any',
+        token.replace ? 'yes' : 'no',
+        String(token.usesLeft),
+        until(token, cli.parts.now()),
+      ]);
+      return table(['token', 'for node', 'replaces', 'uses left', 'expires in'], rows);
+    });
+    return 0;
+  });
+}
+
+function remove(cli: Cli): Command {
+  const command = withOutput(new Command('delete'))
+    .description('Delete a join token; nodes that joined with it stay')
+    .argument('<token>', 'its id, as `token list` shows it')
+    .addHelpText('after', '\nExamples:\n  kk-controller token delete 5f1c9a0e44b7d213');
+  return cli.action(command, async (id: string, options: { output: Format }) => {
+    await cli.client.deleteToken(id);
+    cli.show(options.output, { deleted: id }, () => [`token ${id} deleted.`]);
+    return 0;
+  });
+}
+
+/** What a new token may be told, also by `join-command`. */
+export function withTokenOptions(command: Command): Command {
+  return command
+    .option('--ttl <duration>', 'how long it is good', duration, 3600)
+    .option('--uses <number>', 'how many nodes may join with it', wholeNumber, 1)
+    .option('--name <node>', 'the only name that may join with it')
+    .option('--replace <node>', 'a known name that may join again with a new key');
+}
+
+export function tokenWish({ ttl, uses, name, replace }: Omit<CreateOptions, 'output'>) {
+  return {
+    ttlSeconds: ttl,
+    uses,
+    ...(name === undefined ? {} : { name }),
+    ...(replace === undefined ? {} : { replace }),
+  };
+}
+
+/** What a new token is good for, in words. */
+export function tokenSentence(token: TokenView, nowMs: number): string {
+  const who = token.replace ?? token.name;
+  const uses = token.usesLeft === 1 ? 'one node' : `${token.usesLeft} nodes`;
+  return `Token ${token.id}: good for ${who ?? uses}, for ${until(token, nowMs)}.`;
+}
+
+function until(token: TokenView, nowMs: number): string {
+  const ms = Date.parse(token.expires) - nowMs;
+  // a rounded-up second: a token of one hour shall not read 59m59s
+  return ms <= 0 ? 'expired' : span(Math.ceil(ms / 1000) * 1000);
+}

@@ -1,0 +1,158 @@
+import { KkError } from '../../shared/errors.ts';
+import { EXIT_CODE } from '../../shared/lifecycle.ts';
+import type { RunView, StreamLine } from '../views/types.ts';
+import type { Cli } from './cli.ts';
+import { type Live, startLive } from './live.ts';
+import type { Format } from './options.ts';
+import { eventText } from './output/event-text.ts';
+import { progressFrame } from './output/frame.ts';
+import { Progress } from './output/progress.ts';
+import { reportLines } from './output/report.ts';
+
+/** How a run is watched: every line of its stream, then its end. */
+export interface Watcher {
+  line(line: StreamLine): void;
+  /** Beside the lines: interruptions and reconnections. */
+  note(text: string): void;
+  /** The stream starts over: what was gathered is void. */
+  restart(): void;
+  end(run: RunView | undefined): void;
+}
+
+export interface FollowOptions {
+  run: string;
+  logs: boolean;
+  watcher: Watcher;
+  /** Called when the controller is gone; makes one answer again, or throws. */
+  revive: () => Promise<void>;
+}
+
+/** Losses of the controller that are mended in one run before its user is told. */
+const MOST_REVIVALS = 5;
+
+/**
+ * Follows a run to its end and gives the exit code. The first Ctrl-C asks the controller to cancel, the second one lets go of
+ * the run. When the controller dies under it, `revive` is called and the stream read again from its beginning.
+ */
+export async function followRun(cli: Cli, { run, logs, watcher, revive }: FollowOptions): Promise<number> {
+  const detached = new AbortController();
+  let interrupts = 0;
+  const stopListening = cli.parts.onInterrupt(() => {
+    interrupts += 1;
+    if (interrupts > 1) {
+      detached.abort();
+      return;
+    }
+    watcher.note('Cancelling: commands at work are stopped. Ctrl-C again leaves the run to the controller.');
+    cli.client
+      .cancel(run, { by: cli.parts.settings.user })
+      .catch((thrown: unknown) => watcher.note(`The cancel was not taken: ${String((thrown as Error).message)}`));
+  });
+  let end: RunView | undefined;
+  try {
+    for (let lives = 0; end === undefined && !detached.signal.aborted; lives++) {
+      try {
+        if (lives > 0) {
+          await revive();
+          watcher.restart();
+        }
+        end = await readOnce(cli, run, logs, watcher, detached.signal);
+      } catch (thrown) {
+        if (!isLoss(thrown) || lives >= MOST_REVIVALS) throw thrown;
+        watcher.note('The controller is gone; the nodes go on with what they have. Waiting for it.');
+      }
+    }
+  } finally {
+    stopListening();
+    watcher.end(end);
+  }
+  if (end) return exitCodeOf(end);
+  cli.note(`Left alone: the run goes on. See it with \`kk-controller logs ${run} -f\`.`);
+  return EXIT_CODE.cancelled;
+}
+
+async function readOnce(
+  cli: Cli,
+  run: string,
+  logs: boolean,
+  watcher: Watcher,
+  signal: AbortSignal,
+): Promise<RunView | undefined> {
+  for await (const line of cli.client.follow(run, { logs }, signal)) {
+    watcher.line(line);
+    if (line.type === 'finished') return line.run;
+  }
+  if (signal.aborted) return undefined;
+  throw new KkError({
+    code: 'CONTROLLER_LOST',
+    message: `The controller ended before the run ${run} did.`,
+    remedy: `Start it again (\`kk-controller serve\`), then \`kk-controller logs ${run} -f\`.`,
+  });
+}
+
+function isLoss(thrown: unknown): boolean {
+  return thrown instanceof KkError && (thrown.code === 'CONTROLLER_LOST' || thrown.code === 'CONTROLLER_UNREACHABLE');
+}
+
+export function exitCodeOf(run: RunView): number {
+  switch (run.status) {
+    case 'done':
+      return EXIT_CODE.done;
+    case 'precheck_failed':
+      return EXIT_CODE.precheck_failed;
+    case 'cancelled':
+      return EXIT_CODE.cancelled;
+    default:
+      return EXIT_CODE.failed;
+  }
+}
+
+/** The watcher of `apply`: live on a terminal, one line per event in a pipe, every line as it is for programs. */
+export function planWatcher(cli: Cli, format: Format, options: { diff: boolean }): Watcher {
+  if (format !== 'table') return rawWatcher(cli, format);
+  const { out, now } = cli.parts;
+  const { colors } = cli;
+  const onTerminal = out.isTTY === true;
+  const progress = new Progress();
+  const begun = new Set<string>();
+  const size = () => ({ columns: out.columns ?? 80, rows: out.rows ?? 24 });
+  const live: Live | undefined = onTerminal
+    ? startLive(out, () => progressFrame(progress, { ...size(), nowMs: now(), colors }))
+    : undefined;
+  const say = (lines: readonly string[]): void => {
+    if (live) live.above(lines);
+    else if (lines.length > 0) cli.print(lines);
+  };
+  /** Lines of the run so far, and those told before the stream started over. */
+  let seen = 0;
+  let told = 0;
+  return {
+    line(line) {
+      progress.add(line);
+      if (line.type !== 'run') seen += 1;
+      if (seen > told || (line.type === 'run' && told === 0)) {
+        say(eventText(line, { colors, times: !onTerminal, progress: !onTerminal, begun }));
+      }
+      live?.touch();
+    },
+    note: (text) => say([colors.yellow(text)]),
+    restart() {
+      told = Math.max(told, seen);
+      seen = 0;
+    },
+    end(run) {
+      live?.end();
+      if (run) cli.print(['', ...reportLines(run, { colors, columns: size().columns, diff: options.diff })]);
+    },
+  };
+}
+
+/** Lines as they are, for programs; notes beside them. */
+export function rawWatcher(cli: Cli, format: 'json' | 'yaml'): Watcher {
+  return {
+    line: (line) => cli.showNext(format, line),
+    note: (text) => cli.note(text),
+    restart: () => cli.note('The stream starts over.'),
+    end: () => {},
+  };
+}

@@ -1,0 +1,79 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { parse as parseYaml } from 'yaml';
+import type { Json, Vars } from '../../shared/share.ts';
+
+export const FORMATS = ['table', 'json', 'yaml'] as const;
+export type Format = (typeof FORMATS)[number];
+
+/** `-o table|json|yaml`. */
+export function withOutput(command: Command): Command {
+  return command.addOption(new Option('-o, --output <format>', 'how to print').choices([...FORMATS]).default('table'));
+}
+
+const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** Seconds of `30s`, `10m`, `1h`, `1d`, `1h30m`; a bare number is seconds. */
+export function duration(text: string): number {
+  if (/^\d+$/.test(text)) return Number(text);
+  if (!/^(\d+[smhd])+$/.test(text)) throw new InvalidArgumentError('Write a duration such as 30s, 10m, 1h or 1d.');
+  const parts = [...text.matchAll(/(\d+)([smhd])/g)];
+  return parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * (UNIT_SECONDS[unit ?? ''] ?? 0), 0);
+}
+
+export function wholeNumber(text: string): number {
+  if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError('Write a whole number, 1 or more.');
+  return Number(text);
+}
+
+/** Gathers a repeatable option. */
+export function each(text: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), text];
+}
+
+/** Gathers a repeatable option that also takes commas. */
+export function eachOfList(text: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), ...text.split(',').filter((item) => item !== '')];
+}
+
+/** `--set key=value`, `--set a.b=3`: the value is read as YAML, so numbers, booleans and lists are what they look like. */
+export function setVariable(text: string, before: Vars | undefined): Vars {
+  const at = text.indexOf('=');
+  const path = at < 1 ? [] : text.slice(0, at).split('.');
+  if (path.length === 0 || path.some((word) => !/^[A-Za-z_]\w*$/.test(word))) {
+    throw new InvalidArgumentError('Write name=value, for example kube_version=v1.34.1 or etcd.port=2379.');
+  }
+  return merged(before ?? {}, path, readValue(text.slice(at + 1)));
+}
+
+function readValue(text: string): Json {
+  try {
+    return parseYaml(text) as Json;
+  } catch {
+    return text;
+  }
+}
+
+function merged(vars: Vars, [head = '', ...rest]: string[], value: Json): Vars {
+  if (rest.length === 0) return { ...vars, [head]: value };
+  const inner = vars[head];
+  const isMap = typeof inner === 'object' && inner !== null && !Array.isArray(inner);
+  return { ...vars, [head]: merged(isMap ? inner : {}, rest, value) };
+}
+
+/** `host:port`, `[::1]:port`, `:port` or `port`. */
+export function listenAddress(text: string): { host: string; port: number } {
+  const [, host, port] = /^(?:(.*):)?(\d+)$/.exec(text) ?? [];
+  const bare = (host ?? '').replace(/^\[(.*)\]$/, '$1');
+  const number = Number(port);
+  if (port === undefined || number > 65_535)
+    throw new InvalidArgumentError('Write host:port, for example 0.0.0.0:9443.');
+  return { host: bare === '' ? '0.0.0.0' : bare, port: number };
+}
+
+export function httpsEndpoint(text: string, before: string[] | undefined): string[] {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol !== 'https:' || url.pathname !== '/' || url.search !== '') {
+    throw new InvalidArgumentError('Write https://host:port, as the nodes reach this machine.');
+  }
+  return [...(before ?? []), url.origin];
+}

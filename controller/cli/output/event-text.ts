@@ -1,0 +1,82 @@
+import { stops } from '../../../shared/checks/outcome.ts';
+import type { StreamLine } from '../../views/types.ts';
+import type { Colors } from './colors.ts';
+import { problemLines } from './problems.ts';
+import { clean, clock, count, span } from './text.ts';
+
+export interface EventStyle {
+  colors: Colors;
+  /** The time of day before each line: for logs and pipes. */
+  times: boolean;
+  /** Also what is only progress: first begin of a role, joining, changes. A live display shows those by itself. */
+  progress: boolean;
+  /** Roles (`play/role`) already told as begun; kept by the caller for the length of a stream. */
+  begun: Set<string>;
+}
+
+/** The lines of an event worth telling; none for the rest. */
+export function eventText(line: StreamLine, style: EventStyle): string[] {
+  const { colors } = style;
+  const say = (at: string, text: string): string[] => [style.times ? `${colors.dim(clock(at))} ${text}` : text];
+  switch (line.type) {
+    case 'run':
+      if (!style.progress) return [];
+      return say(
+        line.run.created,
+        `run ${line.run.id} ${clean(line.run.name)}: ${count(line.run.nodes.length, 'node')}${
+          line.run.waitingFor.length > 0 ? `, waits for ${line.run.waitingFor.join(', ')}` : ''
+        }`,
+      );
+    case 'node': {
+      const error = line.error;
+      if (error)
+        return [
+          ...say(line.at, `${line.node} ${colors.red(line.state)}`),
+          ...indented(problemLines(error, { colors })),
+        ];
+      if (!style.progress || line.phase === undefined) return [];
+      return say(line.at, `${line.node} ${line.state}: ${clean(line.phase)}`);
+    }
+    case 'begun': {
+      const role = `${line.play}/${line.role}`;
+      if (!style.progress || style.begun.has(role)) return [];
+      style.begun.add(role);
+      return say(line.at, `role ${clean(line.role)} begun (${clean(line.play)})`);
+    }
+    case 'ended':
+      return endedText(line, style, say);
+    case 'blocked':
+      if (!style.progress) return [];
+      return say(
+        line.at,
+        `${line.node} ${count(line.tasks.length, 'step')} ${line.cancelled ? 'cancelled' : 'blocked'}: ${clean(line.cause)}`,
+      );
+    case 'log':
+    case 'finished':
+      return [];
+  }
+}
+
+function endedText(
+  line: StreamLine & { type: 'ended' },
+  { colors, progress }: EventStyle,
+  say: (at: string, text: string) => string[],
+): string[] {
+  const { verdict } = line;
+  const head = `${line.node} ${clean(line.task)}`;
+  if (verdict && verdict.outcome !== 'pass') {
+    const paint = stops(verdict.outcome) ? colors.red : colors.yellow;
+    const told = say(line.at, `${line.node} ${verdict.check} ${paint(verdict.outcome)}: ${clean(verdict.message)}`);
+    return verdict.remedy === '' ? told : [...told, `  ${colors.cyan('do:')} ${clean(verdict.remedy)}`];
+  }
+  if (line.ignored) return progress ? say(line.at, `${head} failed, ignored: ${clean(line.error?.message ?? '')}`) : [];
+  if (line.outcome === 'failed' || line.outcome === 'interrupted') {
+    const told = say(line.at, `${head} ${colors.red(line.outcome)} after ${span(line.durationMs)}`);
+    return line.error ? [...told, ...indented(problemLines(line.error, { colors }))] : told;
+  }
+  return progress && line.changed ? say(line.at, `${head} ${colors.yellow('changed')}`) : [];
+}
+
+function indented(lines: readonly string[]): string[] {
+  return lines.map((line) => `  ${line}`);
+}

@@ -1,0 +1,50 @@
+import type { ExplainPlay, ExplainTask, ExplainView } from '../../views/explain.ts';
+import type { Colors } from './colors.ts';
+import { clean, count, names } from './text.ts';
+
+/** The plan as an outline: plays, roles, tasks; of each only what is not as one would expect. */
+export function explainLines(view: ExplainView, colors: Colors): string[] {
+  const head = `${colors.bold(clean(view.name))}: ${count(view.nodes.length, 'node')}, ${count(view.plays.length, 'play')}, ${count(view.steps, 'step')}`;
+  if (view.plays.length === 0) return [head, 'Nothing to run.'];
+  return [head, ...view.plays.flatMap((play, at) => ['', ...playLines(play, at + 1, colors)])];
+}
+
+function playLines(play: ExplainPlay, number: number, colors: Colors): string[] {
+  const about = [
+    ...(play.precheck ? ['prechecks: all later changes wait for them'] : []),
+    ...(play.batches.length > 0 ? [`${play.batches.length} batches`] : []),
+    ...(play.maxFailPercentage === undefined
+      ? []
+      : [`stops when more than ${play.maxFailPercentage} % of its nodes failed`]),
+  ];
+  return [
+    `${number}. ${colors.bold(clean(play.play))} on ${where(play.nodes)}${about.length > 0 ? `; ${about.join('; ')}` : ''}`,
+    ...play.batches.map((batch, at) => `   batch ${at + 1}: ${names(batch.map(clean))}`),
+    ...play.roles.flatMap(({ role, tasks }) => [
+      `   ${colors.cyan(clean(role))}`,
+      ...tasks.map((task) => taskLine(task, play, colors)),
+    ]),
+  ];
+}
+
+function taskLine(task: ExplainTask, play: ExplainPlay, colors: Colors): string {
+  const elsewhere = task.nodes.length !== play.nodes.length || task.nodes.some((node, at) => node !== play.nodes[at]);
+  const gates = task.waitsFor.filter((need) => !play.batches.length || !need.startsWith('batch '));
+  const details = [
+    ...(elsewhere ? [`on ${where(task.nodes)}`] : []),
+    ...(task.conditional ? ['if its condition holds'] : []),
+    ...(gates.length > 0 ? [`after ${gates.map(clean).join(' and ')}`] : []),
+    ...(task.permit ? [`${task.permit.count} at a time (${clean(task.permit.name)})`] : []),
+    ...(task.lock === undefined ? [] : [`lock ${clean(task.lock)}`]),
+    ...(task.alone ? ['alone on its node'] : []),
+  ];
+  const rest = details.length > 0 ? colors.dim(`; ${details.join('; ')}`) : '';
+  return `     ${clean(task.task)} ${colors.dim(`[${task.action}]`)}${rest}`;
+}
+
+function where(nodes: readonly string[]): string {
+  if (nodes.length === 0) return 'no node';
+  return nodes.length <= 5
+    ? nodes.map(clean).join(', ')
+    : `${count(nodes.length, 'node')} (${names(nodes.map(clean), 3)})`;
+}

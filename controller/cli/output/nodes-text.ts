@@ -1,0 +1,25 @@
+import type { NodeView } from '../../views/types.ts';
+import { type Colors, painted } from './colors.ts';
+import { table } from './table.ts';
+import { age, clean } from './text.ts';
+
+export function nodeRows(nodes: readonly NodeView[], nowMs: number, colors: Colors): string[] {
+  const rows = nodes.map((node) => [
+    clean(node.name),
+    painted(stateOf(node), colors),
+    clean(node.address ?? '-'),
+    clean(node.arch),
+    clean(node.version),
+    node.connected ? 'now' : age(node.lastSeen, nowMs),
+    age(node.joined, nowMs),
+    node.certificateEnds.slice(0, 10),
+    node.held ?? '',
+  ]);
+  return table(['node', 'state', 'address', 'arch', 'version', 'seen', 'age', 'certificate', 'held for'], rows);
+}
+
+function stateOf(node: NodeView): string {
+  if (node.revoked) return 'revoked';
+  if (node.held !== undefined) return 'held';
+  return node.connected ? 'connected' : 'away';
+}

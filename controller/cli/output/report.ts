@@ -1,0 +1,105 @@
+import { runHasEnded } from '../../../shared/lifecycle.ts';
+import type { RunNodeView, RunView } from '../../views/types.ts';
+import { changeLines } from './changes.ts';
+import { type Colors, painted } from './colors.ts';
+import { problemLines } from './problems.ts';
+import { table } from './table.ts';
+import { clean, count, names, span } from './text.ts';
+import { verdictLines } from './verdicts.ts';
+
+export interface ReportStyle {
+  colors: Colors;
+  columns: number;
+  /** Every diff whole, not only when there is little to show. */
+  diff: boolean;
+}
+
+/** More nodes than this and those that are simply done become one line. */
+const MANY_NODES = 50;
+
+/** What became of a run: prechecks, changes, failures once with their cause, nodes, and the sentence one looks for. */
+export function reportLines(run: RunView, style: ReportStyle): string[] {
+  const { colors } = style;
+  const parts = [
+    titled('Prechecks', verdictLines(run.verdicts, style), colors),
+    titled(`Changes (${run.changes.length})`, changeLines(run.changes, style), colors),
+    titled('Failures', failureLines(run, colors), colors),
+    titled('Nodes', recapLines(run.nodes, colors), colors),
+    conclusion(run, colors),
+  ];
+  return parts.filter((part) => part.length > 0).flatMap((part, at) => (at === 0 ? part : ['', ...part]));
+}
+
+function titled(title: string, lines: readonly string[], colors: Colors): string[] {
+  return lines.length === 0 ? [] : [colors.bold(title), ...lines.map((line) => (line === '' ? '' : `  ${line}`))];
+}
+
+function recapLines(nodes: readonly RunNodeView[], colors: Colors): string[] {
+  const quiet = nodes.length > MANY_NODES ? nodes.filter((node) => node.state === 'done') : [];
+  const shown = nodes.filter((node) => !quiet.includes(node));
+  if (nodes.length === 0) return [];
+  const numbers = (list: readonly RunNodeView[]): string[] =>
+    (['ok', 'changed', 'skipped', 'ignored', 'failed', 'blocked'] as const).map((key) => {
+      const total = list.reduce((sum, node) => sum + node[key], 0);
+      if (total === 0 || key === 'ok' || key === 'skipped') return String(total);
+      return key === 'failed' ? colors.red(String(total)) : colors.yellow(String(total));
+    });
+  const rows = shown.map((node) => [clean(node.node), painted(node.state, colors), ...numbers([node])]);
+  if (quiet.length > 0) rows.push([`${quiet.length} others`, painted('done', colors), ...numbers(quiet)]);
+  return table(['node', 'state', 'ok', 'changed', 'skipped', 'ignored', 'failed', 'blocked'], rows);
+}
+
+/** The same failure on many nodes is told once. */
+function failureLines(run: RunView, colors: Colors): string[] {
+  const groups = new Map<string, RunView['failures']>();
+  for (const failure of run.failures) {
+    const message = failure.error?.message.replaceAll(failure.node, '…') ?? '';
+    const key = JSON.stringify([failure.task, failure.outcome, failure.error?.code, message]);
+    groups.set(key, [...(groups.get(key) ?? []), failure]);
+  }
+  return [...groups.values()].flatMap((group, at) => {
+    const [first] = group;
+    if (!first) return [];
+    const blocks = group.reduce((sum, failure) => sum + failure.blocks, 0);
+    const where = names(group.map(({ node }) => clean(node)));
+    const what = first.task === '' ? first.outcome : `${clean(first.task)} ${first.outcome}`;
+    const after = blocks > 0 ? `, which blocked ${count(blocks, 'more step')}` : '';
+    const told = first.error ? problemLines({ ...first.error, node: undefined, task: undefined }, { colors }) : [];
+    return [...(at > 0 ? [''] : []), `${where}: ${what}${after}`, ...told.map((line) => `  ${line}`)];
+  });
+}
+
+function conclusion(run: RunView, colors: Colors): string[] {
+  const sum = (key: 'ok' | 'changed' | 'failed'): number => run.nodes.reduce((total, node) => total + node[key], 0);
+  const bad = run.nodes.filter((node) => node.failed > 0 || node.state === 'unreachable').length;
+  const took = `${count(run.nodes.length, 'node')}, ${sum('ok')} ok, ${sum('changed')} changed, ${span(run.durationMs)}`;
+  const line = (word: string, rest: string): string => `${word} ${rest} ${colors.dim(`(run ${run.id})`)}`;
+  const look = `Look: kk-controller logs ${run.id}${oneBadNode(run)}`;
+  switch (run.status) {
+    case 'done':
+      return [line(colors.green('Done:'), `${took}.`)];
+    case 'failed':
+      return [
+        line(colors.red('Failed'), `on ${bad} of ${took}.`),
+        look,
+        'Mend the cause and apply the plan again: what is done stays done.',
+      ];
+    case 'precheck_failed':
+      return [
+        line(colors.red('Prechecks failed:'), 'nothing was changed.'),
+        'Mend what the table names and run the command again; apply --skip-prechecks goes ahead all the same.',
+      ];
+    case 'cancelled':
+      return [
+        line(colors.yellow('Cancelled'), `after ${took}.`),
+        'Apply the plan again to go on: what is done stays done.',
+      ];
+    default:
+      return runHasEnded(run.status) ? [] : [line(painted(run.status, colors), took)];
+  }
+}
+
+function oneBadNode(run: RunView): string {
+  const bad = new Set(run.failures.map(({ node }) => node));
+  return bad.size === 1 ? ` --node ${[...bad][0]}` : '';
+}

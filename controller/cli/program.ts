@@ -1,0 +1,117 @@
+import { Command, CommanderError } from 'commander';
+import { KkErrors, reportOf } from '../../shared/errors.ts';
+import { EXIT_CODE } from '../../shared/lifecycle.ts';
+import { SETTINGS } from '../config/settings.ts';
+import { Cli, type CliParts } from './cli.ts';
+import { applyCommand } from './commands/apply.ts';
+import { bootstrapCommand } from './commands/bootstrap.ts';
+import { cancelCommand } from './commands/cancel.ts';
+import { completionCommand } from './commands/completion.ts';
+import { execCommand } from './commands/exec.ts';
+import { joinCommandCommand } from './commands/join-command.ts';
+import { logsCommand } from './commands/logs.ts';
+import { nodesCommand } from './commands/nodes.ts';
+import { planCommand } from './commands/plan.ts';
+import { precheckCommand } from './commands/precheck.ts';
+import { revokeCommand } from './commands/revoke.ts';
+import { runsCommand } from './commands/runs.ts';
+import { serveCommand } from './commands/serve.ts';
+import { statusCommand } from './commands/status.ts';
+import { tokenCommand } from './commands/token.ts';
+import { versionCommand } from './commands/version.ts';
+import { problemsText } from './output/problems.ts';
+
+/** Every command, in the order of `--help`: first what one does, then what one looks at, then the rest. */
+const COMMANDS: readonly ((cli: Cli) => Command)[] = [
+  applyCommand,
+  planCommand,
+  precheckCommand,
+  statusCommand,
+  runsCommand,
+  logsCommand,
+  cancelCommand,
+  nodesCommand,
+  joinCommandCommand,
+  bootstrapCommand,
+  tokenCommand,
+  revokeCommand,
+  execCommand,
+  serveCommand,
+  versionCommand,
+  completionCommand,
+];
+
+/** The command line, ready to parse; nothing has run. */
+export function buildProgram(cli: Cli): Command {
+  const { parts } = cli;
+  const program = new Command('kk-controller')
+    .description('Turns a plan file into work on machines, and tells what became of it.')
+    .usage('[--state <folder>] <command> [options]')
+    .version(parts.version, '-V, --version', 'the version of this program')
+    .option('--state <folder>', 'state folder of the controller', (folder) => {
+      cli.stateFolder = folder;
+      return folder;
+    })
+    .exitOverride()
+    .showSuggestionAfterError()
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => parts.out.write(text),
+      writeErr: (text) => parts.err.write(text),
+      getOutHelpWidth: () => Math.min(parts.out.columns ?? 100, 120),
+      getErrHelpWidth: () => Math.min(parts.err.columns ?? 100, 120),
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    })
+    .addHelpText('after', HELP);
+  for (const make of COMMANDS) {
+    const command = make(cli);
+    inherit(program, command);
+    program.addCommand(command);
+  }
+  return program;
+}
+
+function inherit(from: Command, to: Command): void {
+  to.copyInheritedSettings(from);
+  for (const child of to.commands) inherit(to, child);
+}
+
+const HELP = `
+Environment:
+${SETTINGS.map(({ env, about }) => `  ${env.padEnd(13)} ${about}`).join('\n')}
+
+Exit codes:
+  0 done   1 usage or plan   2 prechecks failed   3 some nodes failed   4 cancelled   5 controller unreachable
+
+Examples:
+  kk-controller plan plan.yaml              what would run where, in which order
+  kk-controller apply plan.yaml             do it
+  kk-controller join-command                the line that makes a machine a node
+  kk-controller logs last -f                watch the newest run`;
+
+/** argv (without node and script) in, exit code out; every error is told on `err`. */
+export async function runCli(argv: readonly string[], parts: CliParts): Promise<number> {
+  const cli = new Cli(parts);
+  try {
+    await buildProgram(cli).parseAsync(argv, { from: 'user' });
+    return cli.exitCode;
+  } catch (thrown) {
+    // commander has told it already; asking for help or the version is no error
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT_CODE.done : EXIT_CODE.usage;
+    return tell(cli, thrown);
+  }
+}
+
+function tell(cli: Cli, thrown: unknown): number {
+  const reports = thrown instanceof KkErrors ? thrown.reports : [reportOf(thrown)];
+  const internal = reports[0]?.code === 'INTERNAL' && thrown instanceof Error ? { evidence: thrown.stack ?? '' } : {};
+  const told = reports.map((report) => ({ ...report, ...internal }));
+  if (cli.format === 'table') {
+    cli.parts.err.write(problemsText(told, { colors: cli.errColors, texts: cli.texts }));
+  } else {
+    cli.parts.err.write(`${JSON.stringify({ problems: told })}\n`);
+  }
+  const unreachable = told.some(({ code }) => code === 'CONTROLLER_UNREACHABLE' || code === 'CONTROLLER_LOST');
+  return unreachable ? EXIT_CODE.unreachable : EXIT_CODE.usage;
+}

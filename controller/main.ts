@@ -1,0 +1,39 @@
+import { homedir, userInfo } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { runCli } from './cli/program.ts';
+import { readSettings } from './config/settings.ts';
+import { VERSION } from './config/version.ts';
+
+// argv in, exit code out. The controller itself is loaded only by `serve`: every other command is a quick client.
+const here = fileURLToPath(import.meta.url);
+const who = userInfo();
+
+// A reader that goes away (`| head`) is no error of ours.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+}
+
+process.exitCode = await runCli(process.argv.slice(2), {
+  out: process.stdout,
+  err: process.stderr,
+  settings: readSettings(process.env, { uid: who.uid, user: who.username, home: homedir() }),
+  now: Date.now,
+  version: VERSION,
+  self: { command: process.execPath, args: [here] },
+  onInterrupt(handler) {
+    process.on('SIGINT', handler);
+    process.on('SIGTERM', handler);
+    return () => {
+      process.off('SIGINT', handler);
+      process.off('SIGTERM', handler);
+    };
+  },
+  async runServe(options, io) {
+    const { runServe } = await import('./compose.ts');
+    const agentFolder = fileURLToPath(new URL('../dist/agent', import.meta.url));
+    return runServe({ ...options, agentFolder }, { ...io, environment: process.env });
+  },
+});

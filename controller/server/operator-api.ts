@@ -1,0 +1,109 @@
+import { Readable } from 'node:stream';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { KkError, reportOf } from '../../shared/errors.ts';
+import { ApplyBody, BootstrapBody, CancelBody, ExecBody, JoinBody, MAX_BODY, TokenBody } from '../views/requests.ts';
+import type { Operations } from './operations.ts';
+import { bodyOf, invalid, sendError } from './operator-errors.ts';
+
+type WithId = { Params: { id: string } };
+type WithName = { Params: { name: string } };
+
+/**
+ * The operator API: what `kk-controller`'s commands call. It has no identity check of its own: it is served on a unix
+ * socket that only its owner may open (`listenOnSocket`), never on TCP. No port, no process: `inject` is all a test needs.
+ */
+export function operatorApi(operations: Operations): FastifyInstance {
+  const app = Fastify({ bodyLimit: 1024 * 1024, forceCloseConnections: true });
+  const large = { bodyLimit: MAX_BODY };
+  app.setErrorHandler((error, _request, reply) => sendError(reply, error));
+  app.setNotFoundHandler((request, reply) =>
+    reply.code(404).send({ error: invalid(`There is no ${request.method} ${request.url} here.`).report }),
+  );
+
+  app.get('/v1/status', () => operations.status());
+
+  app.post('/v1/runs', large, async (request, reply) => {
+    const { sources, options } = bodyOf(ApplyBody, request.body);
+    const answer = await operations.apply(present(sources), options);
+    return reply.code('run' in answer ? 201 : 422).send(answer);
+  });
+  app.post('/v1/exec', async (request, reply) => {
+    return reply.code(201).send(await operations.exec(bodyOf(ExecBody, request.body)));
+  });
+  app.get<{ Querystring: { limit?: string } }>('/v1/runs', (request) => operations.runs(limitOf(request.query.limit)));
+  app.get<WithId>('/v1/runs/:id', (request) => operations.run(request.params.id));
+  app.get<WithId & { Querystring: { logs?: string; live?: string } }>('/v1/runs/:id/stream', (request, reply) =>
+    sendLines(request, reply, (signal) =>
+      operations.follow(
+        request.params.id,
+        { logs: request.query.logs === '1', live: request.query.live !== '0' },
+        signal,
+      ),
+    ),
+  );
+  app.post<WithId>('/v1/runs/:id/cancel', async (request) => {
+    await operations.cancel(request.params.id, bodyOf(CancelBody, request.body).by);
+    return {};
+  });
+
+  app.get('/v1/nodes', () => operations.nodes());
+  app.post<WithName>('/v1/nodes/:name/revoke', (request) => operations.revoke(request.params.name));
+
+  app.post('/v1/tokens', async (request, reply) => {
+    return reply.code(201).send(await operations.createToken(present(bodyOf(TokenBody, request.body))));
+  });
+  app.get('/v1/tokens', () => operations.tokens());
+  app.delete<WithId>('/v1/tokens/:id', async (request) => {
+    await operations.deleteToken(request.params.id);
+    return {};
+  });
+  app.post('/v1/join-command', async (request, reply) => {
+    return reply.code(201).send(await operations.joinCommand(present(bodyOf(JoinBody, request.body))));
+  });
+  app.post('/v1/bootstrap', large, (request, reply) => {
+    const { sources, nodes } = bodyOf(BootstrapBody, request.body);
+    return sendLines(request, reply, (signal) => operations.bootstrap(present(sources), nodes, signal));
+  });
+  return app;
+}
+
+/**
+ * One JSON object a line, each sent when it is there. What goes wrong before the first line is an HTTP error; after it,
+ * a last line `{"type":"error","error":…}`. When the reader goes away, the source is aborted.
+ */
+async function sendLines(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  start: (signal: AbortSignal) => AsyncIterable<unknown>,
+): Promise<FastifyReply> {
+  const gone = new AbortController();
+  request.raw.socket.once('close', () => gone.abort());
+  reply.raw.once('close', () => gone.abort());
+  const lines = start(gone.signal)[Symbol.asyncIterator]();
+  const first = await lines.next();
+  const body = async function* (): AsyncGenerator<string> {
+    try {
+      for (let line = first; !line.done; line = await lines.next()) yield `${JSON.stringify(line.value)}\n`;
+    } catch (thrown) {
+      if (!gone.signal.aborted) yield `${JSON.stringify({ type: 'error', error: reportOf(thrown) })}\n`;
+    } finally {
+      await lines.return?.();
+    }
+  };
+  return reply.type('application/x-ndjson').send(Readable.from(body(), { objectMode: false }));
+}
+
+/** Without the keys whose value is undefined, which `exactOptionalPropertyTypes` tells apart from absent ones. */
+function present<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as never;
+}
+
+function limitOf(text: string | undefined): number {
+  const limit = Number(text ?? 50);
+  if (Number.isInteger(limit) && limit > 0 && limit <= 10_000) return limit;
+  throw new KkError({
+    code: 'REQUEST_INVALID',
+    message: `${text} is not a number of runs between 1 and 10000.`,
+    remedy: 'Ask for fewer.',
+  });
+}

@@ -1,0 +1,118 @@
+import type { Need } from '../../shared/share.ts';
+import type { Gate, GraphPlay, GraphTask, TaskGraph } from '../compile/graph.ts';
+
+/** What would run, where and in which order: the picture that `plan` prints. */
+export interface ExplainView {
+  name: string;
+  nodes: string[];
+  steps: number;
+  plays: ExplainPlay[];
+}
+
+export interface ExplainPlay {
+  play: string;
+  precheck: boolean;
+  nodes: string[];
+  /** One after the other, each a list of nodes; empty: all at once. */
+  batches: string[][];
+  /** Percent of nodes that may fail before the play stops; absent: none stated. */
+  maxFailPercentage?: number;
+  roles: { role: string; tasks: ExplainTask[] }[];
+}
+
+export interface ExplainTask {
+  task: string;
+  key: string;
+  action: string;
+  nodes: string[];
+  /** What it waits for besides the task before it on the same node, in words. */
+  waitsFor: string[];
+  /** Does it run only under a condition? */
+  conditional: boolean;
+  permit?: { name: string; count: number };
+  lock?: string;
+  alone: boolean;
+}
+
+export function explain(graph: TaskGraph): ExplainView {
+  const plays = graph.plays.map((play) => explainPlay(graph, play)).filter((play) => play.roles.length > 0);
+  const steps = graph.tasks.reduce((sum, task) => sum + (graph.sets[task.set]?.members.length ?? 0), 0);
+  return { name: graph.name, nodes: [...graph.nodes], steps, plays };
+}
+
+function namesOf(graph: TaskGraph, set: number): string[] {
+  return (graph.sets[set]?.members ?? []).map((node) => graph.nodes[node] ?? '');
+}
+
+function explainPlay(graph: TaskGraph, play: GraphPlay): ExplainPlay {
+  const roles: ExplainPlay['roles'] = [];
+  for (const task of graph.tasks.filter((candidate) => candidate.play === play.index)) {
+    if (roles.at(-1)?.role !== task.role) roles.push({ role: task.role, tasks: [] });
+    roles.at(-1)?.tasks.push(explainTask(graph, task));
+  }
+  const members = graph.sets[play.set]?.members ?? [];
+  const batches = Array.from({ length: play.batches }, (_, batch) =>
+    members.filter((node) => play.batchOf?.[node] === batch).map((node) => graph.nodes[node] ?? ''),
+  );
+  return {
+    play: play.name,
+    precheck: play.precheck,
+    nodes: namesOf(graph, play.set),
+    batches,
+    ...(play.budget === undefined ? {} : { maxFailPercentage: play.budget }),
+    roles,
+  };
+}
+
+function explainTask(graph: TaskGraph, task: GraphTask): ExplainTask {
+  const spec = graph.common.tasks[task.index];
+  return {
+    task: task.name,
+    key: task.key,
+    action: task.action,
+    nodes: namesOf(graph, task.set),
+    waitsFor: (spec?.needs ?? []).flatMap((need) => needText(graph, task, need)),
+    conditional: (spec?.when.length ?? 0) > 0,
+    ...(task.permit ? { permit: task.permit } : {}),
+    ...(spec?.lock === undefined ? {} : { lock: spec.lock }),
+    alone: spec?.alone ?? false,
+  };
+}
+
+/** The predecessor is what everybody expects and is not said; everything else is. */
+function needText(graph: TaskGraph, task: GraphTask, need: Need): string[] {
+  if ('task' in need) {
+    if (need.task === task.index - 1 || isEndOfRoleBefore(graph, task, need.task)) return [];
+    return [`${titleOf(graph, need.task)} on the same node`];
+  }
+  const gate = graph.gates.find(({ id }) => id === need.gate);
+  return gate ? [gateText(graph, gate)] : [];
+}
+
+function isEndOfRoleBefore(graph: TaskGraph, task: GraphTask, target: number): boolean {
+  const isFirst = graph.tasks[task.index - 1]?.role !== task.role || graph.tasks[task.index - 1]?.play !== task.play;
+  return isFirst && target < task.index;
+}
+
+function gateText(graph: TaskGraph, gate: Gate): string {
+  switch (gate.kind) {
+    case 'precheck':
+      return 'all prechecks';
+    case 'batch':
+      return `batch ${gate.batch + 1} of ${graph.plays[gate.play]?.name ?? ''}`;
+    case 'value':
+      return `a value of ${titleOf(graph, gate.task)} from ${graph.nodes[gate.node] ?? ''}`;
+    case 'all':
+      return `${titleOf(graph, gate.task)} on all of its nodes`;
+    case 'any':
+      return `${titleOf(graph, gate.task)} on any of its nodes`;
+    case 'first': {
+      const first = graph.sets[graph.tasks[gate.task]?.set ?? -1]?.members[0];
+      return `${titleOf(graph, gate.task)} on ${graph.nodes[first ?? -1] ?? 'its first node'}`;
+    }
+  }
+}
+
+function titleOf(graph: TaskGraph, task: number): string {
+  return `"${graph.tasks[task]?.name ?? ''}"`;
+}

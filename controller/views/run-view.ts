@@ -1,0 +1,143 @@
+import { hasEnded, runHasEnded, satisfies } from '../../shared/lifecycle.ts';
+import type { TaskGraph } from '../compile/graph.ts';
+import type { RunEvent } from '../run/events.ts';
+import type { RunRecord } from '../run/ports.ts';
+import { type RunState, stepState } from '../run/state.ts';
+import { iso } from './times.ts';
+import type { ChangeView, FailureView, RoleView, RunNodeView, RunSummary, RunView } from './types.ts';
+
+/** Characters of diffs in one view; what is beyond has an empty `unified`, its path stays. */
+const MAX_DIFFS = 4 * 1024 * 1024;
+
+export interface RunViewExtras {
+  /** The run's events in order, as far as they are in `state`. */
+  events: readonly RunEvent[];
+  nowMs: number;
+  /** Ids of the runs that it waits for. */
+  waitingFor: readonly string[];
+}
+
+/** A run in a list. */
+export function runSummary(record: RunRecord, nowMs: number): RunSummary {
+  return {
+    id: record.id,
+    name: record.name,
+    kind: record.kind,
+    status: record.status,
+    by: record.by,
+    created: iso(record.createdMs),
+    ...(record.endedMs === undefined ? {} : { ended: iso(record.endedMs) }),
+    durationMs: Math.max(0, (record.endedMs ?? nowMs) - record.createdMs),
+  };
+}
+
+/** The whole picture of a run. Nodes that have nothing to do in it are left out. */
+export function runView(record: RunRecord, graph: TaskGraph, state: RunState, extras: RunViewExtras): RunView {
+  return {
+    ...runSummary({ ...record, status: state.status }, extras.nowMs),
+    nodes: nodeViews(graph, state),
+    roles: roleViews(graph, state),
+    failures: failureViews(graph, extras.events),
+    changes: changeViews(graph, extras.events),
+    verdicts: state.verdicts.map(({ node, verdict }) => ({ node: nodeName(graph, node), ...verdict })),
+    waitingFor: [...extras.waitingFor],
+  };
+}
+
+function nodeName(graph: TaskGraph, node: number): string {
+  return graph.nodes[node] ?? `node ${node}`;
+}
+
+function nodeViews(graph: TaskGraph, state: RunState): RunNodeView[] {
+  const at: string[][] = graph.nodes.map(() => []);
+  for (const task of graph.tasks) {
+    for (const node of graph.sets[task.set]?.members ?? []) {
+      if (stepState(state, task.index, node) === 'begun') at[node]?.push(task.key);
+    }
+  }
+  return graph.nodes.flatMap((name, node) => {
+    const counts = state.counts[node];
+    const pending = state.pending[node] ?? 0;
+    if (!counts) return [];
+    const { ok, changed, skipped, failed, ignored, blocked } = counts;
+    if (ok + skipped + failed + ignored + blocked + pending === 0) return [];
+    const error = state.nodeErrors[node];
+    return {
+      node: name,
+      state: nodeState(state, node),
+      ...{ ok, changed, skipped, failed, ignored, blocked, pending },
+      at: at[node] ?? [],
+      ...(error ? { error } : {}),
+    };
+  });
+}
+
+function nodeState(state: RunState, node: number): string {
+  const counts = state.counts[node];
+  if (state.nodes[node] === 'given_up') return 'unreachable';
+  if (state.nodes[node] === 'refused' || (counts?.failed ?? 0) > 0) return 'failed';
+  if ((state.pending[node] ?? 0) > 0) {
+    if (runHasEnded(state.status)) return 'cancelled';
+    return state.nodes[node] === 'waiting' ? 'waiting' : 'working';
+  }
+  if ((counts?.blocked ?? 0) > 0) return state.cancelled ? 'cancelled' : 'blocked';
+  return 'done';
+}
+
+/** In plan order; a role used twice in a play is one line. */
+function roleViews(graph: TaskGraph, state: RunState): RoleView[] {
+  const roles = new Map<string, RoleView>();
+  for (const task of graph.tasks) {
+    const play = graph.plays[task.play]?.name ?? '';
+    const key = `${task.play}/${task.role}`;
+    const view = roles.get(key) ?? { play, role: task.role, steps: 0, ended: 0, failed: 0 };
+    roles.set(key, view);
+    for (const node of graph.sets[task.set]?.members ?? []) {
+      const step = stepState(state, task.index, node) ?? 'waiting';
+      view.steps += 1;
+      if (!hasEnded(step)) continue;
+      view.ended += 1;
+      if (step !== 'blocked' && step !== 'cancelled' && !satisfies(step, task.ignoreErrors)) view.failed += 1;
+    }
+  }
+  return [...roles.values()].filter((role) => role.steps > 0);
+}
+
+/** Each cause once, with how many steps it blocked; what was only blocked by another is no failure of its own. */
+function failureViews(graph: TaskGraph, events: readonly RunEvent[]): FailureView[] {
+  const failures: (FailureView & { key: string })[] = [];
+  const add = (node: string, task: string, outcome: string, error: FailureView['error']): void => {
+    failures.push({ node, task, outcome, ...(error ? { error } : {}), blocks: 0, key: `${task} on ${node}` });
+  };
+  for (const event of events) {
+    if (event.kind === 'refused' || event.kind === 'given_up') {
+      add(nodeName(graph, event.node), '', event.kind === 'refused' ? 'refused' : 'unreachable', event.error);
+    } else if (event.kind === 'ended') {
+      const task = graph.tasks[event.task];
+      if (!task || satisfies(event.outcome, task.ignoreErrors)) continue;
+      if (event.outcome === 'blocked' || event.outcome === 'cancelled') continue;
+      add(nodeName(graph, event.node), task.key, event.outcome, event.result.error);
+    }
+  }
+  for (const event of events) {
+    if (event.kind !== 'blocked' || event.cancelled) continue;
+    const node = nodeName(graph, event.node);
+    // The cause names the step when it came through a gate; what an agent blocks by itself follows its own failure.
+    const cause = failures.find((f) => event.cause.includes(f.key)) ?? failures.find((f) => f.node === node);
+    if (cause) cause.blocks += event.tasks.length;
+  }
+  return failures.map(({ key: _, ...failure }) => failure);
+}
+
+function changeViews(graph: TaskGraph, events: readonly RunEvent[]): ChangeView[] {
+  let room = MAX_DIFFS;
+  return events.flatMap((event) => {
+    if (event.kind !== 'ended' || !event.result.changed) return [];
+    const diffs = (event.result.diffs ?? []).map(({ path, unified }) => {
+      const fits = unified.length <= room;
+      if (fits) room -= unified.length;
+      return { path, unified: fits ? unified : '' };
+    });
+    return { node: nodeName(graph, event.node), task: graph.tasks[event.task]?.key ?? '', diffs };
+  });
+}

@@ -1,0 +1,75 @@
+import type { GraphTask, TaskGraph } from '../compile/graph.ts';
+import type { RunEvent } from '../run/events.ts';
+import { iso } from './times.ts';
+import type { StreamLine } from './types.ts';
+
+/**
+ * A stored event as the lines that those who follow the run read; none for what means nothing to people. The first line
+ * (`run`) and the last (`finished`) hold the whole view and are made where the run is followed.
+ */
+export function streamLines(graph: TaskGraph, event: RunEvent): StreamLine[] {
+  const at = iso(event.at);
+  switch (event.kind) {
+    case 'bootstrap':
+      return [{ type: 'node', at, node: name(graph, event.node), state: 'joining', phase: event.phase }];
+    case 'accepted':
+      return [{ type: 'node', at, node: name(graph, event.node), state: 'working' }];
+    case 'refused':
+      return [{ type: 'node', at, node: name(graph, event.node), state: 'failed', error: event.error }];
+    case 'given_up':
+      return [{ type: 'node', at, node: name(graph, event.node), state: 'unreachable', error: event.error }];
+    case 'begun':
+      return [{ type: 'begun', at, ...step(graph, event) }];
+    case 'ended': {
+      const { result, verdict } = event;
+      return [
+        {
+          type: 'ended',
+          at,
+          ...step(graph, event),
+          outcome: event.outcome,
+          changed: result.changed,
+          ignored: event.outcome === 'failed' && (graph.tasks[event.task]?.ignoreErrors ?? false),
+          durationMs: event.durationMs,
+          ...(result.error ? { error: result.error } : {}),
+          ...(result.reason === undefined ? {} : { reason: result.reason }),
+          ...(result.output === undefined ? {} : { output: result.output }),
+          ...(result.diffs ? { diffs: result.diffs.map(({ path, unified }) => ({ path, unified })) } : {}),
+          ...(verdict ? { verdict } : {}),
+        },
+      ];
+    }
+    case 'blocked':
+      return [
+        {
+          type: 'blocked',
+          at,
+          node: name(graph, event.node),
+          tasks: event.tasks.map((task) => graph.tasks[task]?.key ?? ''),
+          cause: event.cause,
+          cancelled: event.cancelled,
+        },
+      ];
+    case 'facts':
+    case 'permit_granted':
+    case 'cancel':
+    case 'started':
+    case 'finished':
+      return [];
+  }
+}
+
+function name(graph: TaskGraph, node: number): string {
+  return graph.nodes[node] ?? `node ${node}`;
+}
+
+function step(graph: TaskGraph, event: { node: number; task: number }) {
+  const task: GraphTask | undefined = graph.tasks[event.task];
+  return {
+    node: name(graph, event.node),
+    task: task?.key ?? '',
+    name: task?.name ?? '',
+    role: task?.role ?? '',
+    play: graph.plays[task?.play ?? -1]?.name ?? '',
+  };
+}
