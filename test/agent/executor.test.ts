@@ -8,10 +8,16 @@ t.test('a share runs through: when, templates, registers, facts, precedence', as
   bench.push(
     chain([
       task('version', { register: 'ver' }),
-      task('greet', { run: 'install {{ ver.stdout }} on {{ node_name }} with {{ facts.cpu.count }} {{ port }} {{ deep }}' }),
+      task('greet', {
+        run: 'install {{ ver.stdout }} on {{ node_name }} with {{ facts.cpu.count }} {{ port }} {{ deep }}',
+      }),
       task('never', { when: 'ver.stdout == "v2"' }),
       task('fact', { action: 'set_fact', inputs: { double: '{{ facts.cpu.count * 2 }}' } }),
-      task('after', { when: 'double == 8 and ver.rc == 0', run: 'see {{ greeting }}', vars: { greeting: 'hi {{ port }}' } }),
+      task('after', {
+        when: 'double == 8 and ver.rc == 0',
+        run: 'see {{ greeting }}',
+        vars: { greeting: 'hi {{ port }}' },
+      }),
       task('sure', { action: 'assert', inputs: { that: ['double > 4', 'ver is defined'] } }),
     ]),
     {
@@ -34,5 +40,408 @@ t.test('a share runs through: when, templates, registers, facts, precedence', as
     bench.executor.outgoing().map((out) => out.sequence),
     kinds.map((_, index) => index + 1),
     'messages are numbered without a gap',
+  );
+});
+
+t.test('loops freeze their items, go on after a failed one, and bind results', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  bench.commands.answers.set('b', { code: 3 });
+  bench.push(
+    chain([
+      task('each', {
+        loop: '{{ letters }}',
+        run: '{{ item }}',
+        when: 'item != "skip"',
+        register: 'all',
+        ignoreErrors: true,
+      }),
+      task('read', { run: '{{ all.results | length }} {{ all.results[0].item }} {{ all.failed }}' }),
+      task('empty', { loop: [] }),
+      task('no list', { loop: '{{ node_name }}' }),
+    ]),
+    { common: { planVars: { letters: ['a', 'b', 'skip', 'c'] } } },
+  );
+  await bench.settle();
+  t.same(bench.commands.calls, ['a', 'b', 'c', '4 a true']);
+  t.same(bench.outcomes(), { 0: 'failed', 1: 'ok', 2: 'skipped', 3: 'failed' }, 'ignore_errors satisfies what follows');
+  const { error, items } = bench.ended().get(0)?.result ?? {};
+  t.match(error, { code: 'COMMAND_FAILED', message: /^1 of 4 items failed/, node: 'n1', task: '0/role/each' });
+  t.equal(items, 4);
+  t.match(bench.ended().get(3)?.result.error, {
+    code: 'LOOP_NOT_A_LIST',
+    position: { file: 'role/tasks.yaml', line: 5 },
+  });
+});
+
+t.test('until, retries and delay: waiting holds no slot, and the attempts are told', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  bench.commands.answers.set('poll', (call) => ({ stdout: call < 3 ? 'no' : 'yes' }));
+  bench.commands.answers.set('bad', { code: 1 });
+  bench.push([
+    task('poll', { until: 'result.stdout == "yes"', retries: 5, delay: 10 }),
+    task('bad', { retries: 1, delay: 100 }),
+    ...[2, 3, 4, 5].map((n) => task(`other ${n}`)),
+  ]);
+  await bench.settle();
+  t.same(bench.commands.calls.length, 6, 'four others ran beside the two that wait');
+  for (let round = 0; round < 2; round += 1) {
+    bench.clock.advance(10_000);
+    await bench.settle();
+  }
+  t.equal(bench.outcomes()[0], 'ok');
+  t.equal(bench.ended().get(0)?.result.attempts, 3);
+  bench.clock.advance(80_000);
+  await bench.settle();
+  t.equal(bench.outcomes()[1], 'failed');
+  t.match(bench.ended().get(1)?.result, { attempts: 2, error: { code: 'COMMAND_FAILED' } });
+});
+
+t.test(
+  'failed_when and changed_when have the last word; undefined variables and wrong inputs fail with their place',
+  async (t) => {
+    const bench = await Bench.open();
+    bench.lease();
+    bench.commands.answers.set('grep', { code: 1 });
+    bench.push([
+      task('grep', { failedWhen: 'result.rc > 1', changedWhen: 'false', register: 'found' }),
+      task('strict', { failedWhen: 'out.stdout == ""', register: 'out', ignoreErrors: true }),
+      task('typo', {
+        run: 'echo {{ prot }}',
+        vars: { port: 1 },
+        places: { '/inputs/shell': [9, 14] },
+        ignoreErrors: true,
+      }),
+      task('input', { inputs: { shell: 'x', creates: 7 }, places: { '/inputs/creates': [12, 5] }, ignoreErrors: true }),
+    ]);
+    await bench.settle();
+    t.same(bench.outcomes(), { 0: 'ok', 1: 'failed', 2: 'failed', 3: 'failed' });
+    t.equal(bench.ended().get(0)?.result.changed, false);
+    t.match(bench.ended().get(1)?.result.error, { code: 'FAILED_WHEN', message: /out.stdout == ""/ });
+    t.match(
+      bench.ended().get(2)?.result.error,
+      { code: 'EXPR_UNDEFINED', message: /port/, position: { line: 9 } },
+      'with a hint',
+    );
+    t.match(bench.ended().get(3)?.result.error, {
+      code: 'ACTION_INPUT',
+      message: /creates/,
+      position: { line: 12, column: 5 },
+    });
+  },
+);
+
+t.test('a failed step stops what has not begun, in one message with the cause; running ones finish', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  bench.commands.hold('long');
+  bench.commands.answers.set('boom', { code: 2 });
+  bench.push([task('long'), task('boom'), task('x', { needs: [{ task: 0 }] }), task('y', { needs: [{ task: 2 }] })]);
+  await bench.settle();
+  t.match(bench.blocked(), [{ tasks: [2, 3], cause: /after "boom" failed: COMMAND_FAILED/, cancelled: false }]);
+  bench.commands.release('long');
+  await bench.settle();
+  t.equal(bench.outcomes()[0], 'ok', 'it was let finish');
+  t.equal(bench.blocked().length, 1);
+});
+
+t.test('slots, locks and alone', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  const names = ['a', 'b', 'c', 'd', 'e'];
+  bench.commands.hold(...names, 'l1', 'l2', 'solo');
+  bench.push([
+    task('l1', { lock: 'apt' }),
+    task('l2', { lock: 'apt' }),
+    ...names.map((name) => task(name)),
+    task('solo', { alone: true, needs: [{ task: 2 }] }),
+    task('late', { needs: [{ task: 2 }] }),
+  ]);
+  await bench.settle();
+  t.same(bench.commands.working, ['a', 'b', 'c', 'l1'], 'four slots; the second holder of the lock waits');
+  bench.commands.release('l1');
+  await bench.settle();
+  t.same(bench.commands.working, ['a', 'b', 'c', 'l2']);
+  bench.commands.release('b');
+  await bench.settle();
+  t.same(bench.commands.working, ['a', 'c', 'd', 'l2']);
+  bench.commands.release('a');
+  await bench.settle();
+  t.same(bench.commands.working, ['c', 'd', 'e', 'l2'], 'older ones first');
+  for (const name of ['c', 'd', 'l2']) bench.commands.release(name);
+  await bench.settle();
+  t.same(bench.commands.working, ['e'], 'nothing slips in before the one that wants the node alone');
+  bench.commands.release('e');
+  await bench.settle();
+  t.same(bench.commands.working, ['solo']);
+  t.notOk(bench.commands.calls.includes('late'));
+  bench.commands.release('solo');
+  await bench.settle();
+  t.ok(bench.commands.calls.includes('late'));
+});
+
+t.test('gates carry values; batches wait; a closed gate blocks what needs it and only that', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  const reads = [{ node: 'cp1', register: 'token', gate: 'value/0@cp1' }];
+  bench.push(
+    [
+      task('join', { run: 'join {{ node("cp1").token }}', reads, needs: [{ gate: 'first/0' }] }),
+      task('serial', { play: 1 }),
+      task('lost', { needs: [{ gate: 'all/9' }] }),
+      task('child', { needs: [{ task: 2 }] }),
+      task('free'),
+      task('stopped', { play: 2, needs: [{ gate: 'never' }] }),
+    ],
+    { share: { batches: { 1: 2 } } },
+  );
+  await bench.settle();
+  t.same(bench.commands.calls, ['free']);
+  bench.open('first/0');
+  await bench.settle();
+  t.same(bench.commands.calls, ['free'], 'the value is not there yet');
+  bench.open('value/0@cp1', 'abc.def');
+  bench.open('batch/1/0');
+  await bench.settle();
+  t.same(bench.commands.calls, ['free', 'join abc.def'], 'batch 2 waits for batch 1, not for batch 0');
+  bench.open('batch/1/1');
+  bench.closeGate('all/9', '"init" failed on cp2');
+  bench.closeGate('play/2', 'too many failures');
+  bench.open('all/9');
+  await bench.settle();
+  t.same(bench.commands.calls, ['free', 'join abc.def', 'serial']);
+  t.same(bench.blocked(), [
+    { tasks: [2, 3], cause: '"init" failed on cp2', cancelled: false },
+    { tasks: [5], cause: 'too many failures', cancelled: false },
+  ]);
+  t.same(
+    bench.executor.held().runs[0]?.gates.sort(),
+    ['all/9', 'batch/1/0', 'batch/1/1', 'first/0', 'play/2', 'value/0@cp1'].sort(),
+  );
+});
+
+t.test('permits are asked for when all else is satisfied, again after a Welcome, and journaled', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  bench.push([task('drain', { permit: { name: 'drain', count: 1 }, needs: [{ gate: 'g' }] })]);
+  await bench.settle();
+  t.same(bench.wishes, [], 'not before its gate is open');
+  bench.open('g');
+  await bench.settle();
+  const wish = { kind: 'permit_wanted', value: { run: 'r1', revision: 1, task: 0 } };
+  t.same(bench.wishes, [wish]);
+  bench.executor.welcomed({ value: 1, mac: new Uint8Array([1]) });
+  await bench.settle();
+  t.same(bench.wishes, [wish, wish]);
+  bench.handle({ kind: 'permit', value: { run: 'r1', revision: 0, task: 0 } });
+  await bench.settle();
+  t.same(bench.commands.calls, [], 'a permit of another revision is none');
+  bench.handle({ kind: 'permit', value: { run: 'r1', revision: 1, task: 0 } });
+  await bench.settle();
+  t.same(bench.commands.calls, ['drain']);
+  t.same(bench.executor.held().runs[0]?.permits, [0]);
+});
+
+t.test('hold, lease and cancel', async (t) => {
+  const bench = await Bench.open();
+  bench.commands.hold('one', 'disruptive', 'loop a');
+  bench.push([
+    task('one'),
+    task('disruptive', { permit: { name: 'etcd', count: 1 } }),
+    task('two', { needs: [{ task: 0 }] }),
+    task('loop', { loop: ['a', 'b'], run: 'loop {{ item }}' }),
+  ]);
+  bench.handle({ kind: 'permit', value: { run: 'r1', revision: 1, task: 1 } });
+  await bench.settle();
+  t.same(bench.commands.calls, [], 'no lease, no start');
+  bench.handle({ kind: 'hold', value: { run: 'r1', reason: 'adopt' } });
+  bench.lease(60_000);
+  await bench.settle();
+  t.same(bench.commands.calls, [], 'held');
+  bench.handle({ kind: 'resume', value: { run: 'r1' } });
+  await bench.settle();
+  t.same(bench.commands.working, ['disruptive', 'loop a', 'one']);
+  bench.clock.advance(60_001);
+  bench.commands.release('loop a');
+  await bench.settle();
+  t.notOk(bench.commands.calls.includes('loop b'), 'the next item is a start: not without a lease');
+  bench.lease(60_000);
+  bench.commands.hold('loop b');
+  await bench.settle();
+  t.ok(bench.commands.calls.includes('loop b'), 'and goes on with it');
+  bench.handle({ kind: 'cancel', value: { run: 'r1', grace_ms: 1 } });
+  await bench.settle();
+  t.same(bench.commands.working, ['disruptive'], 'a permit step is let finish');
+  bench.commands.release('disruptive');
+  await bench.settle();
+  t.same(bench.outcomes(), { 0: 'cancelled', 1: 'ok', 3: 'cancelled' });
+  t.match(bench.blocked(), [{ tasks: [2], cancelled: true }]);
+});
+
+t.test('registers: exported with their type, sensitive ones masked', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  bench.commands.answers.set('count', { stdout: ' 42\n' });
+  bench.commands.answers.set('words', { stdout: 'forty' });
+  bench.commands.answers.set('secret', { stdout: 's3cret' });
+  const integer = (name: string) => ({ name, type: 'integer' as const, exported: true });
+  bench.push([
+    task('count', { register: integer('n') }),
+    task('secret', { sensitive: true, register: 'word' }),
+    task('use', { sensitive: true, run: 'login {{ word.stdout }}', needs: [{ task: 1 }] }),
+    task('words', { register: integer('m'), needs: [{ task: 2 }] }),
+  ]);
+  await bench.settle();
+  t.equal(bench.ended().get(0)?.result.register, 42);
+  t.match(bench.ended().get(3)?.result.error, { code: 'REGISTER_TYPE', message: /"m"/ });
+  t.ok(bench.commands.calls.includes('login s3cret'), 'it works on the node');
+  const { readFileSync } = await import('node:fs');
+  t.notMatch(readFileSync(`${bench.folder}/journal.log`, 'utf8'), /s3cret/, 'and is nowhere on disk or on the wire');
+});
+
+t.test('shares that cannot be done are refused before any step, once', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  bench.push([task('ok'), task('strange', { action: 'teleport' })]);
+  bench.push([task('ok'), task('strange', { action: 'teleport' })]);
+  bench.push([task('future')], { run: 'r2', common: { format: 2 as never } });
+  await bench.settle();
+  const refused = bench
+    .messages()
+    .map((message) => [
+      message.kind,
+      message.kind === 'refused' && JSON.parse(Buffer.from(message.value.error).toString()).code,
+    ]);
+  t.same(refused, [
+    ['refused', 'AGENT_LACKS_ACTION'],
+    ['refused', 'AGENT_TOO_OLD'],
+  ]);
+  t.same(bench.commands.calls, []);
+  t.same(bench.executor.held().runs, []);
+});
+
+t.test('documents that do not fit a frame are asked for in parts; gates meanwhile are not lost', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  const { documents } = await import('../support/agent-bench.ts');
+  const { sha256 } = await import('../../agent/executor/blobs.ts');
+  const { share, common } = documents([task('x', { needs: [{ gate: 'g' }] })]);
+  const digest = sha256(common);
+  const none = new Uint8Array();
+  bench.handle({
+    kind: 'push',
+    value: { run: 'r1', revision: 1, share, share_sha256: '', common_sha256: digest, common: none, lease_ms: 0 },
+  });
+  bench.open('g');
+  await bench.settle();
+  t.same(bench.wishes, [{ kind: 'blob_wanted', value: { sha256: digest, offset: 0 } }]);
+  const part = (from: number, to: number) =>
+    bench.handle({
+      kind: 'blob_part',
+      value: { sha256: digest, offset: from, data: common.subarray(from, to), total: common.length },
+    });
+  part(0, 100);
+  await bench.settle();
+  bench.executor.welcomed({ value: 1, mac: none });
+  t.same(bench.wishes[1], { kind: 'blob_wanted', value: { sha256: digest, offset: 100 } }, 'goes on where the cut was');
+  part(100, common.length);
+  await bench.settle();
+  t.same(bench.commands.calls, ['x']);
+  t.same(bench.executor.held().blobs, [digest]);
+});
+
+t.test('exec runs beside the four slots and does not take the node over', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  const names = ['a', 'b', 'c', 'd'];
+  bench.commands.hold(...names);
+  bench.push([...names, 'e'].map((name) => task(name)));
+  await bench.settle();
+  bench.push([task('quick')], { run: 'x1', share: { kind: 'exec' } });
+  await bench.settle();
+  t.ok(bench.commands.calls.includes('quick'));
+  t.notOk(bench.commands.calls.includes('e'));
+  t.equal(
+    bench.messages().filter((message) => message.kind === 'facts').length,
+    1,
+    'an exec that needs no facts sends none',
+  );
+  bench.push([task('new')], { run: 'r2' });
+  await bench.settle();
+  t.match(bench.blocked(), [{ tasks: [4], cause: /r2/, cancelled: true }], 'a later run takes the node over');
+  t.notOk(bench.commands.calls.includes('new'), 'and starts when the old one has ended here');
+  for (const name of names) bench.commands.release(name);
+  await bench.settle();
+  t.ok(bench.commands.calls.includes('new'));
+});
+
+t.test('restart: what ended is not repeated, what can be taken up goes on', async (t) => {
+  let bench = await Bench.open();
+  bench.lease();
+  bench.commands.answers.set('one', { stdout: 'kept' });
+  bench.commands.hold('two');
+  const tasks = [
+    ...chain([task('one', { register: 'first' }), task('two'), task('three', { run: 'three {{ first.stdout }}' })]),
+    task('loop', { loop: ['a', 'b', 'c'], run: 'item {{ item }}' }),
+  ];
+  bench.commands.hold('item b');
+  bench.push(tasks);
+  bench.handle({ kind: 'hold', value: { run: 'other', reason: 'unknown runs are ignored' } });
+  await bench.settle();
+  t.same(bench.commands.calls.sort(), ['item a', 'item b', 'one', 'two']);
+  const before = bench.messages().length;
+  bench.commands.found = { code: 0, stdout: 'done meanwhile' };
+  bench = await bench.restart();
+  await bench.settle();
+  t.same(bench.commands.recovered.sort(), ['item b', 'two'], 'both are looked for, nothing else');
+  bench.lease();
+  await bench.settle();
+  t.same(bench.outcomes(), { 0: 'ok', 1: 'ok', 2: 'ok', 3: 'ok' });
+  t.same(bench.commands.calls.sort(), ['item a', 'item b', 'item c', 'one', 'three kept', 'two'], 'each ran once');
+  t.ok(bench.messages().length > before, 'the outbox is whole');
+  t.equal(bench.messages().filter((m) => m.kind === 'begun' && m.value.task === 1).length, 1, 'begun is told once');
+});
+
+t.test('restart after a power cut: interrupted, or again where the plan says so', async (t) => {
+  let bench = await Bench.open();
+  bench.lease();
+  bench.commands.hold('init', 'again');
+  bench.push([task('init'), task('again', { onInterrupt: 'rerun' }), task('after', { needs: [{ task: 0 }] })]);
+  await bench.settle();
+  bench.commands.found = 'lost';
+  bench = await bench.restart({ bootId: 'boot-2' });
+  await bench.settle();
+  t.equal(bench.outcomes()[0], 'interrupted');
+  t.match(bench.ended().get(0)?.result.error, { code: 'INTERRUPTED', remedy: /.+/, task: '0/role/init' });
+  t.match(bench.blocked(), [{ tasks: [2], cause: /"init" failed: INTERRUPTED/ }]);
+  t.equal(bench.commands.calls.filter((call) => call === 'init').length, 1, 'never twice');
+  t.equal(bench.commands.calls.filter((call) => call === 'again').length, 2);
+  bench.commands.release('again');
+  await bench.settle();
+  t.match(bench.ended().get(1), { outcome: 'OUTCOME_OK', result: { attempts: 2 } });
+});
+
+t.test('forget drops a run; acknowledged messages leave the outbox; both survive a restart', async (t) => {
+  let bench = await Bench.open();
+  bench.lease();
+  bench.push([task('x')]);
+  await bench.settle();
+  const last = bench.executor.held().lastSequence;
+  t.equal(last, 4);
+  bench.executor.acknowledge(3);
+  t.same(
+    bench.messages().map((message) => message.kind),
+    ['ended'],
+  );
+  bench.executor.acknowledge(last);
+  bench.handle({ kind: 'forget', value: { run: 'r1' } });
+  await bench.settle();
+  bench = await bench.restart();
+  t.same(bench.messages(), []);
+  t.match(
+    bench.executor.held(),
+    { lastSequence: 4, journalId: 'journal-1', runs: [] },
+    'numbers go on, never again from 1',
   );
 });

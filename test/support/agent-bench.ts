@@ -97,7 +97,9 @@ export function task(name: string, wish: TaskWish = {}): TaskSpec {
     ...(untilText === undefined ? {} : { until: untilText }),
     ...(register === undefined
       ? {}
-      : { register: typeof register === 'string' ? { name: register, type: 'any' as const, exported: false } : register }),
+      : {
+          register: typeof register === 'string' ? { name: register, type: 'any' as const, exported: false } : register,
+        }),
     ...rest,
   };
 }
@@ -205,7 +207,14 @@ export class Bench {
   readonly journal: Journal;
   readonly executor: Executor;
 
-  private constructor(folder: string, clock: HandClock, commands: Commands, journal: Journal, executor: Executor, logs: LogChunk[]) {
+  private constructor(
+    folder: string,
+    clock: HandClock,
+    commands: Commands,
+    journal: Journal,
+    executor: Executor,
+    logs: LogChunk[],
+  ) {
     this.folder = folder;
     this.clock = clock;
     this.commands = commands;
@@ -259,7 +268,10 @@ export class Bench {
     this.executor.handle(message);
   }
 
-  push(tasks: TaskSpec[], more: { run?: string; revision?: number; share?: Partial<Share>; common?: Partial<Common> } = {}): void {
+  push(
+    tasks: TaskSpec[],
+    more: { run?: string; revision?: number; share?: Partial<Share>; common?: Partial<Common> } = {},
+  ): void {
     const { share, common } = documents(tasks, more);
     const { run = 'r1', revision = 1 } = more;
     this.handle({
@@ -298,7 +310,12 @@ export class Bench {
     return new Map(
       this.messages().flatMap((message) =>
         message.kind === 'ended'
-          ? [[message.value.task, { outcome: message.value.outcome, result: bytesJson(message.value.result) as StepResult }] as const]
+          ? [
+              [
+                message.value.task,
+                { outcome: message.value.outcome, result: bytesJson(message.value.result) as StepResult },
+              ] as const,
+            ]
           : [],
       ),
     );
@@ -306,7 +323,9 @@ export class Bench {
 
   /** The outcome of each ended task, in words. */
   outcomes(): Record<number, string> {
-    return Object.fromEntries([...this.ended()].map(([index, { outcome }]) => [index, outcome.slice('OUTCOME_'.length).toLowerCase()]));
+    return Object.fromEntries(
+      [...this.ended()].map(([index, { outcome }]) => [index, outcome.slice('OUTCOME_'.length).toLowerCase()]),
+    );
   }
 
   blocked(): { tasks: number[]; cause: string; cancelled: boolean }[] {

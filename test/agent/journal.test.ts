@@ -1,0 +1,287 @@
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import t from 'tap';
+import { type Disk, disk } from '../../agent/executor/durable.ts';
+import { encodeFrame, scanFrames } from '../../agent/executor/frames.ts';
+import { Journal, type JournalOptions } from '../../agent/executor/journal.ts';
+import type { NewRecord } from '../../agent/executor/records.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'kk-journal-'));
+let made = 0;
+
+function options(path: string, more: Partial<JournalOptions> = {}): JournalOptions {
+  return {
+    path,
+    disk,
+    newId: () => 'id-1',
+    pause: () => new Promise((resolve) => setImmediate(resolve)),
+    onTrouble: () => {},
+    onFatal: (error) => {
+      throw error;
+    },
+    ...more,
+  };
+}
+
+function fresh(): string {
+  made += 1;
+  return join(folder, `journal-${made}`);
+}
+
+const blocked = (tasks: number[], run = 'r'): NewRecord => ({
+  type: 'blocked',
+  run,
+  revision: 1,
+  tasks,
+  cause: 'c',
+  cancelled: false,
+  atMs: 1,
+});
+const permit = (task: number, run = 'r'): NewRecord => ({ type: 'permit', run, revision: 1, task });
+
+/** A disk that counts, and that can be full or broken. */
+function watched(): { disk: Disk; syncs: number; full: boolean; broken: boolean } {
+  const state = {
+    syncs: 0,
+    full: false,
+    broken: false,
+    disk: {
+      async open(path: string) {
+        const { file, content } = await disk.open(path);
+        return {
+          content,
+          file: {
+            ...file,
+            async append(bytes: Uint8Array) {
+              if (state.broken) throw Object.assign(new Error('i/o error'), { code: 'EIO' });
+              if (!state.full) return file.append(bytes);
+              // What a full disk does: it takes a part.
+              await file.append(bytes.subarray(0, bytes.length >> 1));
+              throw Object.assign(new Error('no space left'), { code: 'ENOSPC' });
+            },
+            async sync() {
+              state.syncs += 1;
+              await file.sync();
+            },
+          },
+        };
+      },
+      replace: disk.replace,
+    } satisfies Disk,
+  };
+  return state;
+}
+
+t.test('what was synced is there after a restart, numbered on, and the outbox is rebuilt', async (t) => {
+  const path = fresh();
+  const first = await Journal.open(options(path));
+  for (let index = 0; index < 5; index += 1) first.journal.append(blocked([index]));
+  first.journal.append(permit(7));
+  t.same(first.journal.outgoing(), [], 'nothing is sent before it is on disk');
+  await first.journal.synced();
+  t.same(
+    first.journal.outgoing().map((out) => out.sequence),
+    [1, 2, 3, 4, 5],
+  );
+  first.journal.acknowledge(3);
+  first.journal.acknowledge(2);
+  first.journal.acknowledge(99);
+  first.journal.append(blocked([9]));
+  await first.journal.close();
+
+  const second = await Journal.open(options(path, { newId: () => 'another' }));
+  t.equal(second.journal.id, 'id-1');
+  t.equal(second.journal.lastSequence, 6);
+  t.same(
+    second.journal.outgoing().map((out) => out.sequence),
+    [6],
+  );
+  t.same(second.journal.outgoing()[0]?.message, {
+    kind: 'blocked',
+    value: { run: 'r', revision: 1, tasks: [9], cause: 'c', cancelled: false, at_ms: 1 },
+  });
+  await second.journal.close();
+});
+
+t.test('many waiters share one sync', async (t) => {
+  const counted = watched();
+  const { journal } = await Journal.open(options(fresh(), { disk: counted.disk }));
+  const before = counted.syncs;
+  const told: number[] = [];
+  journal.onOutgoing(() => told.push(journal.outgoing().length));
+  await Promise.all(
+    Array.from({ length: 100 }, (_, index) => {
+      journal.append(blocked([index]));
+      return journal.synced();
+    }),
+  );
+  t.equal(counted.syncs - before, 1);
+  t.same(told, [100], 'and the link is told once');
+  await journal.close();
+});
+
+t.test('a tail torn at any byte is cut off; everything before it stays', async (t) => {
+  const path = fresh();
+  const { journal } = await Journal.open(options(path));
+  journal.append(blocked([1]));
+  await journal.synced();
+  const sound = readFileSync(path).length;
+  journal.append(blocked([2]));
+  journal.append(permit(3));
+  await journal.close();
+  const whole = readFileSync(path);
+  for (let size = sound; size < whole.length; size += 1) {
+    writeFileSync(path, whole.subarray(0, size));
+    const { journal: again, records, cut } = await Journal.open(options(path));
+    const kept = size - cut;
+    if (records.length < 2 || kept < sound) t.fail(`cut at ${size}: ${records.length} records kept`);
+    again.append(blocked([4]));
+    await again.close();
+    const { journal: third, records: after } = await Journal.open(options(path));
+    if (after.length !== records.length + 1) t.fail(`cut at ${size}: the next record was lost`);
+    await third.close();
+  }
+  t.pass(`${whole.length - sound} cuts`);
+});
+
+t.test('pages of the last write that never reached the disk are cut off, too', async (t) => {
+  const path = fresh();
+  const { journal } = await Journal.open(options(path));
+  journal.append(blocked([1]));
+  await journal.synced();
+  const sound = readFileSync(path).length;
+  for (let index = 0; index < 5; index += 1) journal.append(blocked([index]));
+  await journal.close();
+  const torn = readFileSync(path).fill(0, sound, sound + 40);
+  writeFileSync(path, torn);
+  const { records, cut, journal: again } = await Journal.open(options(path));
+  t.equal(records.length, 2);
+  t.equal(cut, torn.length - sound);
+  await again.close();
+});
+
+t.test('a damaged record that had been synced is an error that names offset and remedy', async (t) => {
+  const path = fresh();
+  const { journal } = await Journal.open(options(path));
+  const starts: number[] = [];
+  for (let index = 0; index < 4; index += 1) {
+    starts.push(readFileSync(path).length);
+    journal.append(blocked([index]));
+    await journal.synced();
+  }
+  await journal.close();
+  const whole = readFileSync(path);
+  const start = starts[1] ?? 0;
+  for (let at = start; at < (starts[2] ?? 0); at += 1) {
+    const flipped = Buffer.from(whole);
+    flipped[at] = (flipped[at] ?? 0) ^ 0x40;
+    writeFileSync(path, flipped);
+    try {
+      await Journal.open(options(path));
+      t.fail(`a flipped byte at ${at} was not noticed`);
+    } catch (thrown) {
+      const { code, message, remedy } = (thrown as { report: { code: string; message: string; remedy: string } })
+        .report;
+      if (code !== 'JOURNAL_CORRUPT' || !message.includes(`byte ${start}`) || remedy === '')
+        t.fail(`byte ${at}: ${code} ${message}`);
+      if (!readFileSync(path).equals(flipped)) t.fail('the file was changed');
+    }
+  }
+  t.pass('every byte of the record');
+});
+
+t.test('random damage never yields a record that was not written', (t) => {
+  const written = Array.from({ length: 6 }, (_, index) => blocked([index]));
+  const bytes = Buffer.concat(written.map((record, index) => encodeFrame(index + 1, index, record)));
+  fc.assert(
+    fc.property(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 }), fc.nat(bytes.length), (at, flip, size) => {
+      const hurt = Buffer.from(bytes);
+      hurt[at] = (hurt[at] ?? 0) ^ flip;
+      const scan = scanFrames(hurt.subarray(0, size));
+      const prefix = scan.records.every((record, index) => JSON.stringify(record) === JSON.stringify(written[index]));
+      // Synced records before the damage are never lost in silence.
+      const lost = scan.damaged === undefined && size === bytes.length && scan.last < 5;
+      return prefix && !lost;
+    }),
+    { numRuns: 300 },
+  );
+  t.end();
+});
+
+t.test('a full disk makes it wait and tells; nothing is lost or torn', async (t) => {
+  const full = watched();
+  const troubles: (string | undefined)[] = [];
+  let waited = 0;
+  const path = fresh();
+  const { journal } = await Journal.open(
+    options(path, {
+      disk: full.disk,
+      onTrouble: (report) => troubles.push(report?.code),
+      pause: async () => {
+        waited += 1;
+        if (waited === 3) full.full = false;
+      },
+    }),
+  );
+  full.full = true;
+  journal.append(blocked([1]));
+  await journal.synced();
+  t.same(troubles, ['DISK_FULL', 'DISK_FULL', 'DISK_FULL', undefined]);
+  await journal.close();
+  const { records, cut, journal: again } = await Journal.open(options(path));
+  t.equal(records.length, 2);
+  t.equal(cut, 0);
+  await again.close();
+});
+
+t.test('a disk that fails ends the agent with a code; nothing unsynced was told', async (t) => {
+  const hurt = watched();
+  const fatal: string[] = [];
+  const { journal } = await Journal.open(
+    options(fresh(), { disk: hurt.disk, onFatal: (error) => fatal.push(error.code) }),
+  );
+  hurt.broken = true;
+  journal.append(blocked([1]));
+  let synced = false;
+  void journal.synced().then(() => {
+    synced = true;
+  });
+  while (fatal.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  t.same(fatal, ['JOURNAL_UNWRITABLE']);
+  t.notOk(synced);
+  t.same(journal.outgoing(), []);
+});
+
+t.test('forgotten runs go when it is rewritten; the numbers and what is left stay', async (t) => {
+  const path = fresh();
+  const { journal } = await Journal.open(options(path, { compactAbove: 4000 }));
+  for (let round = 0; round < 50; round += 1) {
+    journal.append(blocked([round], `old${round}`));
+    journal.append({ type: 'forget', run: `old${round}` });
+    journal.append(permit(round, 'live'));
+    journal.acknowledge(round);
+    await journal.synced();
+  }
+  t.ok(readFileSync(path).length < 8000, 'it does not grow with forgotten runs');
+  await journal.close();
+  const { journal: again, records } = await Journal.open(options(path));
+  t.equal(records.filter((record) => record.type === 'permit').length, 50);
+  t.equal(again.lastSequence, 50);
+  t.equal(records.filter((record) => record.type === 'blocked').length, 1, 'what is not acknowledged stays');
+  again.append(blocked([1]));
+  await again.synced();
+  t.same(
+    again.outgoing().map((out) => out.sequence),
+    [50, 51],
+    'without a gap',
+  );
+  await again.close();
+});
+
+t.test('a journal of a newer agent is left alone', async (t) => {
+  const path = fresh();
+  writeFileSync(path, encodeFrame(1, 0, { type: 'journal', format: 99, id: 'x', sequence: 0 }));
+  await t.rejects(Journal.open(options(path)), { code: 'STATE_NEWER' });
+});
