@@ -120,7 +120,8 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger): Promise<n
     },
     left(node) {
       log.info({ node }, 'agent disconnected');
-      void arrivals.left(node);
+      if (stopping.signal.aborted) return;
+      arrivals.left(node).catch((error: unknown) => log.warn({ node, error: String(error) }, 'last seen was not noted'));
     },
     durable: (node, journal, sequence, message, refuse) => runner.receive(node, journal, sequence, message, refuse),
     permitWanted: (node, { run, task }) => runner.permitWanted(node, run, task),
@@ -213,18 +214,18 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger): Promise<n
       stop: stopping.signal,
     }),
   );
-  await runner.recover();
-  await listenOnSocket(api, socketPath(options.stateFolder));
-  log.info(
-    { version, generation, fleet: authority.fleetId, endpoints: endpoints(), state: options.stateFolder },
-    'controller ready',
-  );
-
-  // Time
   let lastBusyMs = clock.monotonicMs();
   api.addHook('onResponse', async () => {
     lastBusyMs = clock.monotonicMs();
   });
+  await runner.recover();
+  await listenOnSocket(api, socketPath(options.stateFolder));
+  log.info(
+    { version: VERSION, generation, fleet: authority.fleetId, endpoints: endpoints(), state: options.stateFolder },
+    'controller ready',
+  );
+
+  // Time
   const tick = setInterval(() => {
     runner.tick();
     if (runner.active.size > 0 || hub.busy) lastBusyMs = clock.monotonicMs();

@@ -13,9 +13,9 @@ export function specOf(
   precheckGate: boolean,
 ): TaskSpec {
   const d = draft.document;
-  const needs: Need[] = draft.edges.map((edge) =>
-    edge.of === 'same' ? { task: edge.task } : { gate: `${edge.of}/${edge.task}` },
-  );
+  const needs: Need[] = draft.edges
+    .filter((edge) => edge.of !== 'value')
+    .map((edge) => (edge.of === 'same' ? { task: edge.task } : { gate: `${edge.of}/${edge.task}` }));
   for (const gate of new Set(reads.map(gateOf))) needs.push({ gate });
   if (precheckGate && changesNode(d.action)) needs.push({ gate: 'precheck' });
   return {

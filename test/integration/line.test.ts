@@ -1,0 +1,218 @@
+import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import type { StreamLine } from '../../controller/views/types.ts';
+import { type Line, planOf, startLine } from '../support/line.ts';
+
+const NODES = ['n1', 'n2', 'n3'];
+
+const ended = (lines: readonly StreamLine[]) => lines.filter((line) => line.type === 'ended');
+const outcomes = (lines: readonly StreamLine[], task: string) =>
+  Object.fromEntries(
+    ended(lines)
+      .filter((line) => line.task.endsWith(`/${task}`))
+      .map((line) => [line.node, line.outcome]),
+  );
+
+/** The frames that a run cost, besides the talk of every connection. */
+async function framesOf(line: Line, work: () => Promise<void>): Promise<Record<string, number>> {
+  const before = { ...line.frames };
+  await work();
+  const cost: Record<string, number> = {};
+  for (const kind of ['push', 'open_gate', 'close_gate', 'permit', 'blob_part', 'cancel']) {
+    const count = (line.frames[kind] ?? 0) - (before[kind] ?? 0);
+    if (count > 0) cost[kind] = count;
+  }
+  return cost;
+}
+
+t.test('a plan becomes work on three agents and comes back as a report', async (t) => {
+  const line = await startLine();
+  t.teardown(() => line.close());
+  for (const name of NODES) await line.agent(name);
+  for (const name of NODES) await mkdir(join(line.folder, 'out', name), { recursive: true });
+  const out = `${line.folder}/out/{{ node_name }}`;
+
+  await t.test('ten tasks with when, loop and template on three nodes cost three frames', async (t) => {
+    const plan = planOf(
+      NODES,
+      `        - name: ten
+          hosts: all
+          tasks:
+            - {name: t1, command: {argv: [echo, "{{ node_name }}"]}, register: who}
+            - {name: t2, debug: "{{ who.stdout }}", when: "who.stdout == 'n2'"}
+            - {name: t3, directory: {path: "${out}/d"}}
+            - name: t4
+              file: {path: "${out}/d/{{ item }}", content: "{{ item }} of {{ node_name }} {{ facts.os.id }}\\n"}
+              loop: [a, b, c]
+            - {name: t5, set_fact: {twice: "{{ who.stdout }}{{ who.stdout }}"}}
+            - {name: t6, file: {path: "${out}/twice", content: "{{ twice }}"}}
+            - {name: t7, assert: {that: ["twice == node_name ~ node_name"]}}
+            - {name: t8, wait_for: {path: "${out}/d/c", timeout_seconds: 5}}
+            - {name: t9, command: {shell: "cat ${out}/twice"}, register: read, changed_when: "false"}
+            - {name: t10, debug: "{{ read.stdout }}"}
+`,
+    );
+    let lines: StreamLine[] = [];
+    const cost = await framesOf(line, async () => {
+      const run = await line.apply(plan);
+      lines = run.lines;
+      t.equal(run.view.status, 'done', JSON.stringify(run.view.failures));
+    });
+    t.same(cost, { push: 3 });
+    t.same(outcomes(lines, 't2'), { n1: 'skipped', n2: 'ok', n3: 'skipped' });
+    t.equal(await readFile(join(line.folder, 'out/n3/d/b'), 'utf8'), 'b of n3 debian\n');
+    t.equal(await readFile(join(line.folder, 'out/n2/twice'), 'utf8'), 'n2n2');
+
+    const again = await line.apply(plan);
+    const changed = ended(again.lines).filter((l) => l.changed && !l.task.endsWith('/t1'));
+    t.same(changed, [], 'a second apply changes nothing');
+    await appendFile(join(line.folder, 'out/n1/twice'), ' by hand');
+    const third = await line.apply(plan);
+    const mended = ended(third.lines).filter((l) => l.changed && !l.task.endsWith('/t1'));
+    t.same(
+      mended.map((l) => [l.node, l.name]),
+      [['n1', 't6']],
+    );
+    t.match(mended[0]?.diffs?.[0]?.unified, /-n1n1 by hand/);
+  });
+
+  await t.test('two cross-node gates cost their OpenGates and nothing else', async (t) => {
+    const plan = planOf(
+      NODES,
+      `        - name: gates
+          hosts: all
+          tasks:
+            - {id: secret, name: make a token, command: {argv: [echo, "token-{{ node_name }}"]}, register: {name: token, type: map}, when: "node_name == 'n1'"}
+            - {id: everywhere, name: after all, command: {argv: ["true"]}, needs: [{task: secret, of: all}]}
+            - {id: join, name: read it, debug: "{{ node('n1').token.stdout }}"}
+`,
+    );
+    let lines: StreamLine[] = [];
+    const cost = await framesOf(line, async () => {
+      const run = await line.apply(plan);
+      lines = run.lines;
+      t.equal(run.view.status, 'done', JSON.stringify(run.view.failures));
+    });
+    t.same(cost, { push: 3, open_gate: 6 });
+    const shown = ended(lines).filter((l) => l.name === 'read it');
+    t.same(new Set(shown.map((l) => JSON.stringify(l.output))), new Set(['{"message":"token-n1"}']));
+  });
+
+  await t.test('a failure stops its node, closes its gates and is told once, with its cause', async (t) => {
+    const { view, lines } = await line.apply(
+      planOf(
+        NODES,
+        `        - name: fail
+          hosts: all
+          tasks:
+            - {id: break, name: break, command: {shell: "echo why >&2; exit 3"}, when: "node_name == 'n2'"}
+            - {id: local, name: local, debug: here}
+            - {id: late, name: late, debug: all, needs: [{task: break, of: all}]}
+`,
+      ),
+    );
+    t.equal(view.status, 'failed');
+    t.same(outcomes(lines, 'local'), { n1: 'ok', n3: 'ok' });
+    t.equal(view.failures.length, 1, JSON.stringify(view.failures));
+    t.match(view.failures[0], { node: 'n2', error: { code: 'COMMAND_FAILED', evidence: /why/ } });
+    const blocked = lines.filter((l) => l.type === 'blocked');
+    t.match(blocked.find((l) => l.node === 'n1')?.cause, /break on n2, failed: COMMAND_FAILED/);
+  });
+
+  await t.test('serial batches go one after the other; a spent budget stops the rest', async (t) => {
+    const log = join(line.folder, 'order');
+    await writeFile(log, '');
+    const { view } = await line.apply(
+      planOf(
+        NODES,
+        `        - name: rolling
+          hosts: all
+          serial: 1
+          max_fail_percentage: 0
+          tasks:
+            - {name: note, command: {shell: "echo {{ node_name }} >> ${log}"}}
+            - {name: fail, command: {shell: "exit 1"}, when: "node_name == 'n2'"}
+`,
+      ),
+    );
+    t.equal(await readFile(log, 'utf8'), 'n1\nn2\n');
+    t.equal(view.status, 'failed');
+    t.equal(view.nodes.find((n) => n.node === 'n3')?.blocked, 2);
+  });
+
+  await t.test('a permit lets one node at a time through', async (t) => {
+    const log = join(line.folder, 'permits');
+    await writeFile(log, '');
+    const { view } = await line.apply(
+      planOf(
+        NODES,
+        `        - name: drain
+          hosts: all
+          tasks:
+            - name: one at a time
+              command: {shell: "echo in >> ${log}; sleep 0.1; echo out >> ${log}"}
+              permit: {name: drain, count: 1}
+`,
+      ),
+    );
+    t.equal(view.status, 'done');
+    t.equal(await readFile(log, 'utf8'), 'in\nout\n'.repeat(3));
+  });
+
+  await t.test('a controller that comes back goes on where the run is', async (t) => {
+    const log = join(line.folder, 'once');
+    const run = await line.start(
+      planOf(
+        NODES,
+        `        - name: long
+          hosts: all
+          tasks:
+            - {id: work, name: work, command: {shell: "echo {{ node_name }} >> ${log}; sleep 1.5"}}
+            - {id: after, name: after, debug: done, needs: [{task: work, of: all}]}
+`,
+      ),
+    );
+    for await (const item of line.client.follow(run, { logs: false }, new AbortController().signal)) {
+      if (item.type === 'begun' && item.node === 'n3') break;
+    }
+    await line.stopController();
+    await line.startController();
+    const { view } = await line.follow(run);
+    t.equal(view.status, 'done', JSON.stringify(view.failures));
+    t.same((await readFile(log, 'utf8')).trim().split('\n').sort(), NODES);
+  });
+
+  await t.test('an agent that comes back attaches to its command', async (t) => {
+    const log = join(line.folder, 'attach');
+    const run = await line.start(
+      planOf(
+        ['n1'],
+        `        - {name: long, hosts: all, tasks: [{name: work, command: {shell: "echo x >> ${log}; sleep 1.5; echo end"}}]}\n`,
+      ),
+    );
+    for await (const item of line.client.follow(run, { logs: false }, new AbortController().signal)) {
+      if (item.type === 'begun') break;
+    }
+    await line.agents.get('n1')?.stop();
+    await line.agent('n1');
+    const { view } = await line.follow(run);
+    t.equal(view.status, 'done', JSON.stringify(view.failures));
+    t.equal(await readFile(log, 'utf8'), 'x\n');
+  });
+
+  await t.test('cancel ends the command and what comes after', async (t) => {
+    const run = await line.start(
+      planOf(
+        NODES,
+        `        - {name: long, hosts: all, tasks: [{name: sleep, command: sleep 60}, {name: never, debug: x}]}\n`,
+      ),
+    );
+    for await (const item of line.client.follow(run, { logs: false }, new AbortController().signal)) {
+      if (item.type === 'begun') break;
+    }
+    await line.client.cancel(run, { by: 'test' });
+    const { view } = await line.follow(run);
+    t.equal(view.status, 'cancelled');
+  });
+});
