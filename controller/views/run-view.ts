@@ -39,7 +39,9 @@ export function runView(record: RunRecord, graph: TaskGraph, state: RunState, ex
     roles: roleViews(graph, state),
     failures: failureViews(graph, extras.events),
     changes: changeViews(graph, extras.events),
-    verdicts: state.verdicts.map(({ node, verdict }) => ({ node: nodeName(graph, node), ...verdict })),
+    verdicts: state.verdicts
+      .toSorted((a, b) => a.node - b.node || a.task - b.task)
+      .map(({ node, verdict }) => ({ node: nodeName(graph, node), ...verdict })),
     waitingFor: [...extras.waitingFor],
   };
 }

@@ -57,7 +57,7 @@ export async function demoInLab(): Promise<number> {
     throw new KkError({
       code: 'DEMO_JOIN',
       message: `The join line ended with ${joined} on node3.`,
-      remedy: 'See what it said above, and `npm run lab -- exec node3 --name demo -- journalctl -u kk-agent`.',
+      remedy: 'See what it said above, and `npm run lab -- exec --name demo node3 journalctl -u kk-agent`.',
     });
   }
 
@@ -105,7 +105,7 @@ The machines and the controller stay up. To try next, in this folder:
   ${kk} exec all -- uptime
   ${kk} logs last
   ${kk} apply ${plan}      # again: no SSH this time
-  npm run lab -- ssh node1 --name ${LAB}
+  npm run lab -- ssh --name ${LAB} node1
 
 When you are done, this takes all of it away:
 
