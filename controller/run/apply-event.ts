@@ -194,6 +194,7 @@ function giveUp(
 /** Nodes that were given nothing yet end at once; the others are told and answer with what became of their steps. */
 function cancelRun(state: RunState): void {
   state.cancelled = true;
+  state.fresh.cancel = true;
   if (state.status === 'queued') state.status = 'running';
   state.nodes.forEach((nodeState, node) => {
     if (nodeState !== 'waiting') return;

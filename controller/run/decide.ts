@@ -31,7 +31,11 @@ export function decide(state: RunState): Addressed[] {
         decisions.push({ nodes: [wish.node], decision: stuckDecision(name, permit.stuck) });
     }
   }
-  state.fresh = { gates: [], stopped: [], permits: new Set(state.fresh.permits) };
+  if (state.fresh.cancel) {
+    const working = state.graph.nodes.flatMap((_, node) => ((state.pending[node] ?? 0) > 0 ? [node] : []));
+    decisions.push({ nodes: working, decision: { kind: 'cancel' } });
+  }
+  state.fresh = { gates: [], stopped: [], permits: new Set(state.fresh.permits), cancel: false };
   return decisions;
 }
 

@@ -70,7 +70,7 @@ export interface RunState {
   /** Values of exported registers by `task@node`. */
   registers: Map<string, Json>;
   /** Decided since decide() last looked. */
-  fresh: { gates: GateState[]; stopped: number[]; permits: Set<string> };
+  fresh: { gates: GateState[]; stopped: number[]; permits: Set<string>; cancel: boolean };
 }
 
 /** The state before anything happened. */
@@ -105,7 +105,7 @@ export function newRunState(graph: TaskGraph): RunState {
     failedNodes: graph.plays.map(() => new Set()),
     verdicts: [],
     registers: new Map(),
-    fresh: { gates: [], stopped: [], permits: new Set() },
+    fresh: { gates: [], stopped: [], permits: new Set(), cancel: false },
   };
   for (const gate of graph.gates) addGate(state, gate);
   return state;

@@ -89,6 +89,7 @@ function serve(database: DatabaseSync): void {
   const drain = (): void => {
     const batch = waiting;
     waiting = [];
+    if (batch.length === 0) return; // closed meanwhile
     let replies: Reply[];
     try {
       database.exec('BEGIN');
