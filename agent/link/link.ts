@@ -86,6 +86,7 @@ export class Link {
 
   async #connectTo(endpoint: string, identity: Identity): Promise<Ending> {
     const { work, log, clock, self, dial, logger } = this.#options;
+    let stopWatch = (): void => {};
     const talk = new Talk({
       work,
       log,
@@ -97,7 +98,7 @@ export class Link {
         logger.info({ endpoint, node: welcome.name, level: welcome.level }, 'connected to the controller');
         this.#options.onState?.({ state: 'connected', endpoint, sinceMs: clock.nowMs() });
         void this.#keepWhatIsNew(identity, endpoint, welcome);
-        this.#watchCertificate(talk, identity);
+        stopWatch = this.#watchCertificate(talk, identity);
       },
     });
     try {
@@ -109,6 +110,7 @@ export class Link {
     this.#talk = talk;
     if (this.#stopped) talk.close();
     const ending = await talk.ended;
+    stopWatch();
     this.#talk = undefined;
     return ending;
   }
@@ -117,7 +119,9 @@ export class Link {
   async #keepWhatIsNew(identity: Identity, endpoint: string, welcome: Welcome): Promise<void> {
     // The way we came stays the last resort: it is known to work from this node.
     const endpoints = [...new Set([...welcome.endpoints, endpoint])];
-    const hasBundle = welcome.bundle_version > identity.bundleVersion && welcome.bundle_pem !== '';
+    // A renewed issuing certificate changes the text and not the version; an older version never comes back.
+    const isNewer = welcome.bundle_version >= identity.bundleVersion && welcome.bundle_pem !== identity.bundlePem;
+    const hasBundle = welcome.bundle_pem !== '' && isNewer;
     const isSame =
       endpoints.length === identity.endpoints.length && endpoints.every((one, at) => one === identity.endpoints[at]);
     if (isSame && !hasBundle) return;
@@ -158,17 +162,17 @@ export class Link {
     }
   }
 
-  /** At half life the connection is made anew, and the certificate with it. */
-  #watchCertificate(talk: Talk, identity: Identity): void {
+  /** At half life the connection is made anew, and the certificate with it. The answer ends the watch. */
+  #watchCertificate(talk: Talk, identity: Identity): () => void {
     const { clock } = this.#options;
     const certificate = certificateOf(identity);
     const look = (): void => {
-      if (this.#talk !== talk) return;
       const mayTry = clock.bootTimeMs() - this.#renewalTriedAt >= RENEW_EVERY_MS;
       if (mayTry && needsRenewal(certificate, clock.nowMs())) talk.close();
-      else clock.after(RENEW_EVERY_MS, look);
+      else stop = clock.after(RENEW_EVERY_MS, look);
     };
-    clock.after(RENEW_EVERY_MS, look);
+    let stop = clock.after(RENEW_EVERY_MS, look);
+    return () => stop();
   }
 
   /** Says why there is no connection: when it changes, and once a minute. */
