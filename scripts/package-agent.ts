@@ -75,9 +75,7 @@ export async function packageAgent(input: PackageInput = {}): Promise<AgentManif
   const known = await recorded(folder);
   if (known?.inputs === inputs) return known;
 
-  const work = `${folder}.making`;
-  await rm(work, { recursive: true, force: true });
-  await mkdir(work, { recursive: true });
+  const work = await workFolder(folder);
   const binary = join(work, 'kk-agent');
   say('bundling into Node');
   await inject({ work, binary, bundle, node: node.path, strip });
@@ -92,8 +90,35 @@ export async function packageAgent(input: PackageInput = {}): Promise<AgentManif
   };
   await writeFile(join(work, 'manifest.json'), `${JSON.stringify(manifest, undefined, 2)}\n`);
   await rm(folder, { recursive: true, force: true });
-  await rename(work, folder);
-  return manifest;
+  await rename(work, folder).catch(async (error: unknown) => {
+    // Somebody else packaged at the same time and was faster.
+    await rm(work, { recursive: true, force: true });
+    if ((await recorded(folder))?.inputs !== inputs) throw error;
+  });
+  return (await recorded(folder)) ?? manifest;
+}
+
+/** A folder of this process beside `folder`; those of processes that ended before they were done are removed. */
+async function workFolder(folder: string): Promise<string> {
+  const prefix = `${basename(folder)}.making-`;
+  await mkdir(dirname(folder), { recursive: true });
+  for (const name of await readdir(dirname(folder))) {
+    const pid = name.startsWith(prefix) ? name.slice(prefix.length) : '';
+    if (pid === `${process.pid}` || (pid !== '' && !isAlive(Number(pid)))) {
+      await rm(join(dirname(folder), name), { recursive: true, force: true });
+    }
+  }
+  const work = join(dirname(folder), `${prefix}${process.pid}`);
+  await mkdir(work);
+  return work;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 /** The Node that goes into the agent: the package of that architecture, so that it can be made on either. */
