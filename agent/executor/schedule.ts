@@ -1,6 +1,6 @@
 /** Which steps may start now, which never will. Pure: state in, decisions out. */
 import { type StepState, satisfies } from '../../shared/lifecycle.ts';
-import type { Need, TaskSpec } from '../../shared/share.ts';
+import type { Need, Share, TaskSpec } from '../../shared/share.ts';
 import { type RunRecord, stateOf } from './state.ts';
 
 /** Steps at work at once on a node, `exec` runs not counted (ENGINE 1.8). */
@@ -113,6 +113,17 @@ export function schedule(input: Scheduling): Decision[] {
   return decisions;
 }
 
+const taskSets = new WeakMap<Share, ReadonlySet<number>>();
+
+/** The share's tasks as a set, made once: a share of a thousand tasks is asked a thousand times. */
+function tasksOf({ share }: RunRecord): ReadonlySet<number> {
+  const known = taskSets.get(share);
+  if (known !== undefined) return known;
+  const made = new Set(share.tasks);
+  taskSets.set(share, made);
+  return made;
+}
+
 function isPlan(run: RunRecord): boolean {
   return run.share.kind === 'plan';
 }
@@ -123,7 +134,7 @@ function isAtWork(run: RunRecord, phases: ReadonlyMap<string, Phase>): boolean {
 
 function isSatisfied(run: RunRecord, specs: readonly TaskSpec[], need: Need): boolean {
   if ('gate' in need) return run.gates.get(need.gate)?.open === true;
-  if (!run.share.tasks.includes(need.task)) return true;
+  if (!tasksOf(run).has(need.task)) return true;
   return satisfies(stateOf(run, need.task), specs[need.task]?.ignoreErrors ?? false);
 }
 
@@ -176,7 +187,7 @@ function closedCauses(run: RunRecord, specs: readonly TaskSpec[], waiting: reado
       }
       const cause = causes.get(need.task);
       if (cause !== undefined) return cause;
-      const state = run.share.tasks.includes(need.task) ? stateOf(run, need.task) : 'ok';
+      const state = tasksOf(run).has(need.task) ? stateOf(run, need.task) : 'ok';
       if (UNSATISFYING.has(state) && !satisfies(state, specs[need.task]?.ignoreErrors ?? false)) {
         return `needs ${nameOf(specs, need.task)}, which is ${state}`;
       }

@@ -2,18 +2,20 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { ACTIONS, type ActionKind, isActionKind } from '../../shared/actions/index.ts';
 import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
-import { analyse, parseExpression, type Scope } from '../../shared/expr/index.ts';
+import type { Scope } from '../../shared/expr/index.ts';
 import type { Facts } from '../../shared/facts.ts';
 import type { WireOutcome } from '../../shared/protocol/messages.ts';
 import type { Common, Json, SourceText, StepResult, TaskSpec } from '../../shared/share.ts';
 import type { ActionExecutor } from '../actions/executor.ts';
 import { type Attempted, attempt } from './attempt.ts';
-import { holds, originOf, renderDeep, renderFile } from './evaluate.ts';
+import { isOfItem, loopItems, whySkipped } from './conditions.ts';
+import { holds, renderFile } from './evaluate.ts';
 import { type Inputs, inputsOf } from './inputs.ts';
 import { loopRegister, registerOf, resultOf, typedRegister } from './outcome.ts';
 import type { ExecutorPorts } from './ports.ts';
 import type { ItemEnd, NewRecord } from './records.ts';
 import type { RunRecord } from './state.ts';
+import { failedWhen, interruptedError, untilNotMet, wasKilled } from './step-errors.ts';
 import type { ShareVariables } from './variables.ts';
 
 /** What a step's work needs of the executor around it. */
@@ -79,13 +81,11 @@ export class Step {
     const spec = this.#spec;
     const resumed = this.#run.steps.get(this.#task)?.state === 'begun';
     if (!resumed) {
-      const why = this.#whySkipped(
-        spec.when.filter((condition) => spec.loop === undefined || !this.#isOfItem(condition)),
-        {},
-      );
+      const first = spec.when.filter((condition) => spec.loop === undefined || !isOfItem(spec, condition));
+      const why = whySkipped(spec, first, this.#variables.scopeOf(spec));
       if (why !== undefined)
         return this.#end('OUTCOME_SKIPPED', { changed: false, reason: why }, this.#skippedBinding());
-      const items = this.#loopItems();
+      const items = loopItems(spec, this.#variables.scopeOf(spec));
       if (items?.length === 0) {
         return this.#end(
           'OUTCOME_SKIPPED',
@@ -126,8 +126,8 @@ export class Step {
     const spec = this.#spec;
     try {
       const hasBegun = (this.#run.steps.get(this.#task)?.byItem.get(item)?.attempt ?? 0) > 0;
-      const conditions = spec.loop === undefined || hasBegun ? [] : spec.when.filter((c) => this.#isOfItem(c));
-      if (this.#whySkipped(conditions, extra) !== undefined) {
+      const conditions = spec.loop === undefined || hasBegun ? [] : spec.when.filter((c) => isOfItem(spec, c));
+      if (whySkipped(spec, conditions, this.#variables.scopeOf(spec, extra)) !== undefined) {
         const register = registerOf(spec.action, undefined, { changed: false, failed: false, skipped: true });
         return { end: { outcome: 'skipped', changed: false, attempts: 0, register: { ...register, ...extra } } };
       }
@@ -356,38 +356,6 @@ export class Step {
     return this.#spec.register === undefined ? {} : { [this.#spec.register.name]: value };
   }
 
-  #whySkipped(conditions: readonly SourceText[], extra: Record<string, Json>): string | undefined {
-    const scope = this.#variables.scopeOf(this.#spec, extra);
-    const not = conditions.find((condition) => !holds(condition, this.#spec.file, scope));
-    return not === undefined ? undefined : `when: ${not.text}`;
-  }
-
-  /** Conditions about `item` are asked for each item, the others once. */
-  #isOfItem(condition: SourceText): boolean {
-    const [line, column] = condition.at;
-    try {
-      const { free } = analyse(parseExpression(condition.text, { file: this.#spec.file, line, column }));
-      return free.some(({ name }) => name === 'item' || name === 'loop_index');
-    } catch {
-      // It does not parse: evaluating it will say so, with its place.
-      return false;
-    }
-  }
-
-  #loopItems(): Json[] | undefined {
-    const spec = this.#spec;
-    if (spec.loop === undefined) return undefined;
-    const value = renderDeep(spec.loop, spec, '/loop', this.#variables.scopeOf(spec));
-    if (Array.isArray(value)) return value;
-    const { file, line, column } = originOf(spec, '/loop');
-    throw new KkError({
-      code: 'LOOP_NOT_A_LIST',
-      message: `loop needs a list, and this is ${value === null ? 'null' : typeof value}.`,
-      remedy: 'Give a list, or a template that yields one: {{ packages }}, {{ users | dict2items }}.',
-      position: { file, line, column },
-    });
-  }
-
   #kind(): ActionKind {
     const { action } = this.#spec;
     if (isActionKind(action) && Object.hasOwn(ACTIONS, action)) return action;
@@ -419,33 +387,4 @@ function pause(clock: StepPorts['clock'], ms: number, cancelled: AbortSignal): P
     const stop = clock.after(ms, done);
     cancelled.addEventListener('abort', done);
   });
-}
-
-/** A command that a signal ended has not done its work, whatever failed_when makes of it. */
-function wasKilled({ output }: Attempted): boolean {
-  return typeof output === 'object' && output !== null && !Array.isArray(output) && output['signal'] !== undefined;
-}
-
-function failedWhen(spec: TaskSpec): ErrorReport {
-  return {
-    code: 'FAILED_WHEN',
-    message: `The task counts as failed: ${spec.failedWhen.map((condition) => condition.text).join(' and ')}.`,
-    remedy: 'See the output for the reason; mend it on the node, or the condition in failed_when.',
-  };
-}
-
-function untilNotMet(spec: TaskSpec, attempts: number): ErrorReport {
-  return {
-    code: 'UNTIL_NOT_MET',
-    message: `After ${attempts} ${attempts === 1 ? 'attempt' : 'attempts'} this still does not hold: ${spec.until?.text ?? ''}.`,
-    remedy: 'See the output of the last attempt; raise `retries` or `delay` if it only needs longer.',
-  };
-}
-
-function interruptedError(): ErrorReport {
-  return {
-    code: 'INTERRUPTED',
-    message: 'The agent or the node went down while the task was at work, and it cannot be repeated safely.',
-    remedy: 'See on the node how far it came; set `on_interrupt: rerun` on the task if it may simply run again.',
-  };
 }
