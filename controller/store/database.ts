@@ -20,6 +20,7 @@ export async function openDatabase(folder: string): Promise<Database> {
   if (!opened.opened) throw openError(path, opened.code, opened.message);
 
   let nextId = 1;
+  let closed = false;
   const waiting = new Map<number, { resolve: (reply: Reply & { ok: true }) => void; reject: (error: Error) => void }>();
   const failAll = (error: Error): void => {
     for (const { reject } of waiting.values()) reject(error);
@@ -38,6 +39,7 @@ export async function openDatabase(folder: string): Promise<Database> {
 
   const transact: Database['transact'] = (statements) =>
     new Promise((resolve, reject) => {
+      if (closed) return reject(requestError(path, 'FAILED', 'the database was closed'));
       const id = nextId++;
       waiting.set(id, { resolve, reject });
       worker.postMessage({ id, statements } satisfies Request);
@@ -46,6 +48,7 @@ export async function openDatabase(folder: string): Promise<Database> {
     transact,
     select: async (sql, ...values) => (await transact([{ sql, values }])).rows[0] ?? [],
     async close() {
+      closed = true;
       const ended = once(worker, 'exit');
       worker.postMessage('close');
       await ended;
