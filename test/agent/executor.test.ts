@@ -1,4 +1,5 @@
 import t from 'tap';
+import { disk } from '../../agent/executor/durable.ts';
 import { Bench, chain, task } from '../support/agent-bench.ts';
 
 t.test('a share runs through: when, templates, registers, facts, precedence', async (t) => {
@@ -444,4 +445,35 @@ t.test('forget drops a run; acknowledged messages leave the outbox; both survive
     { lastSequence: 4, journalId: 'journal-1', runs: [] },
     'numbers go on, never again from 1',
   );
+});
+
+t.test('what cannot be repeated waits until its begin is on disk; what can does not', async (t) => {
+  let syncs: (() => void)[] | undefined;
+  const slow: typeof disk = {
+    ...disk,
+    async open(path) {
+      const { file, content } = await disk.open(path);
+      const sync = (): Promise<void> =>
+        syncs === undefined ? file.sync() : new Promise((resolve) => syncs?.push(() => resolve(file.sync())));
+      return { content, file: { ...file, sync } };
+    },
+  };
+  const bench = await Bench.open({ disk: slow });
+  bench.push([
+    task('once', { needs: [{ gate: 'g' }] }),
+    task('often', { inputs: { shell: 'often', creates: '/x' }, needs: [{ gate: 'g' }] }),
+  ]);
+  await bench.settle();
+  bench.lease();
+  syncs = [];
+  bench.open('g');
+  for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  t.same(bench.commands.calls, ['often']);
+  t.same(bench.outcomes(), {}, 'and no end is told that is not on disk');
+  const waiting = syncs;
+  syncs = undefined;
+  for (const go of waiting) go();
+  await bench.settle();
+  t.same(bench.commands.calls, ['often', 'once']);
+  t.same(bench.outcomes(), { 0: 'ok', 1: 'ok' });
 });

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { ActionExecutor } from '../../agent/actions/executor.ts';
 import { commandFailure, createExecutors } from '../../agent/actions/index.ts';
 import { BlobFolder, sha256 } from '../../agent/executor/blobs.ts';
-import { disk } from '../../agent/executor/durable.ts';
+import { type Disk, disk } from '../../agent/executor/durable.ts';
 import { Executor } from '../../agent/executor/executor.ts';
 import { Journal } from '../../agent/executor/journal.ts';
 import type { Clock } from '../../agent/executor/ports.ts';
@@ -186,6 +186,8 @@ export interface BenchOptions {
   clock?: HandClock;
   commands?: Commands;
   bootId?: string;
+  /** The journal's disk. */
+  disk?: Disk;
 }
 
 const logger = {
@@ -231,7 +233,7 @@ export class Bench {
     const host = { bootTimeMs: () => clock.bootTimeMs(), nowMs: () => clock.nowMs() } as Host;
     const { journal, records } = await Journal.open({
       path: join(folder, 'journal.log'),
-      disk,
+      disk: options.disk ?? disk,
       newId: () => 'journal-1',
       pause: () => Promise.resolve(),
       onTrouble: () => {},
