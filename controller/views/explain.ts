@@ -12,6 +12,8 @@ export interface ExplainView {
 export interface ExplainPlay {
   play: string;
   precheck: boolean;
+  /** Its changes wait until every node has passed the prechecks. */
+  afterPrechecks: boolean;
   nodes: string[];
   /** One after the other, each a list of nodes; empty: all at once. */
   batches: string[][];
@@ -25,7 +27,7 @@ export interface ExplainTask {
   key: string;
   action: string;
   nodes: string[];
-  /** What it waits for besides the task before it on the same node, in words. */
+  /** What it waits for besides the task before it on the same node, the batch before and the prechecks, in words. */
   waitsFor: string[];
   /** Does it run only under a condition? */
   conditional: boolean;
@@ -50,6 +52,7 @@ function explainPlay(graph: TaskGraph, play: GraphPlay): ExplainPlay {
     if (roles.at(-1)?.role !== task.role) roles.push({ role: task.role, tasks: [] });
     roles.at(-1)?.tasks.push(explainTask(graph, task));
   }
+  const isGuarded = graph.common.tasks.some(({ play: of, needs }) => of === play.index && needs.some(isPrecheck));
   const members = graph.sets[play.set]?.members ?? [];
   const batches = Array.from({ length: play.batches }, (_, batch) =>
     members.filter((node) => play.batchOf?.[node] === batch).map((node) => graph.nodes[node] ?? ''),
@@ -57,6 +60,7 @@ function explainPlay(graph: TaskGraph, play: GraphPlay): ExplainPlay {
   return {
     play: play.name,
     precheck: play.precheck,
+    afterPrechecks: isGuarded,
     nodes: namesOf(graph, play.set),
     batches,
     ...(play.budget === undefined ? {} : { maxFailPercentage: play.budget }),
@@ -71,12 +75,16 @@ function explainTask(graph: TaskGraph, task: GraphTask): ExplainTask {
     key: task.key,
     action: task.action,
     nodes: namesOf(graph, task.set),
-    waitsFor: (spec?.needs ?? []).flatMap((need) => needText(graph, task, need)),
+    waitsFor: (spec?.needs ?? []).filter((need) => !isPrecheck(need)).flatMap((need) => needText(graph, task, need)),
     conditional: (spec?.when.length ?? 0) > 0,
     ...(task.permit ? { permit: task.permit } : {}),
     ...(spec?.lock === undefined ? {} : { lock: spec.lock }),
     alone: spec?.alone ?? false,
   };
+}
+
+function isPrecheck(need: Need): boolean {
+  return 'gate' in need && need.gate === 'precheck';
 }
 
 /** The predecessor is what everybody expects and is not said; everything else is. */

@@ -8,7 +8,7 @@ import { clean, count, names } from './text.ts';
 export function bootstrapText(line: BootstrapLine, colors: Colors): string[] {
   const head = `${clean(line.node)}: ${line.error ? colors.red('failed') : clean(line.phase)}`;
   if (!line.error) return [head];
-  return [head, ...problemLines({ ...line.error, node: undefined }, { colors }).map((text) => `  ${text}`)];
+  return [head, ...problemLines(line.error, { colors, placed: false }).map((text) => `  ${text}`)];
 }
 
 /** The live table: who is at what; when there are more nodes than lines, those that are done are only counted. */

@@ -32,7 +32,7 @@ export function eventText(line: StreamLine, style: EventStyle): string[] {
       if (error)
         return [
           ...say(line.at, `${line.node} ${colors.red(line.state)}`),
-          ...indented(problemLines(error, { colors })),
+          ...indented(problemLines(error, { colors, placed: false })),
         ];
       if (!style.progress || line.phase === undefined) return [];
       return say(line.at, `${line.node} ${line.state}: ${clean(line.phase)}`);
@@ -72,7 +72,7 @@ function endedText(
   if (line.ignored) return progress ? say(line.at, `${head} failed, ignored: ${clean(line.error?.message ?? '')}`) : [];
   if (line.outcome === 'failed' || line.outcome === 'interrupted') {
     const told = say(line.at, `${head} ${colors.red(line.outcome)} after ${span(line.durationMs)}`);
-    return line.error ? [...told, ...indented(problemLines(line.error, { colors }))] : told;
+    return line.error ? [...told, ...indented(problemLines(line.error, { colors, placed: false }))] : told;
   }
   return progress && line.changed ? say(line.at, `${head} ${colors.yellow('changed')}`) : [];
 }

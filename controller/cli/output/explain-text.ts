@@ -11,7 +11,8 @@ export function explainLines(view: ExplainView, colors: Colors): string[] {
 
 function playLines(play: ExplainPlay, number: number, colors: Colors): string[] {
   const about = [
-    ...(play.precheck ? ['prechecks: all later changes wait for them'] : []),
+    ...(play.precheck ? ['every later change waits for it'] : []),
+    ...(play.afterPrechecks ? ['after all prechecks'] : []),
     ...(play.batches.length > 0 ? [`${play.batches.length} batches`] : []),
     ...(play.maxFailPercentage === undefined
       ? []
@@ -29,11 +30,10 @@ function playLines(play: ExplainPlay, number: number, colors: Colors): string[] 
 
 function taskLine(task: ExplainTask, play: ExplainPlay, colors: Colors): string {
   const elsewhere = task.nodes.length !== play.nodes.length || task.nodes.some((node, at) => node !== play.nodes[at]);
-  const gates = task.waitsFor.filter((need) => !play.batches.length || !need.startsWith('batch '));
   const details = [
     ...(elsewhere ? [`on ${where(task.nodes)}`] : []),
     ...(task.conditional ? ['if its condition holds'] : []),
-    ...(gates.length > 0 ? [`after ${gates.map(clean).join(' and ')}`] : []),
+    ...(task.waitsFor.length > 0 ? [`after ${task.waitsFor.map(clean).join(' and ')}`] : []),
     ...(task.permit ? [`${task.permit.count} at a time (${clean(task.permit.name)})`] : []),
     ...(task.lock === undefined ? [] : [`lock ${clean(task.lock)}`]),
     ...(task.alone ? ['alone on its node'] : []),

@@ -17,6 +17,8 @@ export interface ProblemStyle {
   colors: Colors;
   /** Texts of the files that positions point into; with them the line is shown under its message, with a caret. */
   texts?: Readonly<Record<string, string>>;
+  /** false: node and task stand in the line above already. */
+  placed?: boolean;
   /** Lines of evidence for each. */
   evidenceLines?: number;
 }
@@ -35,12 +37,16 @@ const SOURCE_WIDTH = 100;
  *   do: Did you mean "workers"?
  * ```
  */
-export function problemLines(report: Problem, { colors, texts, evidenceLines = 12 }: ProblemStyle): string[] {
-  const at = report.position;
+export function problemLines(
+  report: Problem,
+  { colors, texts, placed = true, evidenceLines = 12 }: ProblemStyle,
+): string[] {
+  // what kk makes by itself (the plan of exec) has no line
+  const at = report.position && report.position.line > 0 ? report.position : undefined;
   const where = [
     ...(at ? [`${at.file}:${at.line}:${at.column}`] : []),
-    ...(report.node === undefined ? [] : [`on ${report.node}`]),
-    ...(report.task === undefined ? [] : [`in ${report.task}`]),
+    ...(!placed || report.node === undefined ? [] : [`on ${report.node}`]),
+    ...(!placed || report.task === undefined ? [] : [`in ${report.task}`]),
   ].join(' ');
   return [
     `${colors.red(colors.bold('error'))} ${colors.bold(report.code)}${where === '' ? '' : ` ${clean(where)}`}`,

@@ -64,7 +64,7 @@ function failureLines(run: RunView, colors: Colors): string[] {
     const where = names(group.map(({ node }) => clean(node)));
     const what = first.task === '' ? first.outcome : `${clean(first.task)} ${first.outcome}`;
     const after = blocks > 0 ? `, which blocked ${count(blocks, 'more step')}` : '';
-    const told = first.error ? problemLines({ ...first.error, node: undefined, task: undefined }, { colors }) : [];
+    const told = first.error ? problemLines(first.error, { colors, placed: false }) : [];
     return [...(at > 0 ? [''] : []), `${where}: ${what}${after}`, ...told.map((line) => `  ${line}`)];
   });
 }

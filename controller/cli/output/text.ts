@@ -5,14 +5,18 @@ export function clean(text: string): string {
   return stripVTControlCharacters(text).replace(/\p{Cc}/gu, (char) => (char === '\n' || char === '\t' ? char : ''));
 }
 
-/** `340ms`, `12s`, `3m20s`, `2h5m`, `4d3h`. */
+/** `340ms`, `12s`, `3m20s`, `2h5m`, `4d3h`: two units at most. */
 export function span(ms: number): string {
   if (ms < 1000) return `${Math.max(0, Math.round(ms))}ms`;
   const s = Math.floor(ms / 1000);
   if (s < 60) return `${s}s`;
-  if (s < 3600) return `${Math.floor(s / 60)}m${s % 60}s`;
-  if (s < 86_400) return `${Math.floor(s / 3600)}h${Math.floor((s % 3600) / 60)}m`;
-  return `${Math.floor(s / 86_400)}d${Math.floor((s % 86_400) / 3600)}h`;
+  if (s < 3600) return pair(Math.floor(s / 60), 'm', s % 60, 's');
+  if (s < 86_400) return pair(Math.floor(s / 3600), 'h', Math.floor((s % 3600) / 60), 'm');
+  return pair(Math.floor(s / 86_400), 'd', Math.floor((s % 86_400) / 3600), 'h');
+}
+
+function pair(large: number, unit: string, small: number, smallUnit: string): string {
+  return small === 0 ? `${large}${unit}` : `${large}${unit}${small}${smallUnit}`;
 }
 
 /** How long ago, or `-`. */
