@@ -27,6 +27,10 @@ export interface AgentOptions {
   logger: Logger;
   /** Nothing more can be done in this process; the supervisor shall start a new one. */
   onFatal: (error: KkError) => void;
+  /** What tells this machine from others; default: /etc/machine-id. */
+  machineId?: string;
+  /** Uniform in [0, 1), for the jitter of reconnects; default: Math.random. */
+  random?: () => number;
   /** How sockets are opened; default: TLS with the identity's certificate. */
   dial?: Dial;
 }
@@ -42,7 +46,8 @@ export interface RunningAgent {
 export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const { logger } = options;
   const paths = statePaths(options.stateFolder);
-  const self = await selfOf(options.version);
+  const own = await selfOf(options.version);
+  const self: Self = { ...own, machineId: options.machineId ?? own.machineId };
   const unlock = await lockState(paths, self.bootId);
   try {
     const host = createHost({ wrapper: { argv: options.wrapper } });
@@ -83,7 +88,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       work: executor,
       log,
       clock,
-      random: Math.random,
+      random: options.random ?? Math.random,
       logger,
       onState: (state) => void writeStatus(paths.status, state),
     });

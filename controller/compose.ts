@@ -6,7 +6,7 @@ import pino, { type Logger } from 'pino';
 import { isSystemError, KkError } from '../shared/errors.ts';
 import { type AgentPackage, openAgent, readAgentPackages } from './bootstrap/agent-package.ts';
 import { renderJoinScript } from './bootstrap/join-script.ts';
-import { type ServeIo, type ServeOptions, socketPath } from './config/settings.ts';
+import { PATIENCE, type ServeIo, type ServeOptions, socketPath } from './config/settings.ts';
 import { VERSION } from './config/version.ts';
 import { Fleet } from './dispatch/fleet.ts';
 import { gateway, peerOf } from './dispatch/gateway.ts';
@@ -33,8 +33,6 @@ import { runLogs } from './store/run-logs.ts';
 import { takeStateFolder } from './store/state-folder.ts';
 import { tokenStore } from './store/tokens.ts';
 
-const clock: Clock = { nowMs: () => Date.now(), monotonicMs: () => performance.now() };
-
 const TICK_MS = 1_000;
 const CERTIFICATE_CHECK_MS = 12 * 3_600_000;
 /** `--until-idle`: ends this long after the last run, reader or connection of an operator. */
@@ -59,6 +57,8 @@ export async function runServe(options: ServeOptions, io: ServeIo): Promise<numb
 async function serve(options: ServeOptions, io: ServeIo, log: Logger): Promise<number> {
   const stopping = new AbortController();
   io.stop.addEventListener('abort', () => stopping.abort(), { once: true });
+  const clock: Clock = { nowMs: io.nowMs ?? Date.now, monotonicMs: () => performance.now() };
+  const patience = options.patience ?? PATIENCE;
 
   // State
   const authority = await openAuthority(join(options.stateFolder, 'pki'), { clock: clock.nowMs });
@@ -108,6 +108,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger): Promise<n
     clock,
     generation,
     leaseMs,
+    helloMs: patience.helloMs,
     endpoints,
     fleetSize: () => identities.all().length,
     async arrived(node, hello, certificateEndsMs, live) {
@@ -121,7 +122,9 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger): Promise<n
     left(node) {
       log.info({ node }, 'agent disconnected');
       if (stopping.signal.aborted) return;
-      arrivals.left(node).catch((error: unknown) => log.warn({ node, error: String(error) }, 'last seen was not noted'));
+      arrivals
+        .left(node)
+        .catch((error: unknown) => log.warn({ node, error: String(error) }, 'last seen was not noted'));
     },
     durable: (node, journal, sequence, message, refuse) => runner.receive(node, journal, sequence, message, refuse),
     permitWanted: (node, { run, task }) => runner.permitWanted(node, run, task),
@@ -144,6 +147,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger): Promise<n
   };
   const agentApp = agentPort({
     tls: authority.controllerTls(),
+    requestMs: patience.requestMs,
     peerOf: (request) => peerOf(parts, request),
     joinScript: (host) =>
       renderJoinScript({

@@ -20,6 +20,8 @@ export interface Settings {
   listen: string;
   advertise: string[];
   color: boolean;
+  /** May a terminal be drawn over? Not a dumb one (an editor's, a serial line's log). */
+  live: boolean;
   /** Who asks, for the audit: the local user's name. */
   user: string;
 }
@@ -35,6 +37,7 @@ export function readSettings(
     listen: env.KK_LISTEN || DEFAULT_LISTEN,
     advertise: (env.KK_ADVERTISE ?? '').split(',').filter((endpoint) => endpoint !== ''),
     color: !env.NO_COLOR && env.TERM !== 'dumb',
+    live: env.TERM !== 'dumb',
     user: who.uid === 0 && env.SUDO_USER ? `${env.SUDO_USER} (sudo)` : who.user,
   };
 }
@@ -55,7 +58,19 @@ export interface ServeOptions {
   connectTimeoutSeconds: number;
   /** Where the packaged agents lie (`linux-x64/manifest.json` and so on); they may be missing until a node needs one. */
   agentFolder: string;
+  /** How long the agents' port waits for a peer. */
+  patience?: Patience;
 }
+
+/** Milliseconds after which the agents' port gives a peer up. */
+export interface Patience {
+  /** From the upgrade to Hello (kk.proto). */
+  helloMs: number;
+  /** For a whole request, its headers and its TLS handshake included. */
+  requestMs: number;
+}
+
+export const PATIENCE: Patience = { helloMs: 10_000, requestMs: 30_000 };
 
 /** What `serve` has of its process. */
 export interface ServeIo {
@@ -65,6 +80,8 @@ export interface ServeIo {
   log: NodeJS.WritableStream;
   /** Aborts when the process is asked to stop (TERM, Ctrl-C). */
   stop: AbortSignal;
+  /** Wall clock, epoch milliseconds: certificates and records go by it. Default: the machine's. */
+  nowMs?: () => number;
 }
 
 /** The operator API's unix socket. */

@@ -56,8 +56,9 @@ export class Fleet implements Dispatcher {
     }
   }
 
-  ack(node: string, sequence: number): void {
-    this.sessions.get(node)?.ack(sequence);
+  ack(node: string, journal: string, sequence: number): void {
+    const session = this.sessions.get(node);
+    if (session?.hello.journal_id === journal) session.ack(sequence);
   }
 
   silentFor(node: string): number | undefined {

@@ -15,8 +15,6 @@ import type { GatewayParts } from './ports.ts';
 import { closeWith, Session } from './session.ts';
 import { commonLevel, welcomeFor } from './welcome.ts';
 
-/** Hello must come within this time after the upgrade (kk.proto). */
-const HELLO_TIMEOUT_MS = 10_000;
 /** Bytes of one BlobPart. */
 const BLOB_PART = 256 * 1024;
 
@@ -50,55 +48,64 @@ export async function gateway(
     const certificate = certificateOf(request);
     const ends = certificate ? validityOf(certificate).notAfter : 0;
     new Conversation(
-      { socket, remote: request.ip, peer: peerOf(parts, request), certificateEndsMs: ends },
+      { socket, remote: request.ip, judge: () => peerOf(parts, request), certificateEndsMs: ends },
       parts,
       fleet,
     ).start();
   });
 }
 
+type Admitted = Exclude<PeerVerdict, { kind: 'refused' }>;
+
 /** One connection from its upgrade to its close. A misbehaving peer closes its connection, never the process. */
 class Conversation {
   private session: Session | undefined;
+  private greeted = false;
+  private helloTimer: NodeJS.Timeout | undefined;
   /** Messages are handled in order; Hello takes time, so later ones wait in this chain. */
   private chain: Promise<void> = Promise.resolve();
   private readonly socket: WebSocket;
   private readonly remote: string;
-  private readonly peer: PeerVerdict;
+  /** As of now: a certificate can be revoked between the upgrade and Hello. */
+  private readonly judge: () => PeerVerdict;
   private readonly certificateEndsMs: number;
   private readonly parts: GatewayParts;
   private readonly fleet: Fleet;
 
   constructor(
-    link: { socket: WebSocket; remote: string; peer: PeerVerdict; certificateEndsMs: number },
+    link: { socket: WebSocket; remote: string; judge: () => PeerVerdict; certificateEndsMs: number },
     parts: GatewayParts,
     fleet: Fleet,
   ) {
     this.socket = link.socket;
     this.remote = link.remote;
-    this.peer = link.peer;
+    this.judge = link.judge;
     this.certificateEndsMs = link.certificateEndsMs;
     this.parts = parts;
     this.fleet = fleet;
   }
 
   start(): void {
-    const { peer } = this;
-    if (peer.kind === 'refused') {
-      this.parts.audit('link refused', { code: peer.code, node: peer.name, serial: peer.serial, from: this.remote });
-      closeWith(this.socket, { code: peer.code, message: peer.detail, remedy: peer.remedy }, true);
-      return;
-    }
-    const helloTimer = setTimeout(() => this.refuse(helloMissing()), HELLO_TIMEOUT_MS);
+    this.socket.on('error', () => this.socket.terminate());
+    if (!this.admitted()) return;
+    this.helloTimer = setTimeout(() => this.refuse(helloMissing()), this.parts.helloMs);
     this.socket.on('message', (data: Buffer, isBinary: boolean) => {
-      clearTimeout(helloTimer);
       this.chain = this.chain.then(() => this.onFrame(data, isBinary)).catch((thrown: unknown) => this.refuse(thrown));
     });
     this.socket.on('close', () => {
-      clearTimeout(helloTimer);
+      clearTimeout(this.helloTimer);
       this.onClose();
     });
-    this.socket.on('error', () => this.socket.terminate());
+  }
+
+  /** Who the peer is now; a refused one is told why and closed. */
+  private admitted(): Admitted | undefined {
+    const peer = this.judge();
+    if (peer.kind !== 'refused') return peer;
+    const { code, detail, remedy, name, serial } = peer;
+    this.parts.audit('link refused', { code, message: detail, node: name, serial, from: this.remote });
+    closeWith(this.socket, { code, message: detail, remedy }, true);
+    return undefined;
   }
 
   private onClose(): void {
@@ -130,15 +137,20 @@ class Conversation {
     const message = decodeToController(data);
     if (!message) return;
     if (message.kind === 'hello') return this.onHello(message.value);
+    if (!this.greeted) throw helloMissing();
     if (message.kind === 'renew_request') return this.onRenew(message.value.csr_pem);
     if (!this.session) throw helloMissing();
     this.onMessage(this.session, message);
   }
 
   private async onHello(hello: Hello): Promise<void> {
-    const { peer, parts } = this;
-    if (peer.kind === 'refused' || this.session) return;
+    const { parts } = this;
+    if (this.greeted) throw helloRepeated();
+    const peer = this.admitted();
+    if (!peer) return;
     commonLevel(hello);
+    this.greeted = true;
+    clearTimeout(this.helloTimer);
     if (hello.purpose === 'PURPOSE_RENEW') {
       this.socket.send(encode({ kind: 'welcome', value: welcomeFor(parts, peer.name, hello) }));
       return;
@@ -154,7 +166,7 @@ class Conversation {
     const older = this.fleet.get(peer.name);
     const live = older && { machineId: older.hello.machine_id, bootId: older.hello.boot_id };
     const { acked } = await parts.arrived(peer.name, hello, this.certificateEndsMs, live);
-    if (this.socket.readyState !== this.socket.OPEN) return;
+    if (this.socket.readyState !== this.socket.OPEN || !this.admitted()) return;
     this.session = new Session({
       node: peer.name,
       hello,
@@ -177,12 +189,13 @@ class Conversation {
   }
 
   private async onRenew(csrPem: string): Promise<void> {
-    if (this.peer.kind === 'refused') return;
+    const peer = this.admitted();
+    if (!peer) return;
     let value: ToAgentBodies['renewed'] = { certificate_pem: '', bundle_pem: '', error: new Uint8Array() };
     try {
-      const renewal = await this.parts.renew(this.peer.name, csrPem);
+      const renewal = await this.parts.renew(peer.name, csrPem);
       value = { ...value, certificate_pem: renewal.certificatePem, bundle_pem: renewal.bundlePem };
-      this.parts.audit('certificate renewed', { node: this.peer.name, expired: this.peer.kind === 'renew-only' });
+      this.parts.audit('certificate renewed', { node: peer.name, expired: peer.kind === 'renew-only' });
     } catch (thrown) {
       value = { ...value, error: jsonBytes(reportOf(thrown)) };
     }
@@ -248,6 +261,14 @@ class Conversation {
       });
     }
   }
+}
+
+function helloRepeated(): KkError {
+  return new KkError({
+    code: 'HELLO_REPEATED',
+    message: 'A second Hello came over the same connection.',
+    remedy: 'Check what is connecting to this port.',
+  });
 }
 
 function helloMissing(): KkError {

@@ -10,6 +10,8 @@ export interface GatewayParts {
   clock: Clock;
   generation: number;
   leaseMs: number;
+  /** How long a connection may be open before its Hello (kk.proto: 10 s). */
+  helloMs: number;
   endpoints(): readonly string[];
   /** How many nodes the fleet has: sets the pace of heartbeats and reconnects. */
   fleetSize(): number;

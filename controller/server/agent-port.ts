@@ -14,6 +14,8 @@ declare module 'fastify' {
 /** What the open routes need; `compose` hands it in. */
 export interface AgentPortParts {
   tls: { key: string; cert: string };
+  /** How long one request may take, from its first byte to its last, in milliseconds. */
+  requestMs: number;
   peerOf(request: FastifyRequest): PeerVerdict;
   /** The join script for a node that reached us under this `host:port`. */
   joinScript(host: string | undefined): string;
@@ -30,10 +32,24 @@ export interface AgentPortParts {
  * everything else is denied before its handler, unknown paths included.
  */
 export function agentPort(parts: AgentPortParts): FastifyInstance {
+  const { requestMs } = parts;
   const app = Fastify({
-    https: { ...parts.tls, requestCert: true, rejectUnauthorized: false, minVersion: 'TLSv1.3' },
+    https: {
+      ...parts.tls,
+      requestCert: true,
+      rejectUnauthorized: false,
+      minVersion: 'TLSv1.3',
+      handshakeTimeout: requestMs,
+      headersTimeout: requestMs,
+      // Node looks for late requests only this often; its default of 30 s would double the limit.
+      connectionsCheckingInterval: Math.min(requestMs, 5_000),
+    },
     bodyLimit: ENROL_BODY_LIMIT,
-    requestTimeout: 30_000,
+    requestTimeout: requestMs,
+    // HEAD would be one more open route for each.
+    exposeHeadRoutes: false,
+    // A path that cannot be decoded never comes to the hooks below: it is denied here.
+    frameworkErrors: (_error, request, reply) => deny(reply, parts.peerOf(request)),
     logger: false,
   }) as unknown as FastifyInstance;
 

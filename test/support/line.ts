@@ -24,8 +24,16 @@ export interface Line {
   agents: Map<string, RunningAgent>;
   /** Frames the controller sent to agents, by kind. */
   frames: Record<string, number>;
-  /** Joins and starts an agent. */
-  agent(name: string): Promise<void>;
+  /** What the controller (`''`) and the agents said in their logs. */
+  said: Said[];
+  /** Added to the machine's clock, for the controller alone. */
+  clock: { offsetMs: number };
+  /** Resolves with the first entry that fits, also one of before. */
+  heard(fits: (entry: Said) => boolean): Promise<Said>;
+  /** Makes an identity for a node, at the controller's time; `replace`: for a known one. */
+  join(name: string, options?: { replace?: true }): Promise<void>;
+  /** Joins (if it is not yet) and starts an agent; `folder`: its state, when not the node's own. */
+  agent(name: string, options?: { folder?: string; machineId?: string }): Promise<RunningAgent>;
   /** Applies a plan text over the agents (all on 127.0.0.1 addresses) and waits for its end. */
   apply(plan: string): Promise<{ view: RunView; lines: StreamLine[] }>;
   start(plan: string): Promise<string>;
@@ -33,6 +41,12 @@ export interface Line {
   stopController(): Promise<void>;
   startController(): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface Said {
+  who: string;
+  message: string;
+  details: Record<string, unknown>;
 }
 
 export async function startLine(options: Partial<ServeOptions> = {}): Promise<Line> {
@@ -43,6 +57,14 @@ export async function startLine(options: Partial<ServeOptions> = {}): Promise<Li
   let port = 0;
   const client = new Client(socketPath(state));
   const frames: Record<string, number> = {};
+  const clock = { offsetMs: 0 };
+  const said: Said[] = [];
+  const ears = new Set<() => void>();
+  const hear = (entry: Said): void => {
+    said.push(entry);
+    if (process.env['KK_TEST_LOG']) process.stderr.write(`${JSON.stringify(entry)}\n`);
+    for (const ear of ears) ear();
+  };
   const countingDial: Dial = (endpoint, identity, events) =>
     dialWith(Date.now)(endpoint, identity, {
       onClose: (why) => events.onClose(why),
@@ -59,12 +81,28 @@ export async function startLine(options: Partial<ServeOptions> = {}): Promise<Li
     endpoint: '',
     agents: new Map(),
     frames,
+    said,
+    clock,
+    heard: (fits) =>
+      new Promise((resolve) => {
+        const ear = (): void => {
+          const found = said.find(fits);
+          if (found === undefined) return;
+          ears.delete(ear);
+          resolve(found);
+        };
+        ears.add(ear);
+        ear();
+      }),
     async startController() {
       stop = new AbortController();
       const log = new PassThrough();
       const ready = new Promise<void>((resolve) => {
         log.on('data', (chunk: Buffer) => {
-          if (process.env['KK_TEST_LOG']) process.stderr.write(chunk);
+          for (const text of chunk.toString().trimEnd().split('\n')) {
+            const { msg, ...details } = JSON.parse(text) as { msg: string };
+            hear({ who: '', message: msg, details });
+          }
           if (chunk.includes('controller ready')) resolve();
         });
       });
@@ -79,7 +117,7 @@ export async function startLine(options: Partial<ServeOptions> = {}): Promise<Li
           agentFolder: join(folder, 'no-agents'),
           ...options,
         },
-        { log, stop: stop.signal, environment: process.env },
+        { log, stop: stop.signal, environment: process.env, nowMs: () => Date.now() + clock.offsetMs },
       );
       await Promise.race([ready, served]);
       const [endpoint = ''] = (await client.status()).endpoints;
@@ -90,28 +128,34 @@ export async function startLine(options: Partial<ServeOptions> = {}): Promise<Li
       stop.abort();
       await served;
     },
-    async agent(name) {
-      const stateFolder = join(folder, name);
-      const store = new IdentityStore(statePaths(stateFolder).identity);
-      if (!(await store.load())) {
-        const { text } = await client.createToken({ ttlSeconds: 60, uses: 1, name });
-        const self = await selfOf('test');
-        const facts = { machineId: self.machineId, bootId: self.bootId };
-        await enrol({ endpoint: line.endpoint, token: text, name, facts, store, clock: Date.now });
-      }
-      const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+    async join(name, { replace } = {}) {
+      const store = new IdentityStore(statePaths(join(folder, name)).identity);
+      const { text } = await client.createToken({
+        ttlSeconds: 60,
+        uses: 1,
+        ...(replace ? { replace: name } : { name }),
+      });
+      const { machineId, bootId } = await selfOf('test');
+      const now = (): number => Date.now() + clock.offsetMs;
+      await enrol({ endpoint: line.endpoint, token: text, name, facts: { machineId, bootId }, store, clock: now });
+    },
+    async agent(name, { folder: own = name, machineId } = {}) {
+      const stateFolder = join(folder, own);
+      if (!(await new IdentityStore(statePaths(stateFolder).identity).load())) await line.join(name);
       const agent = await startAgent({
         stateFolder,
+        ...(machineId === undefined ? {} : { machineId }),
+        // Near the shortest pause before a reconnect.
+        random: () => 0.02,
         version: 'test',
         wrapper: [process.execPath, join(root, 'agent/host/command-wrapper-main.ts')],
-        logger: process.env['KK_TEST_LOG'] ? loud(name) : quiet,
-        onFatal: (error) => {
-          throw error;
-        },
+        logger: loggerOf((message, details) => hear({ who: own, message, details })),
+        onFatal: (error) => hear({ who: own, message: error.message, details: { report: error.report } }),
         dial: countingDial,
       });
       agent.ended.catch(() => {});
-      line.agents.set(name, agent);
+      line.agents.set(own, agent);
+      return agent;
     },
     async start(plan) {
       const path = join(folder, 'plan.yaml');
@@ -139,9 +183,8 @@ export async function startLine(options: Partial<ServeOptions> = {}): Promise<Li
   return line;
 }
 
-function loud(name: string) {
-  const say = (details: object, message: string): void =>
-    void process.stderr.write(`${name}: ${message} ${JSON.stringify(details)}\n`);
+function loggerOf(hear: (message: string, details: Record<string, unknown>) => void) {
+  const say = (details: object, message: string): void => hear(message, { ...details });
   return { debug: say, info: say, warn: say, error: say };
 }
 
