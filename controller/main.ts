@@ -8,6 +8,13 @@ import { VERSION } from './config/version.ts';
 const here = fileURLToPath(import.meta.url);
 const who = userInfo();
 
+function onSignals(signals: readonly NodeJS.Signals[], handler: () => void): () => void {
+  for (const signal of signals) process.on(signal, handler);
+  return () => {
+    for (const signal of signals) process.off(signal, handler);
+  };
+}
+
 // A reader that goes away (`| head`) is no error of ours.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
@@ -23,14 +30,8 @@ process.exitCode = await runCli(process.argv.slice(2), {
   now: Date.now,
   version: VERSION,
   self: { command: process.execPath, args: [here] },
-  onInterrupt(handler) {
-    process.on('SIGINT', handler);
-    process.on('SIGTERM', handler);
-    return () => {
-      process.off('SIGINT', handler);
-      process.off('SIGTERM', handler);
-    };
-  },
+  onInterrupt: (handler) => onSignals(['SIGINT'], handler),
+  onStop: (handler) => onSignals(['SIGINT', 'SIGTERM'], handler),
   async runServe(options, io) {
     const { runServe } = await import('./compose.ts');
     const agentFolder = fileURLToPath(new URL('../dist/agent', import.meta.url));

@@ -20,6 +20,8 @@ export interface CliParts {
   self: { command: string; args: readonly string[] };
   /** Calls `handler` at each Ctrl-C until the returned function is called. */
   onInterrupt: (handler: () => void) => () => void;
+  /** The same for Ctrl-C and the TERM of a service manager. */
+  onStop: (handler: () => void) => () => void;
   runServe: (options: Omit<ServeOptions, 'agentFolder'>, io: Omit<ServeIo, 'environment'>) => Promise<number>;
 }
 
@@ -58,6 +60,11 @@ export class Cli {
 
   get errColors(): Colors {
     return colorsFor(this.parts.settings.color && this.parts.err.isTTY === true);
+  }
+
+  /** Is standard output a terminal that can be drawn over? */
+  get isLive(): boolean {
+    return this.parts.out.isTTY === true && this.parts.settings.live;
   }
 
   print(lines: string | readonly string[]): void {

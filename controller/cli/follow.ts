@@ -112,7 +112,7 @@ export function planWatcher(cli: Cli, format: Format, options: { diff: boolean }
   if (format !== 'table') return rawWatcher(cli, format);
   const { out, now } = cli.parts;
   const { colors } = cli;
-  const onTerminal = out.isTTY === true;
+  const onTerminal = cli.isLive;
   const progress = new Progress();
   const begun = new Set<string>();
   const size = () => ({ columns: out.columns ?? 80, rows: out.rows ?? 24 });

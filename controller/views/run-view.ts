@@ -37,7 +37,7 @@ export function runView(record: RunRecord, graph: TaskGraph, state: RunState, ex
     ...runSummary({ ...record, status: state.status }, extras.nowMs),
     nodes: nodeViews(graph, state),
     roles: roleViews(graph, state),
-    failures: failureViews(graph, extras.events),
+    failures: failureViews(graph, state, extras.events),
     changes: changeViews(graph, extras.events),
     verdicts: state.verdicts
       .toSorted((a, b) => a.node - b.node || a.task - b.task)
@@ -106,26 +106,37 @@ function roleViews(graph: TaskGraph, state: RunState): RoleView[] {
 }
 
 /** Each cause once, with how many steps it blocked; what was only blocked by another is no failure of its own. */
-function failureViews(graph: TaskGraph, events: readonly RunEvent[]): FailureView[] {
+function failureViews(graph: TaskGraph, state: RunState, events: readonly RunEvent[]): FailureView[] {
   const failures: (FailureView & { key: string })[] = [];
-  const add = (node: string, task: string, outcome: string, error: FailureView['error']): void => {
-    failures.push({ node, task, outcome, ...(error ? { error } : {}), blocks: 0, key: `${task} on ${node}` });
+  const add = (node: string, task: string, outcome: string, error: FailureView['error'], blocks: number): void => {
+    // as apply-event names a step in the causes of what it blocks
+    failures.push({ node, task, outcome, ...(error ? { error } : {}), blocks, key: `${task} on ${node},` });
   };
   for (const event of events) {
     if (event.kind === 'refused' || event.kind === 'given_up') {
-      add(nodeName(graph, event.node), '', event.kind === 'refused' ? 'refused' : 'unreachable', event.error);
+      const left = graph.tasks.filter(({ index }) => stepState(state, index, event.node) === 'unreachable').length;
+      const outcome = event.kind === 'refused' ? 'refused' : 'unreachable';
+      add(nodeName(graph, event.node), '', outcome, event.error, left);
     } else if (event.kind === 'ended') {
       const task = graph.tasks[event.task];
       if (!task || satisfies(event.outcome, task.ignoreErrors)) continue;
       if (event.outcome === 'blocked' || event.outcome === 'cancelled') continue;
-      add(nodeName(graph, event.node), task.key, event.outcome, event.result.error);
+      add(nodeName(graph, event.node), task.key, event.outcome, event.result.error, 0);
     }
   }
+  const firstOfNode = new Map(failures.toReversed().map((failure) => [failure.node, failure]));
+  /** One cause blocks steps on many nodes. */
+  const byCause = new Map<string, (typeof failures)[number] | undefined>();
   for (const event of events) {
     if (event.kind !== 'blocked' || event.cancelled) continue;
-    const node = nodeName(graph, event.node);
+    if (!byCause.has(event.cause)) {
+      byCause.set(
+        event.cause,
+        failures.find(({ key, task }) => task !== '' && event.cause.includes(key)),
+      );
+    }
     // The cause names the step when it came through a gate; what an agent blocks by itself follows its own failure.
-    const cause = failures.find((f) => event.cause.includes(f.key)) ?? failures.find((f) => f.node === node);
+    const cause = byCause.get(event.cause) ?? firstOfNode.get(nodeName(graph, event.node));
     if (cause) cause.blocks += event.tasks.length;
   }
   return failures.map(({ key: _, ...failure }) => failure);
@@ -134,7 +145,7 @@ function failureViews(graph: TaskGraph, events: readonly RunEvent[]): FailureVie
 function changeViews(graph: TaskGraph, events: readonly RunEvent[]): ChangeView[] {
   let room = MAX_DIFFS;
   return events.flatMap((event) => {
-    if (event.kind !== 'ended' || !event.result.changed) return [];
+    if (event.kind !== 'ended' || event.outcome !== 'ok' || !event.result.changed) return [];
     const diffs = (event.result.diffs ?? []).map(({ path, unified }) => {
       const fits = unified.length <= room;
       if (fits) room -= unified.length;

@@ -8,6 +8,7 @@ import type { CliParts, Output } from '../../controller/cli/cli.ts';
 import { colorsFor } from '../../controller/cli/output/colors.ts';
 import { progressFrame } from '../../controller/cli/output/frame.ts';
 import { Progress } from '../../controller/cli/output/progress.ts';
+import { reportLines } from '../../controller/cli/output/report.ts';
 import { runCli } from '../../controller/cli/program.ts';
 import { readSettings, socketPath } from '../../controller/config/settings.ts';
 import type { RunEvent } from '../../controller/run/events.ts';
@@ -140,11 +141,12 @@ interface Desk {
 const deskParts = (folder: string, out: Output, err: Output): CliParts => ({
   out,
   err,
-  settings: { stateFolder: folder, listen: '0.0.0.0:9443', advertise: [], color: false, user: 'ada' },
+  settings: { stateFolder: folder, listen: '0.0.0.0:9443', advertise: [], color: false, live: true, user: 'ada' },
   now: () => NOW,
   version: '0.1.0',
   self: { command: process.execPath, args: ['--no-such-option-of-node'] },
   onInterrupt: () => () => {},
+  onStop: () => () => {},
   runServe: async () => 0,
 });
 
@@ -511,7 +513,7 @@ t.test('serve is told its options; environment gives the defaults', async (t) =>
     { stateFolder: '/srv/kk', listen: { host: '0.0.0.0', port: 9443 }, advertise: ['https://a:1', 'https://b:2'] },
   ]);
   const settings = readSettings({ KK_STATE: '/x', KK_ADVERTISE: 'https://a:1', NO_COLOR: '1' }, WHO);
-  t.match(settings, { stateFolder: '/x', advertise: ['https://a:1'], color: false, user: 'ada' });
+  t.match(settings, { stateFolder: '/x', advertise: ['https://a:1'], color: false, live: true, user: 'ada' });
   t.match(readSettings({}, WHO), { stateFolder: '/home/ada/.local/state/kk-controller', listen: '0.0.0.0:9443' });
   t.match(readSettings({ SUDO_USER: 'ada' }, { ...WHO, uid: 0 }), {
     stateFolder: '/var/lib/kk-controller',
@@ -567,4 +569,36 @@ t.test('the operator API refuses in coded errors', async (t) => {
   t.match(await post('/v1/nodes/x/revoke', {}), [404, { error: { code: 'NODE_UNKNOWN' } }]);
   const unknown = await app.inject({ url: '/v1/runs/x/stream' });
   t.match([unknown.statusCode, unknown.json()], [404, { error: { code: 'RUN_UNKNOWN' } }]);
+});
+
+t.test('views: causes once, the same on many nodes together, nodes that were lost', (t) => {
+  const graph = graphOf(SOURCES);
+  const error = { code: 'NODE_LOST', message: 'w1 was not heard of for 60 s.', remedy: 'Look at w1.' };
+  const run = viewOf(
+    fakeRun('r1', graph, [
+      { kind: 'started', at: NOW },
+      verdict(CP1, 'fail'),
+      verdict(W1, 'fail'),
+      { ...(ok(CP1, CONFIG, true) as RunEvent & { kind: 'ended' }), outcome: 'failed' },
+      { kind: 'given_up', at: NOW, node: W1, error },
+      finished('failed'),
+    ]),
+  );
+  t.match(run.failures, [
+    { node: 'cp1', task: 'install/install/config', blocks: 0 },
+    { node: 'w1', task: '', outcome: 'unreachable', blocks: 3, error: { code: 'NODE_LOST' } },
+  ]);
+  t.same(run.changes, [], 'what failed is no change');
+  t.match(run.nodes, [
+    { state: 'failed', failed: 1 },
+    { state: 'unreachable', blocked: 3, pending: 0 },
+  ]);
+  t.match(run.roles, [
+    { role: 'look', steps: 2, ended: 2 },
+    { role: 'install', steps: 5, ended: 4, failed: 4 },
+  ]);
+  const report = reportLines(run, { colors: colorsFor(false), columns: 100, diff: false }).join('\n');
+  t.match(report, /fail swap on cp1, w1: 2 GB of swap are in use\./);
+  t.match(report, /w1: unreachable, which blocked 3 more steps\n +error NODE_LOST\n +w1 was not heard of/);
+  t.end();
 });

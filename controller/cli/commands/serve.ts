@@ -33,7 +33,7 @@ Examples:
     );
   return cli.action(command, async (options: Options) => {
     const stop = new AbortController();
-    const stopListening = cli.parts.onInterrupt(() => stop.abort());
+    const stopListening = cli.parts.onStop(() => stop.abort());
     try {
       return await cli.parts.runServe(
         {

@@ -2,9 +2,9 @@ import { runHasEnded } from '../../../shared/lifecycle.ts';
 import type { RunNodeView, RunView } from '../../views/types.ts';
 import { changeLines } from './changes.ts';
 import { type Colors, painted } from './colors.ts';
-import { problemLines } from './problems.ts';
+import { type Problem, problemLines } from './problems.ts';
 import { table } from './table.ts';
-import { clean, count, names, span } from './text.ts';
+import { alike, clean, count, names, span } from './text.ts';
 import { verdictLines } from './verdicts.ts';
 
 export interface ReportStyle {
@@ -53,7 +53,7 @@ function recapLines(nodes: readonly RunNodeView[], colors: Colors): string[] {
 function failureLines(run: RunView, colors: Colors): string[] {
   const groups = new Map<string, RunView['failures']>();
   for (const failure of run.failures) {
-    const message = failure.error?.message.replaceAll(failure.node, '…') ?? '';
+    const message = alike(failure.error?.message ?? '', failure.node);
     const key = JSON.stringify([failure.task, failure.outcome, failure.error?.code, message]);
     groups.set(key, [...(groups.get(key) ?? []), failure]);
   }
@@ -64,9 +64,14 @@ function failureLines(run: RunView, colors: Colors): string[] {
     const where = names(group.map(({ node }) => clean(node)));
     const what = first.task === '' ? first.outcome : `${clean(first.task)} ${first.outcome}`;
     const after = blocks > 0 ? `, which blocked ${count(blocks, 'more step')}` : '';
-    const told = first.error ? problemLines(first.error, { colors, placed: false }) : [];
+    const error = first.error && group.length > 1 ? forAny(first.error, first.node) : first.error;
+    const told = error ? problemLines(error, { colors, placed: false }) : [];
     return [...(at > 0 ? [''] : []), `${where}: ${what}${after}`, ...told.map((line) => `  ${line}`)];
   });
+}
+
+function forAny(error: Problem, node: string): Problem {
+  return { ...error, message: alike(error.message, node), remedy: alike(error.remedy, node) };
 }
 
 function conclusion(run: RunView, colors: Colors): string[] {

@@ -46,3 +46,9 @@ export function bounded(text: string, most: number): string[] {
 export function clock(at: string): string {
   return `${at.slice(11, 19)}Z`;
 }
+
+/** A message about a node as it would read for any node, so that the same one on many is told once. */
+export function alike(message: string, node: string): string {
+  const word = new RegExp(`(?<![\\w.-])${node.replace(/[^\w-]/g, '\\$&')}(?![\\w-])`, 'g');
+  return node === '' ? message : message.replace(word, '<node>');
+}

@@ -1,7 +1,7 @@
 import type { RunView } from '../../views/types.ts';
 import { type Colors, painted } from './colors.ts';
 import { table } from './table.ts';
-import { clean, count, names } from './text.ts';
+import { alike, clean, count, names } from './text.ts';
 
 type NodeVerdict = RunView['verdicts'][number];
 
@@ -40,15 +40,16 @@ function worst(verdicts: readonly NodeVerdict[]): string {
 
 function troubles(verdicts: readonly NodeVerdict[], colors: Colors): string[] {
   const bad = verdicts.filter(({ outcome }) => outcome !== 'pass');
-  const same = Map.groupBy(bad, ({ check, outcome, message, remedy }) =>
-    JSON.stringify([check, outcome, message, remedy]),
+  const same = Map.groupBy(bad, ({ check, outcome, message, remedy, node }) =>
+    JSON.stringify([check, outcome, alike(message, node), alike(remedy, node)]),
   );
   return [...same.values()].flatMap((group) => {
     const [first] = group;
     if (!first) return [];
+    const shown = (text: string): string => clean(group.length > 1 ? alike(text, first.node) : text);
     const where = names(group.map(({ node }) => clean(node)));
-    const head = `${painted(first.outcome, colors)} ${colors.bold(clean(first.check))} on ${where}: ${clean(first.message)}`;
-    return ['', head, ...(first.remedy === '' ? [] : [`  ${colors.cyan('do:')} ${clean(first.remedy)}`])];
+    const head = `${painted(first.outcome, colors)} ${colors.bold(clean(first.check))} on ${where}: ${shown(first.message)}`;
+    return ['', head, ...(first.remedy === '' ? [] : [`  ${colors.cyan('do:')} ${shown(first.remedy)}`])];
   });
 }
 
