@@ -6,7 +6,14 @@ import pino, { type Logger } from 'pino';
 import { isSystemError, KkError } from '../shared/errors.ts';
 import { type AgentPackage, openAgent, readAgentPackages } from './bootstrap/agent-package.ts';
 import { renderJoinScript } from './bootstrap/join-script.ts';
-import { PATIENCE, type ServeIo, type ServeOptions, socketPath } from './config/settings.ts';
+import {
+  DEFAULT_LISTEN,
+  type ListenAddress,
+  PATIENCE,
+  type ServeIo,
+  type ServeOptions,
+  socketPath,
+} from './config/settings.ts';
 import { VERSION } from './config/version.ts';
 import { Fleet } from './dispatch/fleet.ts';
 import { gateway, peerOf } from './dispatch/gateway.ts';
@@ -27,7 +34,7 @@ import { operatorApi } from './server/operator-api.ts';
 import { openDatabase } from './store/database.ts';
 import { eventLog } from './store/event-log.ts';
 import { openIdentities } from './store/identities.ts';
-import { raiseGeneration } from './store/meta.ts';
+import { lastServing, raiseGeneration, rememberServing } from './store/meta.ts';
 import { nodeStore } from './store/nodes.ts';
 import { runLogs } from './store/run-logs.ts';
 import { takeStateFolder } from './store/state-folder.ts';
@@ -98,9 +105,11 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger): Promise<n
   });
 
   // Agents
-  let port = options.listen.port;
-  const endpoints = (): readonly string[] =>
-    options.advertise.length > 0 ? options.advertise : ownEndpoints(options.listen.host, port);
+  const before = await lastServing(database);
+  const wanted = options.listen ?? before?.listen ?? DEFAULT_LISTEN;
+  const advertise = options.advertise ?? before?.advertise ?? [];
+  let port = wanted.port;
+  const endpoints = (): readonly string[] => (advertise.length > 0 ? advertise : ownEndpoints(wanted.host, port));
   const audit = (what: string, details: Record<string, unknown>): void => log.info(details, what);
   const parts: GatewayParts = {
     authority,
@@ -181,7 +190,8 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger): Promise<n
     },
   });
   await agentApp.register(gateway, { parts, fleet });
-  port = await listen(agentApp, options.listen);
+  port = await listen(agentApp, wanted);
+  await rememberServing(database, { listen: { host: wanted.host, port }, advertise });
 
   // Operators
   const bootstrapper = new Bootstrapper({
@@ -257,7 +267,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger): Promise<n
   return 0;
 }
 
-async function listen(app: ReturnType<typeof agentPort>, { host, port }: ServeOptions['listen']): Promise<number> {
+async function listen(app: ReturnType<typeof agentPort>, { host, port }: ListenAddress): Promise<number> {
   try {
     await app.listen({ host, port });
   } catch (cause) {

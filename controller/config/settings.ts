@@ -11,14 +11,19 @@ export const SETTINGS = [
   { env: 'NO_COLOR', about: 'Set to anything: no colours' },
 ] as const;
 
-export const DEFAULT_LISTEN = '0.0.0.0:9443';
+export interface ListenAddress {
+  host: string;
+  port: number;
+}
+
+export const DEFAULT_LISTEN: ListenAddress = { host: '0.0.0.0', port: 9443 };
 export const ROOT_STATE_FOLDER = '/var/lib/kk-controller';
 
 export interface Settings {
   stateFolder: string;
-  /** `host:port`. */
-  listen: string;
-  advertise: string[];
+  /** `host:port`; undefined: as the controller of this state folder listened before. */
+  listen: string | undefined;
+  advertise: string[] | undefined;
   color: boolean;
   /** May a terminal be drawn over? Not a dumb one (an editor's, a serial line's log). */
   live: boolean;
@@ -34,8 +39,8 @@ export function readSettings(
   const ownFolder = who.uid === 0 ? ROOT_STATE_FOLDER : join(who.home, '.local/state/kk-controller');
   return {
     stateFolder: env.KK_STATE || ownFolder,
-    listen: env.KK_LISTEN || DEFAULT_LISTEN,
-    advertise: (env.KK_ADVERTISE ?? '').split(',').filter((endpoint) => endpoint !== ''),
+    listen: env.KK_LISTEN || undefined,
+    advertise: env.KK_ADVERTISE?.split(',').filter((endpoint) => endpoint !== ''),
     color: !env.NO_COLOR && env.TERM !== 'dumb',
     live: env.TERM !== 'dumb',
     user: who.uid === 0 && env.SUDO_USER ? `${env.SUDO_USER} (sudo)` : who.user,
@@ -46,10 +51,16 @@ export function readSettings(
 export interface ServeOptions {
   /** Absolute. */
   stateFolder: string;
-  /** For the agents, TCP. Port 0: any free one. */
-  listen: { host: string; port: number };
-  /** `https://host:port`, in the order in which agents try them; empty: made from the machine's own addresses. */
-  advertise: string[];
+  /**
+   * For the agents, TCP. Port 0: any free one. Undefined: as before on this state folder, since the agents know that
+   * address; at first {@link DEFAULT_LISTEN}.
+   */
+  listen: ListenAddress | undefined;
+  /**
+   * `https://host:port`, in the order in which agents try them; empty: made from the machine's own addresses. Undefined: as
+   * before on this state folder.
+   */
+  advertise: string[] | undefined;
   /** Ends by itself once no run is active and nobody asks for anything. */
   untilIdle: boolean;
   /** How long an agent may start new steps without hearing from the controller (ENGINE 2.6). */

@@ -1,9 +1,10 @@
 import { Command } from 'commander';
+import { DEFAULT_LISTEN } from '../../config/settings.ts';
 import type { Cli } from '../cli.ts';
 import { duration, httpsEndpoint, listenAddress } from '../options.ts';
 
 interface Options {
-  listen: { host: string; port: number };
+  listen?: { host: string; port: number };
   advertise?: string[];
   untilIdle?: boolean;
   lease: number;
@@ -12,12 +13,17 @@ interface Options {
 
 export function serveCommand(cli: Cli): Command {
   const { settings } = cli.parts;
+  const { host, port } = DEFAULT_LISTEN;
   const command = new Command('serve')
     .description('Be the controller: serve the agents and these commands')
-    .option('--listen <host:port>', 'where agents connect', listenAddress, listenAddress(settings.listen))
+    .option(
+      '--listen <host:port>',
+      `where agents connect (default: as before; at first ${host}:${port})`,
+      listenAddress,
+    )
     .option(
       '--advertise <url>',
-      'how agents reach it, best first; may be repeated (default: its own addresses)',
+      'how agents reach it, best first; may be repeated (default: as before; at first its own addresses)',
       httpsEndpoint,
     )
     .option('--until-idle', 'end when nothing is left to do')
@@ -38,7 +44,7 @@ Examples:
       return await cli.parts.runServe(
         {
           stateFolder: cli.stateFolder,
-          listen: options.listen,
+          listen: options.listen ?? (settings.listen === undefined ? undefined : listenAddress(settings.listen)),
           advertise: options.advertise ?? settings.advertise,
           untilIdle: options.untilIdle ?? false,
           leaseSeconds: options.lease,
