@@ -1,10 +1,11 @@
+import { ACTIONS, isActionKind } from '../../shared/actions/index.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import { evaluate, parseExpression, scopeOf, truthy } from '../../shared/expr/index.ts';
 import { type Common, SHARE_FORMAT, type Vars } from '../../shared/share.ts';
 import type { Plan, Play, RoleUse, TaskDocument } from '../plan/types.ts';
 import { batchesOf } from './batches.ts';
-import { findCycle } from './cycles.ts';
-import { draftTasks } from './draft.ts';
+import { type AnyEdge, findCycle } from './cycles.ts';
+import { type DraftTask, draftTasks } from './draft.ts';
 import { linkTasks } from './edges.ts';
 import { gatesOf } from './gates.ts';
 import type { GraphPlay, TaskGraph } from './graph.ts';
@@ -42,15 +43,16 @@ export function compile(
   options: CompileOptions = DEFAULT_COMPILE_OPTIONS,
 ): { graph: TaskGraph } | { problems: ErrorReport[] } {
   const sets = new NodeSets(plan.inventory.nodes.length);
-  const drafts = draftTasks(plan, sets, {
+  const all = draftTasks(plan, sets, {
     tags: options.tags,
     skipTags: options.skipTags,
     skipPrechecks: options.skipPrechecks,
     prechecksOnly: options.prechecksOnly,
     mayRunOn: (task, use, play, node) => mayRunOn(plan, options.runVars, task, use, play, node),
   });
+  const drafts = all.filter((draft) => draft.index >= 0);
   const plays = plan.plays.map((play, index) => graphPlay(plan, play, index, sets, options));
-  const problems = linkTasks(plan, drafts, sets);
+  const problems = linkTasks(plan, all, sets);
 
   const readsOf = drafts.map((draft) => {
     const resolved = resolveReads(plan, drafts, draft, sets);
@@ -58,18 +60,23 @@ export function compile(
     return resolved.reads;
   });
   drafts.forEach((draft, index) => {
-    for (const read of readsOf[index] ?? []) draft.edges.push({ task: read.task, of: 'value' });
+    const sources = new Set(readsOf[index]?.map((read) => read.task));
+    for (const task of sources) draft.edges.push({ task, of: 'value' });
   });
-  const cycle = findCycle(drafts, (play) => (plays[play]?.batches ?? 0) > 1);
+  const guarded = guardOf(plays);
+  const prechecks = drafts.filter((draft) => plays[draft.play]?.precheck);
+  const edges = drafts.map((draft, index): AnyEdge[] => [
+    ...draft.edges.filter((edge) => edge.of !== 'value'),
+    ...(readsOf[index] ?? []).map(({ task, nodeIndex }) => ({ task, of: 'value' as const, node: nodeIndex })),
+    ...(guarded(draft) ? prechecks.map(({ index: task }) => ({ task, of: 'precheck' as const })) : []),
+  ]);
+  const cycle = findCycle(drafts, edges, plays, sets);
   if (cycle) problems.push(cycle);
   if (problems.length > 0) return { problems };
 
   const exported = new Set(readsOf.flat().map((read) => read.task));
-  const firstAfterPrecheck = plays.findIndex((play) => play.precheck);
-  const guarded = (play: number): boolean =>
-    firstAfterPrecheck >= 0 && !options.skipPrechecks && play > firstAfterPrecheck && !plays[play]?.precheck;
   const specs = drafts.map((draft, index) =>
-    specOf(draft, plan.plays[draft.play] as Play, readsOf[index] ?? [], exported.has(index), guarded(draft.play)),
+    specOf(draft, plan.plays[draft.play] as Play, readsOf[index] ?? [], exported.has(index), guarded(draft)),
   );
   const gates = gatesOf(
     drafts,
@@ -102,6 +109,16 @@ export function compile(
     hostVars: plan.inventory.nodes.map((node) => node.vars),
   };
   return { graph: Object.freeze(graph) };
+}
+
+/** Which tasks wait for the prechecks: those that change a node, after the first precheck play (ENGINE 1.5). */
+function guardOf(plays: readonly GraphPlay[]): (draft: DraftTask) => boolean {
+  const first = plays.findIndex((play) => play.precheck);
+  return ({ play, document }) => first >= 0 && play > first && !plays[play]?.precheck && changesNode(document.action);
+}
+
+function changesNode(action: string): boolean {
+  return !isActionKind(action) || ACTIONS[action].changes;
 }
 
 function graphPlay(plan: Plan, play: Play, index: number, sets: NodeSets, options: CompileOptions): GraphPlay {

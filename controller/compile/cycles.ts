@@ -1,30 +1,55 @@
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { DraftTask } from './draft.ts';
+import type { Edge, GraphPlay } from './graph.ts';
+import { contains, type NodeSets } from './node-set.ts';
 
-/** A cycle of tasks as the path a person can follow, or nothing. Batches take part (ENGINE 1.3). */
-export function findCycle(drafts: readonly DraftTask[], isSerial: (play: number) => boolean): ErrorReport | undefined {
-  const state = new Uint8Array(drafts.length); // 0 new, 1 on the path, 2 done
-  const path: number[] = [];
+/** An edge of the whole graph; `precheck`: the gate before every change. `node`: whose value is read. */
+export type AnyEdge = { task: number; of: Edge['of'] | 'precheck'; node?: number };
 
-  const visit = (index: number): number[] | undefined => {
-    if (state[index] === 2) return undefined;
-    if (state[index] === 1) return [...path.slice(path.indexOf(index)), index];
-    state[index] = 1;
-    path.push(index);
-    for (const edge of drafts[index]?.edges ?? []) {
-      const found = visit(edge.task);
-      if (found) return found;
-    }
-    path.pop();
-    state[index] = 2;
-    return undefined;
-  };
-
-  for (const draft of drafts) {
-    const found = visit(draft.index);
-    if (found) return cycleReport(drafts, found);
+/**
+ * A cycle as the path a person can follow, or nothing. Batches, cross-node reads and the precheck gate take part
+ * (ENGINE 1.3). `edges`: by task.
+ */
+export function findCycle(
+  drafts: readonly DraftTask[],
+  edges: readonly (readonly AnyEdge[])[],
+  plays: readonly GraphPlay[],
+  sets: NodeSets,
+): ErrorReport | undefined {
+  const sorted = sortTasks(edges);
+  if ('cycle' in sorted) return cycleReport(drafts, sorted.cycle);
+  for (const play of plays) {
+    const deadlock = play.batches > 1 ? batchDeadlock(drafts, edges, sorted.order, play, sets) : undefined;
+    if (deadlock) return deadlock;
   }
-  return drafts.map((draft) => batchDeadlock(drafts, draft, isSerial)).find((report) => report !== undefined);
+  return undefined;
+}
+
+/** Tasks in an order in which each comes after all it needs, or the first cycle met. */
+function sortTasks(edges: readonly (readonly AnyEdge[])[]): { order: number[] } | { cycle: number[] } {
+  const done = new Uint8Array(edges.length); // 0 new, 1 on the path, 2 done
+  const order: number[] = [];
+  for (let start = 0; start < edges.length; start++) {
+    if (done[start] !== 0) continue;
+    const path = [{ task: start, next: 0 }];
+    done[start] = 1;
+    for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
+      const target = edges[top.task]?.[top.next]?.task;
+      top.next += 1;
+      if (target === undefined) {
+        done[top.task] = 2;
+        order.push(top.task);
+        path.pop();
+      } else if (done[target] === 1) {
+        const from = path.findIndex(({ task }) => task === target);
+        return { cycle: [...path.slice(from).map(({ task }) => task), target] };
+      } else if (done[target] === 0) {
+        done[target] = 1;
+        path.push({ task: target, next: 0 });
+      }
+    }
+  }
+  return { order };
 }
 
 function cycleReport(drafts: readonly DraftTask[], path: readonly number[]): ErrorReport {
@@ -38,21 +63,84 @@ function cycleReport(drafts: readonly DraftTask[], path: readonly number[]): Err
   };
 }
 
-/** Inside a play with `serial`, waiting for all nodes means waiting for batches that wait for this one. */
+/**
+ * Does the first batch of a play with `serial` wait, over whatever detours, for a step of a later batch of the play? That
+ * one waits for the first batch. Follows all that the first batch needs, as sets of nodes by task.
+ */
 function batchDeadlock(
   drafts: readonly DraftTask[],
-  draft: DraftTask,
-  isSerial: (play: number) => boolean,
+  edges: readonly (readonly AnyEdge[])[],
+  order: readonly number[],
+  play: GraphPlay,
+  sets: NodeSets,
 ): ErrorReport | undefined {
-  if (!isSerial(draft.play)) return undefined;
-  const edge = draft.edges.find(
-    (e) => e.of === 'all' && drafts[e.task]?.play === draft.play && !drafts[e.task]?.displaced,
+  const batchOf = (node: number): number => play.batchOf?.[node] ?? -1;
+  const needed = drafts.map((draft) =>
+    draft.play === play.index
+      ? new Set(membersOf(draft, sets).filter((node) => batchOf(node) === 0))
+      : new Set<number>(),
   );
-  if (!edge) return undefined;
+  const because = new Map<number, number>();
+  for (const from of order.toReversed()) {
+    const nodes = needed[from];
+    if (!nodes || nodes.size === 0) continue;
+    for (const edge of edges[from] ?? []) {
+      const target = drafts[edge.task];
+      const there = needed[edge.task];
+      if (!target || !there) continue;
+      const before = there.size;
+      for (const node of decidedBy(edge, nodes, target, sets, batchOf)) there.add(node);
+      if (there.size > before && !because.has(edge.task)) because.set(edge.task, from);
+      if (target.play === play.index && [...there].some((node) => batchOf(node) > 0))
+        return deadlockReport(drafts, because, from, edge.task, play);
+    }
+  }
+  return undefined;
+}
+
+function membersOf(draft: DraftTask, sets: NodeSets): readonly number[] {
+  return sets.get(draft.set).members;
+}
+
+/** The nodes whose steps decide an edge from the given nodes. */
+function decidedBy(
+  edge: AnyEdge,
+  from: ReadonlySet<number>,
+  target: DraftTask,
+  sets: NodeSets,
+  batchOf: (node: number) => number,
+): readonly number[] {
+  const members = membersOf(target, sets);
+  switch (edge.of) {
+    case 'same':
+      return [...from].filter((node) => contains(sets.get(target.set), node));
+    case 'all':
+    case 'precheck':
+      return members;
+    case 'first':
+      return members.slice(0, 1);
+    case 'any':
+      return [...members].sort((a, b) => batchOf(a) - batchOf(b)).slice(0, 1);
+    case 'value':
+      return edge.node === undefined ? [] : [edge.node];
+  }
+}
+
+function deadlockReport(
+  drafts: readonly DraftTask[],
+  because: ReadonlyMap<number, number>,
+  from: number,
+  to: number,
+  play: GraphPlay,
+): ErrorReport {
+  const path = [from, to];
+  for (let before = because.get(from); before !== undefined; before = because.get(before)) path.unshift(before);
+  const names = path.map((index) => drafts[index]?.key ?? '?');
+  const first = drafts[path[0] ?? 0];
   return {
     code: 'GRAPH_CYCLE',
-    message: `${draft.key} needs ${drafts[edge.task]?.key} on all nodes, but their play runs in batches: the first batch would wait for the last.`,
+    message: `The play ${play.name} runs in batches, and its first batch would wait for a later one: ${names.join(' -> needs -> ')}.`,
     remedy: 'Use `of: same` inside the play, or move the task into a play of its own after this one.',
-    position: draft.document.at,
+    ...(first ? { position: first.document.at } : {}),
   };
 }

@@ -1,11 +1,14 @@
 import type { NeedDocument, Plan, Play, RoleUse, TaskDocument } from '../plan/types.ts';
 import type { Edge } from './graph.ts';
-import type { NodeSets } from './node-set.ts';
+import { contains, type NodeSets } from './node-set.ts';
 import { isSelected, type SelectOptions } from './select.ts';
 
-/** A task that takes part in the run, before its edges are known. */
+/** A task of the plan, before its edges are known. */
 export interface DraftTask {
+  /** Index in the graph; -1: filtered out, by tags or a `--skip` word. What needs it is satisfied (ENGINE 1.2). */
   index: number;
+  /** Place in the plan, filtered ones counted. */
+  order: number;
   play: number;
   /** Counts uses of roles through the whole plan: a role used twice has two. */
   use: number;
@@ -27,7 +30,7 @@ export interface DraftOptions extends SelectOptions {
   mayRunOn: (task: TaskDocument, use: RoleUse, play: Play, node: number) => boolean;
 }
 
-/** Lists the tasks of a plan in order, with the nodes each runs on. Tag-filtered ones are left out. */
+/** Lists the tasks of a plan in order, with the nodes each runs on. Filtered ones are there, because needs may name them. */
 export function draftTasks(plan: Plan, sets: NodeSets, options: DraftOptions): DraftTask[] {
   const nodeIndex = new Map(plan.inventory.nodes.map((node, index) => [node.name, index]));
   const indexesOf = (names: readonly string[]): number[] =>
@@ -35,14 +38,18 @@ export function draftTasks(plan: Plan, sets: NodeSets, options: DraftOptions): D
   const drafts: DraftTask[] = [];
   const keys = new Map<string, number>();
   let use = -1;
+  let index = 0;
 
   plan.plays.forEach((play, playIndex) => {
     const playNodes = indexesOf(play.nodes);
+    const playSet = sets.intern(playNodes);
     for (const roleUse of play.roles) {
       use += 1;
-      if (play.precheck ? options.skipPrechecks : options.prechecksOnly) continue;
       for (const document of plan.roles[roleUse.role]?.tasks ?? []) {
-        if (!play.precheck && !isSelected(document, roleUse.tags, options)) continue;
+        const selected = play.precheck
+          ? !options.skipPrechecks
+          : !options.prechecksOnly && isSelected(document, roleUse.tags, options);
+        const displaced = document.on !== undefined || document.runOnce;
         let nodes = document.on ? indexesOf(expandSelector(plan, document.on)) : playNodes;
         if (document.runOnce) {
           const first = nodes.find((node) => options.mayRunOn(document, roleUse, play, node)) ?? nodes[0];
@@ -52,15 +59,16 @@ export function draftTasks(plan: Plan, sets: NodeSets, options: DraftOptions): D
         const seen = keys.get(path) ?? 0;
         keys.set(path, seen + 1);
         drafts.push({
-          index: drafts.length,
+          index: selected ? index++ : -1,
+          order: drafts.length,
           play: playIndex,
           use,
           role: roleUse.role,
           roleUse,
           document,
           key: seen === 0 ? path : `${path}#${seen + 1}`,
-          set: sets.intern(nodes),
-          displaced: document.on !== undefined || document.runOnce,
+          set: displaced ? sets.intern(selected ? nodes : []) : playSet,
+          displaced,
           edges: [],
         });
       }
@@ -73,37 +81,56 @@ function expandSelector(plan: Plan, names: readonly string[]): string[] {
   return names.flatMap((name) => plan.inventory.groups[name]?.nodes ?? [name]);
 }
 
-/** Which tasks a stated need points to: a task in the same role, then play, then plan; all tasks of a role or play. */
+/**
+ * Which tasks a stated need points to: a task in the same role, then play, then plan; all tasks of a role or play. The
+ * meaning of a name does not change with tags: one that was filtered out is found, and then dropped.
+ */
 export function needTargets(
-  drafts: readonly DraftTask[],
+  all: readonly DraftTask[],
   from: DraftTask,
   need: NeedDocument,
   playNames: readonly string[],
+  sets: NodeSets,
 ): DraftTask[] {
-  const others = drafts.filter((d) => d !== from);
-  if (need.target === 'play') return sinksOf(others.filter((d) => playNames[d.play] === need.name));
+  const takesPart = (task: DraftTask): boolean => task.index >= 0;
+  if (need.target === 'play') {
+    return sinksOf(
+      all.filter((d) => playNames[d.play] === need.name && takesPart(d)),
+      sets,
+    );
+  }
   if (need.target === 'role') {
-    const ofRole = others.filter((d) => d.role === need.name);
-    const nearest = ofRole.findLast((d) => d.index < from.index) ?? ofRole[0];
-    return nearest ? sinksOf(ofRole.filter((d) => d.use === nearest.use)) : [];
+    const ofRole = all.filter((d) => d.role === need.name);
+    const nearest = ofRole.findLast((d) => d.order < from.order) ?? ofRole[0];
+    const used = ofRole.filter((d) => d.use === nearest?.use && takesPart(d));
+    return sinksOf(used, sets);
   }
   const slash = need.name.indexOf('/');
-  const matches = others.filter((d) =>
+  const matches = all.filter((d) =>
     slash > 0
       ? `${d.role}/${d.document.id}` === need.name
       : d.document.id === need.name || d.document.name === need.name,
   );
   const near =
     matches.find((d) => d.use === from.use) ??
-    matches.findLast((d) => d.play === from.play && d.index < from.index) ??
-    matches.findLast((d) => d.index < from.index) ??
+    matches.findLast((d) => d.play === from.play && d.order < from.order) ??
+    matches.findLast((d) => d.order < from.order) ??
     matches[0];
-  return near ? [near] : [];
+  return near && takesPart(near) ? [near] : [];
 }
 
-/** The tasks nobody else of the list comes after: when these have ended on a node, all of the list has. */
-export function sinksOf(tasks: readonly DraftTask[]): DraftTask[] {
-  const followed = new Set<number>();
-  for (const task of tasks) for (const edge of task.edges) if (edge.of === 'same') followed.add(edge.task);
-  return tasks.filter((task) => !followed.has(task.index));
+/**
+ * The tasks that end last: a task is left out when on each of its nodes another one of the list follows it there. When
+ * the others have ended on a node, all of the list has.
+ */
+export function sinksOf(tasks: readonly DraftTask[], sets: NodeSets): DraftTask[] {
+  const followers = new Map<number, DraftTask[]>();
+  for (const task of tasks)
+    for (const edge of task.edges)
+      if (edge.of === 'same') followers.set(edge.task, [...(followers.get(edge.task) ?? []), task]);
+  return tasks.filter((task) => {
+    const after = followers.get(task.index) ?? [];
+    if (after.some((follower) => follower.set === task.set)) return false;
+    return !sets.get(task.set).members.every((node) => after.some(({ set }) => contains(sets.get(set), node)));
+  });
 }

@@ -2,45 +2,46 @@ import type { ErrorReport } from '../../shared/errors.ts';
 import type { Plan } from '../plan/types.ts';
 import { type DraftTask, needTargets, sinksOf } from './draft.ts';
 import type { Edge } from './graph.ts';
-import type { NodeSets } from './node-set.ts';
+import { contains, type NodeSets } from './node-set.ts';
 
 /**
- * Gives every task its edges (ENGINE 1.1, 1.2): the stated `needs`, else its predecessor on the same node: the task before
- * it in the role, or for a role's first task everything of the role before. Reports needs that point nowhere.
+ * Gives every task of the run its edges (ENGINE 1.1, 1.2): the stated `needs`, else its predecessor on the same node: the
+ * task before it in the role, or for a role's first task everything of the role before. `all`: filtered tasks too.
+ * Reports a task that needs itself.
  */
-export function linkTasks(plan: Plan, drafts: DraftTask[], sets: NodeSets): ErrorReport[] {
-  const problems: ErrorReport[] = [];
+export function linkTasks(plan: Plan, all: readonly DraftTask[], sets: NodeSets): ErrorReport[] {
+  const drafts = all.filter((draft) => draft.index >= 0);
   const playNames = plan.plays.map((play) => play.name);
   for (const draft of drafts) {
-    const needs = draft.document.needs;
-    if (!needs) draft.edges.push(...predecessors(drafts, draft, sets));
-    if (plan.plays[draft.play]?.afterAll && isFirstOfPlay(drafts, draft)) draft.edges.push(...barrier(drafts, draft));
+    if (!draft.document.needs) draft.edges.push(...predecessors(plan, drafts, draft, sets));
   }
   // Stated needs come second: they may point forward, and their sinks depend on the implicit edges.
   for (const draft of drafts) {
     for (const need of draft.document.needs ?? []) {
-      const targets = needTargets(drafts, draft, need, playNames);
-      // A target that was filtered out by tags is an empty set, which satisfies; one that never was is checked by validate.
+      const targets = needTargets(all, draft, need, playNames, sets);
       for (const target of targets) draft.edges.push({ task: target.index, of: need.of });
     }
-    draft.edges = unique(draft.edges);
-    if (draft.edges.some((edge) => edge.task === draft.index)) {
-      problems.push({
-        code: 'GRAPH_SELF_NEED',
-        message: `Task "${draft.document.name}" needs itself.`,
-        remedy: 'Name another task in `needs`.',
-        position: draft.document.at,
-      });
-    }
   }
-  return problems;
+  for (const draft of drafts) {
+    if (plan.plays[draft.play]?.afterAll) draft.edges.push(...barrier(drafts, draft, sets));
+    draft.edges = unique(draft.edges);
+  }
+  return drafts
+    .filter((draft) => draft.edges.some((edge) => edge.task === draft.index))
+    .map((draft) => ({
+      code: 'GRAPH_SELF_NEED',
+      message: `Task "${draft.document.name}" needs itself.`,
+      remedy: 'Name another task in `needs`.',
+      position: draft.document.at,
+    }));
 }
 
 /**
  * Walks back until every node of the task has a predecessor: a task before it may run on fewer nodes, and then the one
  * before that counts for the rest. Displaced tasks (`on:`, `run_once`) hold all who follow in their play.
+ * Prechecks come before every change (ENGINE 1.5), so those of a later play wait for prechecks only.
  */
-function predecessors(drafts: readonly DraftTask[], draft: DraftTask, sets: NodeSets): Edge[] {
+function predecessors(plan: Plan, drafts: readonly DraftTask[], draft: DraftTask, sets: NodeSets): Edge[] {
   const edges: Edge[] = [];
   const uncovered = new Set(sets.get(draft.set).members);
   const cover = (tasks: readonly DraftTask[]): void => {
@@ -57,7 +58,8 @@ function predecessors(drafts: readonly DraftTask[], draft: DraftTask, sets: Node
     for (const node of covered) uncovered.delete(node);
   };
 
-  const before = drafts.slice(0, draft.index);
+  const isPrecheck = plan.plays[draft.play]?.precheck;
+  const before = drafts.slice(0, draft.index).filter((t) => !isPrecheck || plan.plays[t.play]?.precheck);
   for (const task of before.filter((t) => t.use === draft.use).reverse()) {
     if (uncovered.size === 0) return edges;
     cover([task]);
@@ -65,19 +67,30 @@ function predecessors(drafts: readonly DraftTask[], draft: DraftTask, sets: Node
   const uses = [...new Set(before.filter((t) => t.use !== draft.use).map((t) => t.use))].sort((a, b) => b - a);
   for (const use of uses) {
     if (uncovered.size === 0) return edges;
-    cover(sinksOf(before.filter((t) => t.use === use)));
+    cover(
+      sinksOf(
+        before.filter((t) => t.use === use),
+        sets,
+      ),
+    );
   }
   return edges;
 }
 
-function isFirstOfPlay(drafts: readonly DraftTask[], draft: DraftTask): boolean {
-  return drafts.find((other) => other.play === draft.play) === draft || draft.document.needs?.length === 0;
-}
-
-/** `after: all`: every step of the play before, on every node. */
-function barrier(drafts: readonly DraftTask[], draft: DraftTask): Edge[] {
+/**
+ * `after: all`: everything of the play before, on every node. Stated where a task begins its play on some node; the tasks
+ * that follow those inside the play wait with them.
+ */
+function barrier(drafts: readonly DraftTask[], draft: DraftTask, sets: NodeSets): Edge[] {
+  const inside = draft.edges.filter((edge) => drafts[edge.task]?.play === draft.play && edge.task !== draft.index);
+  const follows = (node: number): boolean =>
+    inside.some(({ task, of }) => {
+      const target = sets.get(drafts[task]?.set ?? -1);
+      return of === 'same' ? contains(target, node) : target.members.length > 0;
+    });
+  if (inside.length > 0 && sets.get(draft.set).members.every(follows)) return [];
   const previous = drafts.filter((other) => other.play === draft.play - 1);
-  return sinksOf(previous).map((task) => ({ task: task.index, of: 'all' as const }));
+  return sinksOf(previous, sets).map((task) => ({ task: task.index, of: 'all' as const }));
 }
 
 function unique(edges: readonly Edge[]): Edge[] {

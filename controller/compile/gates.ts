@@ -24,12 +24,11 @@ export function gatesOf(
   const gates: Gate[] = [];
   for (const [id, nodes] of waiters) gates.push(gateFrom(id, sets.intern(nodes), nodeNames));
   for (const play of plays) {
-    const members = sets.get(play.set).members;
+    const batches = Map.groupBy(sets.get(play.set).members, (node) => play.batchOf?.[node] ?? -1);
     for (let batch = 0; batch + 1 < play.batches; batch++) {
-      const next = members.filter((node) => play.batchOf?.[node] === batch + 1);
       gates.push({
         id: `batch/${play.index}/${batch}`,
-        waiters: sets.intern(next),
+        waiters: sets.intern(batches.get(batch + 1) ?? []),
         kind: 'batch',
         play: play.index,
         batch,

@@ -5,9 +5,12 @@
 export interface NodeSet {
   /** Node indexes, rising: inventory order. */
   readonly members: readonly number[];
-  /** node index -> position in `members`, -1 outside. */
-  readonly position: Int32Array;
+  /** node index -> position in `members`, -1 or undefined outside. */
+  readonly position: { readonly [node: number]: number };
 }
+
+/** Below this share of all nodes a set keeps its positions as a map: 5,000 batches of one node are small then. */
+const SPARSE = 1 / 16;
 
 /** Interns node sets over a fixed number of nodes. */
 export class NodeSets {
@@ -25,7 +28,8 @@ export class NodeSets {
     const key = sorted.join();
     const known = this.ids.get(key);
     if (known !== undefined) return known;
-    const position = new Int32Array(this.nodeCount).fill(-1);
+    const position: Record<number, number> | Int32Array =
+      sorted.length < this.nodeCount * SPARSE ? {} : new Int32Array(this.nodeCount).fill(-1);
     sorted.forEach((node, at) => {
       position[node] = at;
     });

@@ -1,7 +1,7 @@
 import type { ErrorReport, Position } from '../../shared/errors.ts';
 import { evaluate, isTemplate, nodeReads, parseExpression, parseTemplate, scopeOf } from '../../shared/expr/index.ts';
 import type { Json, Place } from '../../shared/share.ts';
-import type { Plan, TaskDocument } from '../plan/types.ts';
+import type { Plan } from '../plan/types.ts';
 import type { DraftTask } from './draft.ts';
 import { contains, type NodeSets } from './node-set.ts';
 
@@ -26,7 +26,7 @@ export function resolveReads(
   const reads: ResolvedRead[] = [];
   const problems: ErrorReport[] = [];
   const inventory = inventoryScope(plan);
-  for (const read of textsOf(draft.document).flatMap((ast) => nodeReads(ast))) {
+  for (const read of textsOf(plan, draft).flatMap((ast) => nodeReads(ast))) {
     const at: Position = read.origin;
     let selected: unknown;
     try {
@@ -41,8 +41,11 @@ export function resolveReads(
       continue;
     }
     const nodeIndex = plan.inventory.nodes.findIndex((node) => node.name === selected);
-    const source = drafts.findLast((d) => d.index < draft.index && d.document.register?.name === read.register);
-    if (nodeIndex >= 0 && source && contains(sets.get(source.set), nodeIndex)) {
+    const source = drafts.findLast(
+      (d) =>
+        d.index < draft.index && d.document.register?.name === read.register && contains(sets.get(d.set), nodeIndex),
+    );
+    if (source) {
       reads.push({ node: String(selected), nodeIndex, register: read.register, task: source.index });
     } else if (!read.defaulted) {
       const why =
@@ -66,17 +69,20 @@ function inventoryScope(plan: Plan): ReturnType<typeof scopeOf> {
   return scopeOf({ groups, nodes });
 }
 
-/** Every template and condition of a task, parsed. */
-function textsOf(document: TaskDocument): Parameters<typeof nodeReads>[0][] {
+/** Every template and condition of a task, parsed: also those that its play and its role's use give it. */
+function textsOf(plan: Plan, { document, roleUse, play }: DraftTask): Parameters<typeof nodeReads>[0][] {
   const file = document.at.file;
   const place = (at: Place | undefined) => ({
     file,
     line: at?.[0] ?? document.at.line,
     column: at?.[1] ?? document.at.column,
   });
-  const conditions = [document.until, ...document.when, ...document.failedWhen, ...document.changedWhen].filter(
-    (c) => c !== undefined,
-  );
+  const conditions = [
+    ...[document.until, ...document.when, ...document.failedWhen, ...document.changedWhen].filter(
+      (c) => c !== undefined,
+    ),
+    ...roleUse.when,
+  ];
   const templates: { text: string; at: Place | undefined }[] = [];
   const walk = (value: Json | undefined, pointer: string): void => {
     if (typeof value === 'string') {
@@ -86,7 +92,7 @@ function textsOf(document: TaskDocument): Parameters<typeof nodeReads>[0][] {
       for (const [key, item] of Object.entries(value)) walk(item, `${pointer}/${key}`);
   };
   walk(document.inputs, '/inputs');
-  walk(document.vars, '/vars');
+  walk({ ...plan.plays[play]?.vars, ...roleUse.vars, ...document.vars }, '/vars');
   walk(document.loop, '/loop');
   return [
     ...conditions.map((c) => parseExpression(c.text, place(c.at))),

@@ -1,4 +1,4 @@
-import { Common, type Vars } from '../../shared/share.ts';
+import type { Common, Vars } from '../../shared/share.ts';
 import type { Gate, GraphPlay, GraphTask, TaskGraph } from './graph.ts';
 import { NodeSets } from './node-set.ts';
 
@@ -11,7 +11,7 @@ interface StoredGraph {
   plays: (Omit<GraphPlay, 'batchOf'> & { batchOf: number[] | null })[];
   tasks: GraphTask[];
   gates: Gate[];
-  common: unknown;
+  common: Common;
   hostVars: Vars[];
 }
 
@@ -30,7 +30,10 @@ export function graphToJson(graph: TaskGraph): string {
   return JSON.stringify(stored);
 }
 
-/** The graph that {@link graphToJson} wrote; run again after a restart it must be the same to the index. */
+/**
+ * The graph that {@link graphToJson} wrote. The same to the index, and `common` to the byte: agents know it by its digest,
+ * also after the controller has started again.
+ */
 export function graphFromJson(text: string): TaskGraph {
   const stored = JSON.parse(text) as StoredGraph;
   const sets = new NodeSets(stored.nodes.length);
@@ -43,6 +46,5 @@ export function graphFromJson(text: string): TaskGraph {
       budget: play.budget,
       batchOf: play.batchOf ? Int32Array.from(play.batchOf) : undefined,
     })),
-    common: Common.parse(stored.common),
   });
 }

@@ -1,4 +1,3 @@
-import { ACTIONS, isActionKind } from '../../shared/actions/index.ts';
 import type { Need, TaskSpec } from '../../shared/share.ts';
 import type { Play } from '../plan/types.ts';
 import type { DraftTask } from './draft.ts';
@@ -10,14 +9,14 @@ export function specOf(
   play: Play,
   reads: readonly ResolvedRead[],
   exported: boolean,
-  precheckGate: boolean,
+  guarded: boolean,
 ): TaskSpec {
   const d = draft.document;
   const needs: Need[] = draft.edges
     .filter((edge) => edge.of !== 'value')
     .map((edge) => (edge.of === 'same' ? { task: edge.task } : { gate: `${edge.of}/${edge.task}` }));
   for (const gate of new Set(reads.map(gateOf))) needs.push({ gate });
-  if (precheckGate && changesNode(d.action)) needs.push({ gate: 'precheck' });
+  if (guarded) needs.push({ gate: 'precheck' });
   return {
     key: draft.key,
     name: d.name,
@@ -51,8 +50,4 @@ export function specOf(
 
 export function gateOf(read: ResolvedRead): string {
   return `value/${read.task}@${read.node}`;
-}
-
-function changesNode(action: string): boolean {
-  return !isActionKind(action) || ACTIONS[action].changes;
 }
