@@ -54,7 +54,6 @@ export class Arrivals {
   }
 
   async left(node: string): Promise<void> {
-    const { record } = await this.nodes.get(node);
-    if (record) await this.nodes.put(node, { ...record, lastSeenMs: this.clock.nowMs() });
+    await this.nodes.seen(node, this.clock.nowMs());
   }
 }

@@ -57,11 +57,15 @@ export function eventLog(database: Database): RunArchive {
   };
 }
 
-/** The primary key (run, seq) refuses a batch that does not continue where the log ends. */
+/** The first insert is refused (STATE_CONFLICT) unless it continues where the log ends, and the others with it. */
+const APPEND = `INSERT INTO events (run, seq, body) SELECT ?1, ?2, ?3
+  WHERE ?2 = 1 + (SELECT COALESCE(MAX(seq), 0) FROM events WHERE run = ?1)`;
+
 function eventStatements({ run, firstSequence, events }: AppendBatch['runs'][number]): Statement[] {
   const statements: Statement[] = events.map((event, i) => ({
-    sql: 'INSERT INTO events (run, seq, body) VALUES (?, ?, ?)',
+    sql: APPEND,
     values: [run, firstSequence + i, JSON.stringify(event)],
+    expectChanges: 1,
   }));
   for (const event of events) {
     if (event.kind === 'started')

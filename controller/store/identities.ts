@@ -23,7 +23,11 @@ export async function openIdentities(database: Database): Promise<Identities> {
       try {
         await database.transact([
           before === undefined
-            ? { sql: 'INSERT INTO identities (name, body) VALUES (?, ?)', values: [next.name, body] }
+            ? {
+                sql: 'INSERT INTO identities (name, body) VALUES (?, ?) ON CONFLICT DO NOTHING',
+                values: [next.name, body],
+                expectChanges: 1,
+              }
             : {
                 sql: 'UPDATE identities SET body = ? WHERE name = ? AND body = ?',
                 values: [body, next.name, before],

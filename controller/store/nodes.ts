@@ -22,6 +22,8 @@ export interface Cursor {
 export interface Nodes {
   get(name: string): Promise<{ record: NodeRecord | undefined; cursor: Cursor }>;
   put(name: string, record: NodeRecord): Promise<void>;
+  /** Notes when a node was last there, and nothing else of it. */
+  seen(name: string, atMs: number): Promise<void>;
   all(): Promise<{ name: string; record: NodeRecord | undefined }[]>;
 }
 
@@ -42,6 +44,10 @@ export function nodeStore(database: Database): Nodes {
     async put(name, record) {
       const sql = 'INSERT INTO nodes (name, body) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body';
       await database.transact([{ sql, values: [name, JSON.stringify(record)] }]);
+    },
+    async seen(name, atMs) {
+      const sql = `UPDATE nodes SET body = json_set(body, '$.lastSeenMs', ?) WHERE name = ? AND body <> '{}'`;
+      await database.transact([{ sql, values: [atMs, name] }]);
     },
     async all() {
       return (await database.select('SELECT name, body FROM nodes ORDER BY name')).map((row) => ({

@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSystemError, KkError } from '../../shared/errors.ts';
 
@@ -20,8 +20,8 @@ export async function takeStateFolder(path: string, pid: number): Promise<StateF
     for (;;) {
       const owner = await ownerOf(lock);
       if (owner?.alive) throw running(path, owner.pid);
-      if (owner) await rm(lock, { force: true });
-      if (await claim(lock, `${pid} ${await startTimeOf(pid)}\n`)) break;
+      if (owner) await putAside(lock, owner.text, pid);
+      if (await claim(lock, `${pid} ${await startTimeOf(pid)}\n`, pid)) break;
     }
   } catch (cause) {
     if (cause instanceof KkError) throw cause;
@@ -35,26 +35,42 @@ export async function takeStateFolder(path: string, pid: number): Promise<StateF
   return { path, release: () => rm(lock, { force: true }) };
 }
 
-async function claim(lock: string, text: string): Promise<boolean> {
+/** The lock appears whole: nobody ever sees it empty and takes it for a dead one. */
+async function claim(lock: string, text: string, pid: number): Promise<boolean> {
+  const own = `${lock}.${pid}`;
   try {
-    const file = await open(lock, 'wx', 0o600);
-    await file.writeFile(text);
-    await file.close();
+    await writeFile(own, text, { mode: 0o600 });
+    await link(own, lock);
     return true;
   } catch (thrown) {
     if (isSystemError(thrown, 'EEXIST')) return false;
     throw thrown;
+  } finally {
+    await rm(own, { force: true });
   }
 }
 
-async function ownerOf(lock: string): Promise<{ pid: number; alive: boolean } | undefined> {
+/** Removes a dead lock; one that somebody else has taken in the meantime is given back. */
+async function putAside(lock: string, dead: string, pid: number): Promise<void> {
+  const aside = `${lock}.${pid}.dead`;
+  try {
+    await rename(lock, aside);
+    if ((await readFile(aside, 'utf8')) !== dead) await link(aside, lock);
+  } catch (thrown) {
+    if (!isSystemError(thrown, 'ENOENT') && !isSystemError(thrown, 'EEXIST')) throw thrown;
+  } finally {
+    await rm(aside, { force: true });
+  }
+}
+
+async function ownerOf(lock: string): Promise<{ pid: number; alive: boolean; text: string } | undefined> {
   const text = await readFile(lock, 'utf8').catch((thrown: unknown) => {
     if (isSystemError(thrown, 'ENOENT')) return undefined;
     throw thrown;
   });
   if (text === undefined) return undefined;
   const [pid = '', started = ''] = text.trim().split(' ');
-  return { pid: Number(pid), alive: started !== '' && (await startTimeOf(Number(pid))) === started };
+  return { text, pid: Number(pid), alive: started !== '' && (await startTimeOf(Number(pid))) === started };
 }
 
 /** Start of a process in clock ticks since boot (proc(5), field 22); empty: no such process, or no /proc. */

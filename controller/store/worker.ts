@@ -81,6 +81,8 @@ function serve(database: DatabaseSync): void {
       database.exec('RELEASE request');
       return { id: request.id, ok: true, rows, changes };
     } catch (thrown) {
+      // A full disk ends the whole transaction: then all that share it fail with this reason.
+      if (!database.isTransaction) throw thrown;
       database.exec('ROLLBACK TO request; RELEASE request');
       return { id: request.id, ...failureOf(thrown) };
     }
