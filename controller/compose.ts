@@ -3,7 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import pino, { type Logger } from 'pino';
-import { isSystemError, KkError } from '../shared/errors.ts';
+import { isSystemError, KkError, reportOf } from '../shared/errors.ts';
 import { type AgentPackage, openAgent, readAgentPackages } from './bootstrap/agent-package.ts';
 import { renderJoinScript } from './bootstrap/join-script.ts';
 import {
@@ -96,6 +96,10 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger): Promise<n
       connectTimeoutMs: options.connectTimeoutSeconds * 1000,
       execTimeoutMs: 10_000,
     },
+    trouble(error) {
+      if (error === undefined) log.info('the state can be written again');
+      else log.error({ error: reportOf(error) }, 'what happens cannot be stored; agents keep it until it can');
+    },
   });
   const runs = new Runs({ archive, runner, hub, logs, nowMs: clock.nowMs });
   const arrivals = new Arrivals({
@@ -121,7 +125,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger): Promise<n
     endpoints,
     fleetSize: () => identities.all().length,
     async arrived(node, hello, certificateEndsMs, live) {
-      await runner.idle();
+      await runner.flush();
       return arrivals.arrived(node, hello, certificateEndsMs, live);
     },
     connected(node, hello) {
@@ -190,6 +194,8 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger): Promise<n
     },
   });
   await agentApp.register(gateway, { parts, fleet });
+  // Before any agent is heard: what it says of a run that is not there yet would be dropped.
+  await runner.recover();
   port = await listen(agentApp, wanted);
   await rememberServing(database, { listen: { host: wanted.host, port }, advertise });
 
@@ -232,7 +238,6 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger): Promise<n
   api.addHook('onResponse', async () => {
     lastBusyMs = clock.monotonicMs();
   });
-  await runner.recover();
   await listenOnSocket(api, socketPath(options.stateFolder));
   log.info(
     { version: VERSION, generation, fleet: authority.fleetId, endpoints: endpoints(), state: options.stateFolder },

@@ -59,9 +59,11 @@ export class Bootstrapper {
           if (this.parts.ledger.node(node.name) && (await this.connects(node.name, GRACE_MS, signal)))
             return progress.done(node.name, undefined);
           packages ??= readAgentPackages(this.parts.agentFolder);
-          progress.done(node.name, await this.limited(node, await packages, progress, signal));
+          const error = await this.limited(node, await packages, progress, signal);
+          if (!signal.aborted) progress.done(node.name, error);
         } catch (thrown) {
-          progress.done(node.name, { ...reportOf(thrown), node: node.name });
+          // A controller that stops says nothing of its nodes: the next one looks for them again.
+          if (!signal.aborted) progress.done(node.name, { ...reportOf(thrown), node: node.name });
         }
       }),
     );
@@ -73,13 +75,15 @@ export class Bootstrapper {
     progress: BootstrapProgress,
     signal: AbortSignal,
   ): Promise<ErrorReport | undefined> {
-    if (this.running >= PARALLEL) await new Promise<void>((resolve) => this.waiting.push(resolve));
-    this.running += 1;
+    if (this.running < PARALLEL) this.running += 1;
+    else await new Promise<void>((resolve) => this.waiting.push(resolve));
     try {
       return await this.step(node, agents, progress, signal);
     } finally {
-      this.running -= 1;
-      this.waiting.shift()?.();
+      // Whoever waits takes the place over.
+      const next = this.waiting.shift();
+      if (next) next();
+      else this.running -= 1;
     }
   }
 

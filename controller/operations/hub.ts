@@ -1,5 +1,6 @@
+import type { ActiveRun } from '../run/active-run.ts';
 import type { RunEvent } from '../run/events.ts';
-import type { ActiveRun, RunWatcher } from '../run/runner.ts';
+import type { RunWatcher } from '../run/runner.ts';
 import type { LogLine } from '../store/run-logs.ts';
 
 /** News of one run for one reader. `sequence`: number of the first event within the run. */

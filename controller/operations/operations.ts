@@ -9,8 +9,9 @@ import { revoked } from '../pki/ledger.ts';
 import { mintToken } from '../pki/tokens.ts';
 import { parsePlan } from '../plan/index.ts';
 import type { Inventory, InventoryNode } from '../plan/types.ts';
+import type { ActiveRun } from '../run/active-run.ts';
 import type { Clock } from '../run/ports.ts';
-import type { ActiveRun, Runner } from '../run/runner.ts';
+import type { Runner } from '../run/runner.ts';
 import type { BootstrapLine, Operations } from '../server/operations.ts';
 import type { RunArchive } from '../store/event-log.ts';
 import type { Identities } from '../store/identities.ts';
@@ -56,8 +57,8 @@ export function operations(parts: OperationsParts): Operations {
 
   /** Brings the nodes of a run that are not there, and tells the run how that goes. */
   const bringNodes = (run: ActiveRun, nodes: readonly InventoryNode[]): void => {
-    const index = new Map(run.graph.nodes.map((name, i) => [name, i]));
-    const wanted = nodes.filter((node) => (run.state.pending[index.get(node.name) ?? -1] ?? 0) > 0);
+    const index = run.indexes;
+    const wanted = nodes.filter((node) => run.nodes.has(node.name));
     const tell = (node: string, phase: string): void =>
       runner.record(run.record.id, { kind: 'bootstrap', at: clock.nowMs(), node: index.get(node) ?? -1, phase });
     void parts.bootstrapper.bring(
@@ -65,7 +66,8 @@ export function operations(parts: OperationsParts): Operations {
       {
         phase: tell,
         done: (node, error) => {
-          if (error)
+          // It may have joined by itself meanwhile.
+          if (error && !fleet.isConnected(node))
             runner.record(run.record.id, { kind: 'given_up', at: clock.nowMs(), node: index.get(node) ?? -1, error });
         },
       },
@@ -141,7 +143,7 @@ export function operations(parts: OperationsParts): Operations {
     follow: (id, options, signal) => runs.follow(id, options, AbortSignal.any([signal, parts.stop])),
     async cancel(id, by) {
       runner.cancel(await runs.idOf(id), by);
-      await runner.idle();
+      await runner.flush();
     },
 
     nodes: () =>
@@ -168,16 +170,14 @@ export function operations(parts: OperationsParts): Operations {
           remedy: 'Revoke it again.',
         });
       }
-      fleet
-        .get(name)
-        ?.close(
-          {
-            code: 'CERT_REVOKED',
-            message: `The certificates of ${name} were revoked.`,
-            remedy: `To let it come back: \`kk-controller token create --replace ${name}\`.`,
-          },
-          true,
-        );
+      fleet.get(name)?.close(
+        {
+          code: 'CERT_REVOKED',
+          message: `The certificates of ${name} were revoked.`,
+          remedy: `To let it come back: \`kk-controller token create --replace ${name}\`.`,
+        },
+        true,
+      );
       return nodeViewOf(name);
     },
 

@@ -13,7 +13,7 @@ import { runView } from '../views/run-view.ts';
 import { streamLines } from '../views/stream-lines.ts';
 import { iso } from '../views/times.ts';
 import type { RunView, StreamLine } from '../views/types.ts';
-import type { Hub } from './hub.ts';
+import type { Hub, News } from './hub.ts';
 
 /** A run as the store has it: what there was to do, and what happened. */
 export interface StoredRun {
@@ -81,10 +81,27 @@ export class Runs {
   }
 
   /** From the first event on: what is stored, then (if `live`) what comes, until the run has ended. */
-  async *follow(text: string, options: { logs: boolean; live: boolean }, signal: AbortSignal): AsyncGenerator<StreamLine> {
+  async *follow(
+    text: string,
+    options: { logs: boolean; live: boolean },
+    signal: AbortSignal,
+  ): AsyncGenerator<StreamLine> {
     const id = await this.idOf(text);
     const news = this.hub.listen(id, signal);
     await news.next();
+    try {
+      yield* this.followFrom(id, news, options);
+    } finally {
+      // Also when the reader goes away in the middle: a listener left behind would keep the controller busy for ever.
+      await news.return(undefined);
+    }
+  }
+
+  private async *followFrom(
+    id: string,
+    news: AsyncGenerator<News>,
+    options: { logs: boolean; live: boolean },
+  ): AsyncGenerator<StreamLine> {
     const stored = await this.read(id);
     yield { type: 'run', run: this.viewOf({ ...stored, events: [] }) };
     for (const event of stored.events) yield* streamLines(stored.graph, event);
@@ -105,7 +122,6 @@ export class Runs {
         if (ended) break;
       }
     }
-    await news.return(undefined);
     if (ended) yield { type: 'finished', run: await this.view(id) };
   }
 

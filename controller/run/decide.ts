@@ -1,5 +1,7 @@
+import { stops } from '../../shared/checks/outcome.ts';
+import { hasEnded } from '../../shared/lifecycle.ts';
 import type { Json } from '../../shared/share.ts';
-import { type GateState, newPermit, type RunState } from './state.ts';
+import { type GateState, newPermit, nothingFresh, type RunState, stepIndex, stepState } from './state.ts';
 
 /** What the runner is to do next. Gates go to every waiter; who is away gets them from {@link decideFor} when it is back. */
 export type Decision =
@@ -7,6 +9,7 @@ export type Decision =
   | { kind: 'open'; gate: string; values: Json | undefined }
   | { kind: 'close'; gate: string; cause: string }
   | { kind: 'permit'; task: number }
+  | { kind: 'hold'; reason: string }
   | { kind: 'cancel' };
 
 export interface Addressed {
@@ -21,8 +24,7 @@ export function decide(state: RunState): Addressed[] {
     decisions.push({ nodes: state.graph.sets[gate.gate.waiters]?.members ?? [], decision: gateDecision(gate) });
   }
   for (const play of state.fresh.stopped) {
-    const nodes = state.graph.sets[state.graph.plays[play]?.set ?? -1]?.members ?? [];
-    decisions.push({ nodes, decision: stopDecision(state, play) });
+    decisions.push({ nodes: nodesOfPlay(state, play), decision: stopDecision(state, play) });
   }
   for (const name of state.fresh.permits) {
     const permit = state.permits.get(name);
@@ -31,11 +33,10 @@ export function decide(state: RunState): Addressed[] {
         decisions.push({ nodes: [wish.node], decision: stuckDecision(name, permit.stuck) });
     }
   }
-  if (state.fresh.cancel) {
-    const working = state.graph.nodes.flatMap((_, node) => ((state.pending[node] ?? 0) > 0 ? [node] : []));
-    decisions.push({ nodes: working, decision: { kind: 'cancel' } });
-  }
-  state.fresh = { gates: [], stopped: [], permits: new Set(state.fresh.permits), cancel: false };
+  for (const node of state.fresh.givenUp) decisions.push({ nodes: [node], decision: holdDecision(state, node) });
+  // Also to those whose steps have ended so: a push may be on its way to them.
+  if (state.fresh.cancel) decisions.push({ nodes: [...state.graph.nodes.keys()], decision: { kind: 'cancel' } });
+  state.fresh = { ...nothingFresh(), permits: state.fresh.permits };
   return decisions;
 }
 
@@ -54,10 +55,11 @@ export function permitsToGrant(state: RunState): { task: number; node: number }[
   return grants;
 }
 
-/** A node asks; asking again is harmless. A step that holds its permit already is told again. */
+/** A node asks; asking again is harmless. A step that holds its permit already is told again, one that has ended is not. */
 export function wishPermit(state: RunState, task: number, node: number): 'granted' | 'waiting' {
   const wanted = state.graph.tasks[task]?.permit;
-  if (!wanted) return 'granted';
+  const step = stepState(state, task, node);
+  if (!wanted || step === undefined || hasEnded(step)) return 'waiting';
   const permit = state.permits.get(wanted.name) ?? newPermit(wanted.count);
   state.permits.set(wanted.name, permit);
   if (permit.holders.has(`${task}@${node}`)) return 'granted';
@@ -72,6 +74,9 @@ export function decideFor(
   node: number,
   held: { gates: ReadonlySet<string>; permits: ReadonlySet<number> } | undefined,
 ): Decision[] {
+  // Its steps have an end here, but the node may not know: nothing of the run shall begin there any more.
+  if (held && state.nodes[node] === 'given_up') return [holdDecision(state, node)];
+  if (held && state.cancelled) return [{ kind: 'cancel' }];
   if ((state.pending[node] ?? 0) === 0) return [];
   const decisions: Decision[] = [];
   if (!held) decisions.push({ kind: 'push' });
@@ -80,7 +85,7 @@ export function decideFor(
     if ((state.graph.sets[gate.gate.waiters]?.position[node] ?? -1) >= 0) decisions.push(gateDecision(gate));
   }
   for (const play of state.stopped.keys()) {
-    if ((state.graph.sets[state.graph.plays[play]?.set ?? -1]?.position[node] ?? -1) >= 0)
+    if (state.graph.tasks.some((task) => task.play === play && stepIndex(state, task.index, node) >= 0))
       decisions.push(stopDecision(state, play));
   }
   for (const permit of state.permits.values()) {
@@ -106,7 +111,15 @@ export function decideEnd(state: RunState): 'done' | 'failed' | 'precheck_failed
 
 /** A playbook of prechecks alone has no gate: nothing waits for it. */
 function precheckFailed(state: RunState): boolean {
-  return state.verdicts.some(({ verdict }) => verdict.outcome === 'fail' || verdict.outcome === 'error');
+  const isPrecheck = (task: number): boolean =>
+    state.graph.plays[state.graph.tasks[task]?.play ?? -1]?.precheck ?? false;
+  return state.verdicts.some(({ task, verdict }) => isPrecheck(task) && stops(verdict.outcome));
+}
+
+/** Everybody with a step of the play, also where its tasks run `on:` others. */
+function nodesOfPlay(state: RunState, play: number): number[] {
+  const ofPlay = state.graph.tasks.filter((task) => task.play === play);
+  return [...new Set(ofPlay.flatMap((task) => state.graph.sets[task.set]?.members ?? []))];
 }
 
 function gateDecision(gate: GateState): Decision {
@@ -117,6 +130,10 @@ function gateDecision(gate: GateState): Decision {
 
 function stopDecision(state: RunState, play: number): Decision {
   return { kind: 'close', gate: `play/${play}`, cause: state.stopped.get(play) ?? '' };
+}
+
+function holdDecision(state: RunState, node: number): Decision {
+  return { kind: 'hold', reason: state.nodeErrors[node]?.message ?? 'The run goes on without this node.' };
 }
 
 function stuckDecision(name: string, cause: string): Decision {

@@ -1,13 +1,15 @@
 import { judge } from '../../shared/checks/index.ts';
 import type { Verdict } from '../../shared/checks/outcome.ts';
 import { KkError } from '../../shared/errors.ts';
+import { isTemplate } from '../../shared/expr/index.ts';
 import { Facts } from '../../shared/facts.ts';
 import type { StepOutcome } from '../../shared/lifecycle.ts';
 import { bytesJson } from '../../shared/protocol/codec.ts';
 import type { DurableMessage, Ended } from '../../shared/protocol/messages.ts';
-import { StepResult } from '../../shared/share.ts';
+import { type Json, StepResult, type TaskSpec } from '../../shared/share.ts';
 import type { TaskGraph } from '../compile/graph.ts';
 import type { RunEvent } from './events.ts';
+import { registerError } from './register-error.ts';
 
 const OUTCOMES: Readonly<Record<Ended['outcome'], StepOutcome | undefined>> = {
   OUTCOME_UNSPECIFIED: undefined,
@@ -19,15 +21,19 @@ const OUTCOMES: Readonly<Record<Ended['outcome'], StepOutcome | undefined>> = {
 };
 
 /**
- * A durable message of an agent as an event of its run. Everything in it is checked: task and node must be of the graph,
+ * A durable message of an agent as an event of its run; `node`: the agent's index in the graph, undefined when it has none. Everything in it is checked: task and node must be of the graph,
  * documents of their shape. Throws KkError FRAME_MALFORMED otherwise, which closes that agent's connection.
  */
-export function toRunEvent(graph: TaskGraph, nodeName: string, message: DurableMessage, nowMs: number): RunEvent {
-  const node = graph.nodes.indexOf(nodeName);
-  if (node < 0) throw malformed(`node ${nodeName} is not in the run`);
+export function toRunEvent(
+  graph: TaskGraph,
+  node: number | undefined,
+  message: DurableMessage,
+  nowMs: number,
+): RunEvent {
+  if (node === undefined) throw malformed('it is of a run that its node has no part in');
   const step = (task: number): number => {
     const set = graph.sets[graph.tasks[task]?.set ?? -1];
-    if ((set?.position[node] ?? -1) < 0) throw malformed(`task ${task} is not in the share of ${nodeName}`);
+    if ((set?.position[node] ?? -1) < 0) throw malformed(`task ${task} is not in the share of ${graph.nodes[node]}`);
     return task;
   };
   switch (message.kind) {
@@ -59,32 +65,39 @@ export function toRunEvent(graph: TaskGraph, nodeName: string, message: DurableM
 function endedEvent(graph: TaskGraph, node: number, task: number, message: Ended): RunEvent {
   const outcome = OUTCOMES[message.outcome];
   if (!outcome) throw malformed(`no outcome for task ${task}`);
-  const result = shaped(StepResult, message.result);
-  const verdict = graph.tasks[task]?.action === 'check' ? verdictOf(outcome, result) : undefined;
-  return {
-    kind: 'ended',
-    at: message.at_ms,
-    node,
-    task,
-    outcome,
-    result,
-    durationMs: message.duration_ms,
-    ...(verdict ? { verdict } : {}),
-  };
+  const spec = graph.common.tasks[task];
+  const { register, ...rest } = shaped(StepResult, message.result);
+  const head = { kind: 'ended', at: message.at_ms, node, task, durationMs: message.duration_ms } as const;
+  if (register !== undefined && spec?.register?.exported) {
+    const error = registerError(spec.register, register);
+    if (error) return { ...head, outcome: 'failed', result: { ...rest, error } };
+    return { ...head, outcome, result: { ...rest, register } };
+  }
+  const verdict = spec?.action === 'check' ? verdictOf(spec, outcome, rest) : undefined;
+  return { ...head, outcome, result: rest, ...(verdict ? { verdict } : {}) };
 }
 
 /** Agents gather, the controller judges (ENGINE 1.5). A check that did not apply (`when`) has no verdict. */
-function verdictOf(outcome: StepOutcome, result: StepResult): Verdict | undefined {
+function verdictOf(spec: TaskSpec, outcome: StepOutcome, result: StepResult): Verdict | undefined {
   if (outcome === 'skipped') return undefined;
-  const output = result.output as { rule?: unknown } | undefined;
-  if (outcome === 'ok') return judge(String(output?.rule), output);
+  // The plan says which rule it is, not the agent; only a rule that is a template is the agent's to tell.
+  const stated = ruleIn(spec.inputs);
+  const rule = stated === undefined || isTemplate(stated) ? (ruleIn(result.output) ?? 'check') : stated;
+  if (outcome === 'ok') return judge(rule, result.output);
   return {
-    check: 'check',
+    check: rule,
     outcome: 'error',
     message: result.error?.message ?? `the check ended ${outcome}`,
     remedy: result.error?.remedy ?? 'Run it again.',
     evidence: result.error?.evidence ?? null,
   };
+}
+
+/** The rule's name in a task's inputs, shorthand or not, or in what the agent sent. */
+function ruleIn(value: Json | undefined): string | undefined {
+  if (typeof value === 'string') return value;
+  const rule = value && typeof value === 'object' && !Array.isArray(value) ? value['rule'] : undefined;
+  return typeof rule === 'string' ? rule : undefined;
 }
 
 function reportFrom(bytes: Uint8Array): { code: string; message: string; remedy: string } {

@@ -35,8 +35,8 @@ export interface Dispatcher {
   isConnected(node: string): boolean;
   /** Encodes once and sends to those who are connected; the others are told when they are back. */
   send(nodes: readonly string[], message: ForAgent): void;
-  /** Tells a node that its journal is stored up to `sequence`. */
-  ack(node: string, sequence: number): void;
+  /** Tells a node that this journal of it is stored up to `sequence`; not told to a node that has come with another one. */
+  ack(node: string, journal: string, sequence: number): void;
   /** Milliseconds (monotonic) since the node's last answered heartbeat; undefined: never in this life of the controller. */
   silentFor(node: string): number | undefined;
 }

@@ -2,7 +2,7 @@ import type { Verdict } from '../../shared/checks/outcome.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import { type RunStatus, STEP_STATES, type StepState } from '../../shared/lifecycle.ts';
 import type { Json } from '../../shared/share.ts';
-import type { Gate, TaskGraph } from '../compile/graph.ts';
+import type { Gate, GraphPlay, TaskGraph } from '../compile/graph.ts';
 
 /** Where a node stands in a run. `waiting`: nothing was accepted yet. */
 export type NodeRunState = 'waiting' | 'accepted' | 'refused' | 'given_up';
@@ -12,9 +12,8 @@ export interface GateState {
   status: 'shut' | 'open' | 'closed';
   /** Steps still to end before it is decided. */
   remaining: number;
-  /** Nodes whose step did not satisfy it. */
-  failed: number;
-  total: number;
+  /** A step that decides it did not satisfy it. */
+  failed: boolean;
   /** The first failure, for people. */
   cause: string;
   values: Json | undefined;
@@ -64,13 +63,26 @@ export interface RunState {
   permits: Map<string, PermitState>;
   /** Plays that were stopped, with the cause. */
   stopped: Map<number, string>;
-  /** play -> nodes with a failed step, overall and by batch. */
+  /** play -> nodes with a failed step. */
   failedNodes: Set<number>[];
   verdicts: { node: number; task: number; verdict: Verdict }[];
   /** Values of exported registers by `task@node`. */
   registers: Map<string, Json>;
   /** Decided since decide() last looked. */
-  fresh: { gates: GateState[]; stopped: number[]; permits: Set<string>; cancel: boolean };
+  fresh: Fresh;
+}
+
+/** What was decided and not told yet. */
+export interface Fresh {
+  gates: GateState[];
+  stopped: number[];
+  permits: Set<string>;
+  cancel: boolean;
+  givenUp: number[];
+}
+
+export function nothingFresh(): Fresh {
+  return { gates: [], stopped: [], permits: new Set(), cancel: false, givenUp: [] };
 }
 
 /** The state before anything happened. */
@@ -105,20 +117,22 @@ export function newRunState(graph: TaskGraph): RunState {
     failedNodes: graph.plays.map(() => new Set()),
     verdicts: [],
     registers: new Map(),
-    fresh: { gates: [], stopped: [], permits: new Set(), cancel: false },
+    fresh: nothingFresh(),
   };
-  for (const gate of graph.gates) addGate(state, gate);
+  const stepsOfBatch = graph.plays.map((play) => batchSizes(graph, play));
+  for (const gate of graph.gates) {
+    const total = gate.kind === 'batch' ? (stepsOfBatch[gate.play]?.[gate.batch] ?? 0) : gateTotal(graph, gate);
+    addGate(state, gate, total);
+  }
   return state;
 }
 
-function addGate(state: RunState, gate: Gate): void {
-  const total = gateTotal(state.graph, gate);
+function addGate(state: RunState, gate: Gate, total: number): void {
   const gateState: GateState = {
     gate,
     status: total === 0 ? 'open' : 'shut',
     remaining: total,
-    failed: 0,
-    total,
+    failed: false,
     cause: '',
     values: undefined,
   };
@@ -132,7 +146,7 @@ function addGate(state: RunState, gate: Gate): void {
 }
 
 /** How many steps decide the gate; an empty set satisfies (ENGINE 1.2). */
-function gateTotal(graph: TaskGraph, gate: Gate): number {
+function gateTotal(graph: TaskGraph, gate: Exclude<Gate, { kind: 'batch' }>): number {
   const size = (set: number | undefined): number => (set === undefined ? 0 : (graph.sets[set]?.members.length ?? 0));
   switch (gate.kind) {
     case 'all':
@@ -144,13 +158,21 @@ function gateTotal(graph: TaskGraph, gate: Gate): number {
       return 1;
     case 'precheck':
       return sum(graph.tasks.filter((task) => graph.plays[task.play]?.precheck).map((task) => size(task.set)));
-    case 'batch': {
-      const batchOf = graph.plays[gate.play]?.batchOf;
-      const inBatch = (node: number): boolean => batchOf?.[node] === gate.batch;
-      const ofPlay = graph.tasks.filter((task) => task.play === gate.play);
-      return sum(ofPlay.map((task) => graph.sets[task.set]?.members.filter(inBatch).length ?? 0));
+  }
+}
+
+/** Steps of a play by batch. */
+function batchSizes(graph: TaskGraph, play: GraphPlay): number[] {
+  const sizes = new Array<number>(play.batches).fill(0);
+  if (!play.batchOf) return sizes;
+  for (const task of graph.tasks) {
+    if (task.play !== play.index) continue;
+    for (const node of graph.sets[task.set]?.members ?? []) {
+      const batch = play.batchOf[node] ?? -1;
+      if (batch >= 0) sizes[batch] = (sizes[batch] ?? 0) + 1;
     }
   }
+  return sizes;
 }
 
 function sum(numbers: readonly number[]): number {

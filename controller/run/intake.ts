@@ -1,0 +1,182 @@
+import type { DurableMessage } from '../../shared/protocol/messages.ts';
+import type { ActiveRun } from './active-run.ts';
+import type { RunEvent } from './events.ts';
+import { toRunEvent } from './inbox.ts';
+import type { AppendBatch, Clock, EventLog } from './ports.ts';
+
+/** A durable message of an agent. `refuse` closes its connection and says why. */
+export interface FromNode {
+  kind: 'agent';
+  node: string;
+  journal: string;
+  sequence: number;
+  message: DurableMessage;
+  refuse: (error: unknown) => void;
+}
+
+type Work =
+  | FromNode
+  | { kind: 'event'; run: string; event: RunEvent }
+  | { kind: 'mark'; reached: (error?: unknown) => void };
+
+export interface IntakeParts {
+  log: EventLog;
+  clock: Clock;
+  runOf(id: string): ActiveRun | undefined;
+  /** Called for each run when its events are stored. */
+  stored(run: ActiveRun, events: readonly RunEvent[]): void;
+  ack(node: string, journal: string, sequence: number): void;
+  /** The store cannot be written (once), or, with undefined, can be again. */
+  trouble(error: unknown): void;
+}
+
+interface Batch {
+  append: AppendBatch;
+  byRun: { run: ActiveRun; events: RunEvent[] }[];
+  acks: AppendBatch['cursors'];
+}
+
+/**
+ * What happened, on its way into the store: everything that waits goes as one transaction, is applied when it is durable,
+ * and only then acknowledged.
+ *
+ * When the store cannot be written nothing is lost: agents are sent away with the reason and keep their journals, what the
+ * controller itself found is kept here, and {@link retry} goes on when there is room again.
+ */
+export class Intake {
+  private readonly parts: IntakeParts;
+  private readonly cursors = new Map<string, { journal: string; sequence: number }>();
+  private queue: Work[] = [];
+  private busy = false;
+  private error: unknown;
+
+  constructor(parts: IntakeParts) {
+    this.parts = parts;
+  }
+
+  add(work: Work): void {
+    if (this.error !== undefined && work.kind === 'agent') work.refuse(this.error);
+    else if (this.error !== undefined && work.kind === 'mark') work.reached(this.error);
+    else this.queue.push(work);
+    if (this.error === undefined) void this.drain();
+  }
+
+  /** Resolves when everything added before is stored and applied. Throws what keeps it from being stored. */
+  flush(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.add({ kind: 'mark', reached: (error) => (error === undefined ? resolve() : reject(error)) });
+    });
+  }
+
+  /** As {@link flush}, and nothing else has come meanwhile. */
+  async idle(): Promise<void> {
+    do await this.flush();
+    while (this.busy || this.queue.length > 0);
+  }
+
+  /** Tries again to store what could not be stored. */
+  async retry(): Promise<void> {
+    if (this.error === undefined) return;
+    this.queue.push({ kind: 'mark', reached: () => {} });
+    await this.drain();
+  }
+
+  /** The node says how far its journal goes: sequences beyond that are new, also when they were used before (a disk set back). */
+  arrived(node: string, journal: string, last: number): void {
+    const cursor = this.cursors.get(node);
+    if (cursor?.journal === journal) cursor.sequence = Math.min(cursor.sequence, last);
+  }
+
+  private async drain(): Promise<void> {
+    if (this.busy) return;
+    this.busy = true;
+    // What arrives in the same turn goes together.
+    await Promise.resolve();
+    while (this.queue.length > 0) {
+      const taken = this.queue;
+      this.queue = [];
+      const batch = this.batchOf(taken);
+      try {
+        await this.parts.log.append(batch.append);
+      } catch (thrown) {
+        this.stall(taken, thrown);
+        break;
+      }
+      if (this.error !== undefined) this.parts.trouble(undefined);
+      this.error = undefined;
+      this.commit(batch);
+      for (const work of taken) if (work.kind === 'mark') work.reached();
+    }
+    this.busy = false;
+  }
+
+  private batchOf(taken: readonly Work[]): Batch {
+    const byRun = new Map<string, Batch['byRun'][number]>();
+    const cursors = new Map<string, AppendBatch['cursors'][number]>();
+    const repeated: AppendBatch['cursors'] = [];
+    const refused = new Set<string>();
+    const take = (run: ActiveRun, event: RunEvent): void => {
+      const entry = byRun.get(run.record.id) ?? { run, events: [] };
+      entry.events.push(event);
+      byRun.set(run.record.id, entry);
+    };
+    for (const work of taken) {
+      if (work.kind === 'mark') continue;
+      if (work.kind === 'event') {
+        const run = this.parts.runOf(work.run);
+        if (run) take(run, work.event);
+        continue;
+      }
+      // After a message that makes no sense nothing of that node is taken: it would be acknowledged with what follows.
+      if (refused.has(work.node)) continue;
+      const cursor = cursors.get(work.node) ?? this.cursors.get(work.node);
+      const { node, journal, sequence } = work;
+      if (cursor?.journal === journal && sequence <= cursor.sequence) {
+        repeated.push({ node, journal, sequence: cursor.sequence });
+        continue;
+      }
+      try {
+        // What belongs to a run that is gone (forgotten, finished) is acknowledged and dropped.
+        const run = this.parts.runOf(work.message.value.run);
+        if (run) take(run, toRunEvent(run.graph, run.indexes.get(node), work.message, this.parts.clock.nowMs()));
+        cursors.set(node, { node, journal, sequence });
+      } catch (thrown) {
+        refused.add(node);
+        work.refuse(thrown);
+      }
+    }
+    const entries = [...byRun.values()];
+    const runs = entries.map(({ run, events }) => ({ run: run.record.id, firstSequence: run.sequence + 1, events }));
+    return {
+      append: { runs, cursors: [...cursors.values()] },
+      byRun: entries,
+      acks: [...repeated, ...cursors.values()],
+    };
+  }
+
+  private commit({ append, byRun, acks }: Batch): void {
+    for (const { node, journal, sequence } of append.cursors) this.cursors.set(node, { journal, sequence });
+    for (const { run, events } of byRun) {
+      run.sequence += events.length;
+      try {
+        this.parts.stored(run, events);
+      } catch (thrown) {
+        // A defect in one run; the others go on, and the log has it all.
+        this.parts.trouble(thrown);
+      }
+    }
+    for (const { node, journal, sequence } of acks) this.parts.ack(node, journal, sequence);
+  }
+
+  private stall(taken: readonly Work[], thrown: unknown): void {
+    const first = this.error === undefined;
+    this.error = thrown;
+    const all = [...taken, ...this.queue];
+    this.queue = all.filter((work) => work.kind === 'event');
+    for (const work of all) {
+      if (work.kind === 'agent') work.refuse(thrown);
+      else if (work.kind === 'mark') work.reached(thrown);
+    }
+    if (first) this.parts.trouble(thrown);
+  }
+}

@@ -1,0 +1,56 @@
+import type { ErrorReport } from '../../shared/errors.ts';
+import type { ActiveRun } from './active-run.ts';
+import type { Dispatcher } from './ports.ts';
+
+export interface Patience {
+  leaseMs: number;
+  /** After the lease, before a node is given up. */
+  leaseMarginMs: number;
+  /** For a node to which nothing was sent (ENGINE 2.6). */
+  connectTimeoutMs: number;
+  /** How long `exec` waits for a node that is away: a person sits in front of it. */
+  execTimeoutMs: number;
+}
+
+/**
+ * Why a node of a run is to be given up now; undefined: it is not. A node that may have its share may be at work until its
+ * lease has run out, also when its connection only looks alive; one that has none is waited for as long as it may take to
+ * connect. Counted from its last answered heartbeat or from when this controller began to care (ENGINE 2.6).
+ */
+export function tooSilent(
+  run: ActiveRun,
+  node: number,
+  dispatcher: Dispatcher,
+  patience: Patience,
+  nowMs: number,
+): ErrorReport | undefined {
+  if ((run.state.pending[node] ?? 0) === 0) return undefined;
+  const name = run.graph.nodes[node] ?? '';
+  const accepted = run.state.nodes[node] === 'accepted';
+  const isExec = run.record.kind === 'exec';
+  const mayWork = accepted || (!isExec && (run.recovered || run.sent.has(node)));
+  if (!mayWork && dispatcher.isConnected(name)) return undefined;
+  const limit = mayWork
+    ? patience.leaseMs + patience.leaseMarginMs
+    : isExec
+      ? patience.execTimeoutMs
+      : patience.connectTimeoutMs;
+  const silent = Math.min(dispatcher.silentFor(name) ?? Number.POSITIVE_INFINITY, nowMs - run.sinceMs);
+  return silent < limit ? undefined : silentError(name, Math.round(limit / 1000), accepted);
+}
+
+function silentError(node: string, seconds: number, accepted: boolean): ErrorReport {
+  return accepted
+    ? {
+        code: 'NODE_LOST',
+        message: `${node} was not heard of for ${seconds} s, longer than its lease.`,
+        remedy: `Look at the machine and its network (journalctl -u kk-agent on ${node}), then apply the plan again: what is done stays done.`,
+        node,
+      }
+    : {
+        code: 'NODE_NOT_CONNECTED',
+        message: `${node} did not connect within ${seconds} s.`,
+        remedy: `Run the line of \`kk-controller join-command --name ${node}\` on it, or give it \`ssh:\` settings in the inventory, then apply again.`,
+        node,
+      };
+}

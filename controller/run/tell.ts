@@ -1,0 +1,49 @@
+import { jsonBytes } from '../../shared/protocol/codec.ts';
+import type { ForAgent } from '../../shared/protocol/messages.ts';
+import type { ActiveRun } from './active-run.ts';
+import type { Decision } from './decide.ts';
+import type { Dispatcher } from './ports.ts';
+
+/** Share revision: raised by a resume, which is not there yet. */
+const REVISION = 1;
+/** TERM to KILL of a cancelled command (ENGINE 2.6). */
+const CANCEL_GRACE_MS = 10_000;
+
+/** Sends a decision to nodes of a run, as far as they are connected. `cached`: common documents that they have. */
+export function tell(
+  dispatcher: Dispatcher,
+  run: ActiveRun,
+  nodes: readonly number[],
+  decision: Decision,
+  cached: readonly string[] = [],
+): void {
+  if (decision.kind !== 'push') {
+    const names = nodes.map((node) => run.graph.nodes[node] ?? '');
+    dispatcher.send(names, messageOf(run.record.id, decision));
+    return;
+  }
+  for (const node of nodes) {
+    const name = run.graph.nodes[node] ?? '';
+    if (!dispatcher.isConnected(name)) continue;
+    run.sent.add(node);
+    dispatcher.send([name], { kind: 'push', value: run.documents.push(run.record.id, REVISION, node, cached) });
+  }
+}
+
+function messageOf(run: string, decision: Exclude<Decision, { kind: 'push' }>): ForAgent {
+  const head = { run, revision: REVISION };
+  switch (decision.kind) {
+    case 'open': {
+      const values = decision.values === undefined ? new Uint8Array() : jsonBytes(decision.values);
+      return { kind: 'open_gate', value: { ...head, gate: decision.gate, values } };
+    }
+    case 'close':
+      return { kind: 'close_gate', value: { ...head, gate: decision.gate, cause: decision.cause } };
+    case 'permit':
+      return { kind: 'permit', value: { ...head, task: decision.task } };
+    case 'hold':
+      return { kind: 'hold', value: { run, reason: decision.reason } };
+    case 'cancel':
+      return { kind: 'cancel', value: { run, grace_ms: CANCEL_GRACE_MS } };
+  }
+}
