@@ -1,0 +1,22 @@
+/** `npm run generate`: writes what is made from the source. A test fails while any of it is behind (test/repo). */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { errorsPage } from './generate/errors.ts';
+import { planSchema } from './generate/plan-schema.ts';
+import { protocolSchema } from './generate/protocol.ts';
+
+/** Path from the root of the project -> its text. */
+export const GENERATED: Readonly<Record<string, () => Promise<string>>> = {
+  'shared/protocol/gen/kk.json': protocolSchema,
+  'docs/reference/plan.schema.json': planSchema,
+  'docs/reference/errors.md': errorsPage,
+};
+
+if (import.meta.main) {
+  const root = join(import.meta.dirname, '..');
+  for (const [path, make] of Object.entries(GENERATED)) {
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await writeFile(join(root, path), await make());
+    process.stdout.write(`${path}\n`);
+  }
+}
