@@ -13,11 +13,16 @@ export function withOutput(command: Command): Command {
 const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 
 /** Seconds of `30s`, `10m`, `1h`, `1d`, `1h30m`; a bare number is seconds. */
-export function duration(text: string): number {
+function duration(text: string): number {
   if (/^\d+$/.test(text)) return Number(text);
   if (!/^(\d+[smhd])+$/.test(text)) throw new InvalidArgumentError('Write a duration such as 30s, 10m, 1h or 1d.');
   const parts = [...text.matchAll(/(\d+)([smhd])/g)];
   return parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * (UNIT_SECONDS[unit ?? ''] ?? 0), 0);
+}
+
+/** An option that takes a duration; `usual` (as a person writes it) is its default. Its value is seconds. */
+export function durationOption(flags: string, about: string, usual: string): Option {
+  return new Option(flags, about).argParser(duration).default(duration(usual), usual);
 }
 
 export function wholeNumber(text: string): number {

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { KkError } from '../../../shared/errors.ts';
 import type { Cli } from '../cli.ts';
 import { followRun, rawWatcher, type Watcher } from '../follow.ts';
-import { duration, type Format, withOutput } from '../options.ts';
+import { durationOption, type Format, withOutput } from '../options.ts';
 import { outputOf, PrefixedLines, resultLines, resultOf } from '../output/exec-text.ts';
 import { clean } from '../output/text.ts';
 import { reviveController } from '../start-run.ts';
@@ -12,7 +12,7 @@ export function execCommand(cli: Cli): Command {
     .description('Run a command on nodes that have joined')
     .argument('<selector>', 'nodes and groups, separated by commas; !x leaves x out')
     .argument('<command...>', 'after --: a program and its arguments; one single word is a line of shell')
-    .option('--timeout <duration>', 'kill it after so long', duration, 0)
+    .addOption(durationOption('--timeout <duration>', 'kill it after so long; 0: never', '0'))
     .addHelpText(
       'after',
       `

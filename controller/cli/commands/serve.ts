@@ -1,7 +1,8 @@
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
+import { KkError } from '../../../shared/errors.ts';
 import { DEFAULT_LISTEN } from '../../config/settings.ts';
 import type { Cli } from '../cli.ts';
-import { duration, httpsEndpoint, listenAddress } from '../options.ts';
+import { durationOption, httpsEndpoint, listenAddress } from '../options.ts';
 
 interface Options {
   listen?: { host: string; port: number };
@@ -27,8 +28,14 @@ export function serveCommand(cli: Cli): Command {
       httpsEndpoint,
     )
     .option('--until-idle', 'end when nothing is left to do')
-    .option('--lease <duration>', 'how long agents may start new steps without contact', duration, 3600)
-    .option('--connect-timeout <duration>', 'how long a run waits for a node that was given nothing yet', duration, 300)
+    .addOption(durationOption('--lease <duration>', 'how long agents may start new steps without contact', '1h'))
+    .addOption(
+      durationOption(
+        '--connect-timeout <duration>',
+        'how long a run waits for a node that was given nothing yet',
+        '5m',
+      ),
+    )
     .addHelpText(
       'after',
       `
@@ -44,8 +51,12 @@ Examples:
       return await cli.parts.runServe(
         {
           stateFolder: cli.stateFolder,
-          listen: options.listen ?? (settings.listen === undefined ? undefined : listenAddress(settings.listen)),
-          advertise: options.advertise ?? settings.advertise,
+          listen: options.listen ?? fromEnvironment('KK_LISTEN', settings.listen, listenAddress),
+          advertise:
+            options.advertise ??
+            settings.advertise.flatMap(
+              (url) => fromEnvironment('KK_ADVERTISE', url, (text) => httpsEndpoint(text, [])) ?? [],
+            ),
           untilIdle: options.untilIdle ?? false,
           leaseSeconds: options.lease,
           connectTimeoutSeconds: options.connectTimeout,
@@ -56,4 +67,19 @@ Examples:
       stopListening();
     }
   });
+}
+
+/** A setting read as its option would be. Throws KkError SETTING_INVALID. */
+function fromEnvironment<T>(name: string, text: string | undefined, read: (text: string) => T): T | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return read(text);
+  } catch (thrown) {
+    if (!(thrown instanceof InvalidArgumentError)) throw thrown;
+    throw new KkError({
+      code: 'SETTING_INVALID',
+      message: `The environment variable ${name} is "${text}".`,
+      remedy: thrown.message,
+    });
+  }
 }

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import type { TokenView } from '../../views/types.ts';
 import type { Cli } from '../cli.ts';
-import { duration, type Format, wholeNumber, withOutput } from '../options.ts';
+import { durationOption, type Format, wholeNumber, withOutput } from '../options.ts';
 import { table } from '../output/table.ts';
 import { span } from '../output/text.ts';
 
@@ -83,7 +83,7 @@ function remove(cli: Cli): Command {
 /** What a new token may be told, also by `join-command`. */
 export function withTokenOptions(command: Command): Command {
   return command
-    .option('--ttl <duration>', 'how long it is good', duration, 3600)
+    .addOption(durationOption('--ttl <duration>', 'how long it is good', '1h'))
     .option('--uses <number>', 'how many nodes may join with it', wholeNumber, 1)
     .option('--name <node>', 'the only name that may join with it')
     .option('--replace <node>', 'a known name that may join again with a new key');

@@ -1,0 +1,227 @@
+import t from 'tap';
+import { parse as parseYaml } from 'yaml';
+import { colorsFor } from '../../controller/cli/output/colors.ts';
+import { progressFrame } from '../../controller/cli/output/frame.ts';
+import { Progress } from '../../controller/cli/output/progress.ts';
+import { reportLines } from '../../controller/cli/output/report.ts';
+import type { RunEvent } from '../../controller/run/events.ts';
+import { streamLines } from '../../controller/views/stream-lines.ts';
+import {
+  begun,
+  CONFIG,
+  CP1,
+  DONE,
+  desk,
+  FAILED,
+  finished,
+  jsonLines,
+  lines,
+  ok,
+  PLAN,
+  SOURCES,
+  SWAP,
+  verdict,
+  W1,
+} from '../support/cli-desk.ts';
+import { fakeRun, graphOf, NOW, viewOf } from '../support/fake-operations.ts';
+import { Screen } from '../support/screen.ts';
+
+t.test('apply in a pipe: a line for what is worth it, then the report; exit codes', async (t) => {
+  const { run, plan, operations } = await desk(t);
+  const graph = graphOf(SOURCES);
+  operations.next = fakeRun('r1', graph, FAILED);
+  const failed = await run(['apply', plan, '--set', 'a.b=3', '--set', 'a.c=x', '--tags', 'one,two']);
+  t.equal(failed.code, 3);
+  t.match(operations.asked.at(-1), { options: { runVars: { a: { b: 3, c: 'x' } }, tags: ['one', 'two'], by: 'ada' } });
+  const [live = '', report = ''] = failed.out.split('\nPrechecks\n');
+  t.match(lines(live).slice(0, 4), [
+    '11:59:00Z run r1 lab: 2 nodes',
+    '11:59:05Z role install begun (install)',
+    '11:59:10Z cp1 install/install/config changed',
+    '11:59:10Z cp1 install/install/start failed after 10ms',
+  ]);
+  t.match(live, /UNIT_FAILED\n.*x\.service did not start\.\n.*saw: line 0 red\n/);
+  t.match(live, /saw: … 18 more lines\n.*do: See journalctl -u x\.\n/);
+  t.match(live, /w1 3 steps blocked: install\/install\/start on cp1/);
+  t.notOk(failed.out.includes('\u001b'), 'no colours, no escape sequences, not even those of a node');
+  t.match(report, /CHECK {2}CP1 {3}W1\n {2}swap {3}pass {2}pass\n/);
+  t.match(
+    report,
+    /Changes \(1\)\n {2}cp1: install\/install\/config\n {4}\/etc\/x \(\+1 -1\)\n {6}@@ -1 \+1 @@\n {6}-old\n {6}\+new\n/,
+  );
+  t.match(report, /Failures\n {2}cp1: install\/install\/start failed, which blocked 3 more steps\n/);
+  t.match(report, /cp1 +failed +2 +1 +0 +0 +1 +0\n {2}w1 +blocked +1 +0 +0 +0 +0 +3\n/);
+  t.match(report, /Failed on 1 of 2 nodes, 3 ok, 1 changed, 1m\. \(run r1\)\nLook: kk-controller logs r1 --node cp1\n/);
+
+  operations.next = fakeRun('r2', graph, DONE);
+  const done = await run(['apply', plan]);
+  t.match([done.code, done.out], [0, /Done: 2 nodes, 7 ok, 0 changed, 1m\. \(run r2\)\n$/]);
+  operations.next = fakeRun('r3', graph, [verdict(CP1, 'pass'), verdict(W1, 'fail'), finished('precheck_failed')]);
+  const refused = await run(['precheck', plan]);
+  t.equal(refused.code, 2);
+  t.match(operations.asked.at(-1), { options: { prechecksOnly: true } });
+  t.match(
+    refused.out,
+    /swap {3}pass {2}fail\n\n {2}fail swap on w1: 2 GB of swap are in use\.\n {4}do: Run swapoff -a\.\n/,
+  );
+  t.match(refused.out, /2 checks: 1 pass, 1 fail\.\n[\s\S]*Prechecks failed: nothing was changed\./);
+  operations.next = fakeRun('r4', graph, [finished('cancelled')]);
+  t.equal((await run(['apply', plan])).code, 4);
+  const detached = await run(['apply', plan, '--detach', '-o', 'json']);
+  t.same([detached.code, JSON.parse(detached.out)], [0, { run: 'r4' }]);
+  const json = await run(['apply', plan, '-o', 'json']);
+  t.match(jsonLines(json.out), [{ type: 'run' }, { type: 'finished', run: { status: 'cancelled' } }]);
+  const yaml = await run(['apply', plan, '-o', 'yaml']);
+  t.match(parseYaml(yaml.out.split('---\n')[1] ?? ''), { type: 'run', run: { id: 'r4' } });
+  operations.next = undefined;
+  t.match((await run(['apply', plan])).err, /error SELECTOR_UNKNOWN\n/);
+});
+
+t.test('thousands of nodes fit on a small terminal', (t) => {
+  const names = Array.from({ length: 3000 }, (_, i) => `n${i}`);
+  const graph = graphOf({
+    plan: 'plan.yaml',
+    texts: {
+      'plan.yaml': PLAN.replace(/hosts:\n[\s\S]*?groups:/, `hosts:\n${hosts(names)}    groups:`).replace(
+        '[w1]',
+        '[n1]',
+      ),
+    },
+  });
+  const run = fakeRun('r1', graph, []);
+  const progress = new Progress();
+  progress.add({ type: 'run', run: viewOf(run) });
+  const events = names.slice(0, 100).flatMap((_, node): RunEvent[] => [verdict(node, 'pass'), begun(node, CONFIG)]);
+  for (const event of events) for (const line of streamLines(graph, event)) progress.add(line);
+  const frame = progressFrame(progress, { nowMs: NOW, columns: 80, rows: 10, colors: colorsFor(false) });
+  t.ok(frame.length <= 8, `${frame.length} lines on a terminal of 10`);
+  t.ok(frame.every((line) => line.length < 80));
+  t.match(frame, [
+    /^lab {2}run r1/,
+    /^look .* 100\/3000$/,
+    /^install .* on n0, n1, n2 and 97 more$/,
+    '3000 nodes: 100 working, 2900 waiting',
+  ]);
+  t.match(frame.at(-1), /^n\d+ +working +1\/\d +config 55s$/);
+  t.end();
+});
+
+const hosts = (names: readonly string[]) =>
+  names.map((name, i) => `      ${name}: {address: 10.1.${i >> 8}.${i & 255}}\n`).join('');
+
+t.test('a controller that dies under apply is waited for, and nothing is told twice', async (t) => {
+  const { run, plan, operations } = await desk(t);
+  operations.next = fakeRun('r1', graphOf(SOURCES), FAILED);
+  operations.breaks = 2;
+  const { code, out } = await run(['apply', plan]);
+  t.equal(code, 3);
+  t.equal(out.match(/The controller is gone; the nodes go on/g)?.length, 2);
+  for (const once of [/run r1 lab/g, /config changed/g, /start failed after/g])
+    t.equal(out.match(once)?.length, 1, String(once));
+});
+
+t.test('exec: output behind the name of its node, results together, exit 3 when one failed', async (t) => {
+  const { run, operations } = await desk(t);
+  const log = (node: string, offset: number, text: string, stream: 'stdout' | 'stderr' = 'stdout') => ({
+    ...{ type: 'log' as const, at: '2030-01-01T11:59:08.000Z', node, task: 'look/look/swap-is-off' },
+    ...{ stream, offset, text },
+  });
+  const ended = ok(W1, SWAP) as RunEvent & { kind: 'ended' };
+  const captured = (head: string) => ({ head, tail: '', bytes: head.length });
+  const results: RunEvent[] = [
+    {
+      ...ended,
+      node: CP1,
+      result: { changed: true, output: { code: 0, stdout: captured('ignored'), stderr: captured('') } },
+    },
+    {
+      ...ended,
+      outcome: 'failed',
+      result: {
+        changed: false,
+        output: { code: 7, stdout: captured('only at the end\n'), stderr: captured('') },
+        error: { code: 'COMMAND_FAILED', message: 'The command exited with 7.', remedy: 'See its output.' },
+      },
+    },
+    finished('failed'),
+  ];
+  operations.next = {
+    ...fakeRun('x1', graphOf(SOURCES), results),
+    logs: [log('cp1', 0, 'on'), log('cp1', 2, 'e\ntwo\nlast'), log('cp1', 0, 'on'), log('cp1', 0, 'err\n', 'stderr')],
+  };
+  const ran = await run(['exec', 'all,!w2', '--timeout', '30s', '--', 'df', '-h', '--x']);
+  t.same(lines(ran.out), ['cp1 | one', 'cp1 | two', 'cp1 | err', 'cp1 | last', 'w1  | only at the end']);
+  t.same([ran.code, lines(ran.err)], [3, ['exit 0: cp1', 'exit 7: w1']]);
+  t.match(operations.asked.pop(), {
+    exec: { selector: ['all', '!w2'], argv: ['df', '-h', '--x'], timeoutSeconds: 30, by: 'ada' },
+  });
+  await run(['exec', 'all', '--', 'a | b']);
+  t.match(operations.asked.pop(), { exec: { argv: ['/bin/sh', '-c', 'a | b'] } });
+  t.match(jsonLines((await run(['exec', 'all', '-o', 'json', '--', 'true'])).out).at(-1), { type: 'finished' });
+
+  const logs = await run(['logs']);
+  t.equal(logs.code, 0, 'without -f the past only, and no verdict on it');
+  t.match(logs.out, /11:59:08Z cp1 \| one\n/);
+  t.notMatch((await run(['logs', 'x1', '--node', 'w1'])).out, /cp1 \|/);
+  const follow = await run(['logs', 'x1', '-f', '--task', 'swap']);
+  t.match([follow.code, follow.out], [3, /cp1 \| two\n[\s\S]*run x1 failed after 1m\n/]);
+  t.match((await run(['cancel', 'last'])).out, /run x1 is asked to cancel/);
+  t.match((await run(['logs', 'nope'])).err, /RUN_UNKNOWN/);
+});
+
+t.test('bootstrap: phases as they come, failures with their remedy', async (t) => {
+  const { run, plan, operations } = await desk(t);
+  const error = { code: 'SSH_UNREACHABLE', message: 'w1 refused the connection.', remedy: 'Start sshd.' };
+  operations.bootstrapLines = [
+    { node: 'cp1', phase: 'installing', done: false },
+    { node: 'cp1', phase: 'connected', done: true },
+    { node: 'w1', phase: 'connecting', done: true, error },
+  ];
+  const piped = await run(['bootstrap', plan, 'cp1', 'w1']);
+  t.match([piped.code, operations.asked.at(-1)], [3, { bootstrap: ['cp1', 'w1'] }]);
+  t.match(
+    piped.out,
+    /cp1: installing\ncp1: connected\nw1: failed\n.*SSH_UNREACHABLE\n[\s\S]*Failed on w1; 1 of 2 nodes ready\.\n$/,
+  );
+  const screen = new Screen();
+  await run(['bootstrap', plan], { out: screen });
+  t.match(screen.text, /^w1: failed\n[\s\S]*Failed on w1/, 'the live table is gone, the failure stays');
+  t.match(jsonLines((await run(['bootstrap', plan, '-o', 'json'])).out), [
+    { node: 'cp1' },
+    {},
+    { error: { code: error.code } },
+  ]);
+  t.match((await run(['bootstrap', plan, 'w3'])).err, /NODE_UNKNOWN[\s\S]*Use one of: cp1, w1\./);
+});
+
+t.test('views: causes once, the same on many nodes together, nodes that were lost', (t) => {
+  const graph = graphOf(SOURCES);
+  const error = { code: 'NODE_LOST', message: 'w1 was not heard of for 60 s.', remedy: 'Look at w1.' };
+  const run = viewOf(
+    fakeRun('r1', graph, [
+      { kind: 'started', at: NOW },
+      verdict(CP1, 'fail'),
+      verdict(W1, 'fail'),
+      { ...(ok(CP1, CONFIG, true) as RunEvent & { kind: 'ended' }), outcome: 'failed' },
+      { kind: 'given_up', at: NOW, node: W1, error },
+      finished('failed'),
+    ]),
+  );
+  t.match(run.failures, [
+    { node: 'cp1', task: 'install/install/config', blocks: 0 },
+    { node: 'w1', task: '', outcome: 'unreachable', blocks: 3, error: { code: 'NODE_LOST' } },
+  ]);
+  t.same(run.changes, [], 'what failed is no change');
+  t.match(run.nodes, [
+    { state: 'failed', failed: 1 },
+    { state: 'unreachable', blocked: 3, pending: 0 },
+  ]);
+  t.match(run.roles, [
+    { role: 'look', steps: 2, ended: 2 },
+    { role: 'install', steps: 5, ended: 4, failed: 4 },
+  ]);
+  const report = reportLines(run, { colors: colorsFor(false), columns: 100, diff: false }).join('\n');
+  t.match(report, /fail swap on cp1, w1: 2 GB of swap are in use\./);
+  t.match(report, /w1: unreachable, which blocked 3 more steps\n +error NODE_LOST\n +w1 was not heard of/);
+  t.end();
+});
