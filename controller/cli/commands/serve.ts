@@ -54,7 +54,7 @@ Examples:
           listen: options.listen ?? fromEnvironment('KK_LISTEN', settings.listen, listenAddress),
           advertise:
             options.advertise ??
-            settings.advertise.flatMap(
+            settings.advertise?.flatMap(
               (url) => fromEnvironment('KK_ADVERTISE', url, (text) => httpsEndpoint(text, [])) ?? [],
             ),
           untilIdle: options.untilIdle ?? false,
