@@ -43,7 +43,7 @@ kk_remote() {
     curl | wget*)
       kk_find_endpoint
       if [ -z "$kk_endpoint" ] && [ "$kk_away" = yes ]; then
-        kk_fail CONTROLLER_UNREACHABLE 'The node cannot open a connection to the controller.' 'Let the node reach the controller on this TCP port (firewall, routes), or name an address it can reach with `kk-controller serve --endpoint`.'
+        kk_fail CONTROLLER_UNREACHABLE 'The node cannot open a connection to the controller.' 'Let the node reach the controller on this TCP port (firewall, routes), or name an address it can reach with `kk-controller serve --advertise`.'
       fi
       kk_saw=
       ;;

@@ -39,7 +39,7 @@ const SSH_RULES: readonly Rule[] = [
     code: 'SSH_HOST_KEY_UNKNOWN',
     message: (at) => `The host key of ${at} is not known.`,
     remedy: (ssh) =>
-      `Compare the key's fingerprint with the machine's own, then keep it: ssh-keyscan -p ${ssh.port} ${ssh.host} >> ${ssh.knownHostsFile ?? '~/.ssh/known_hosts'}. Or set ssh.hostKeys: accept-new.`,
+      `Compare the key's fingerprint with the machine's own, then keep it: ssh-keyscan -p ${ssh.port} ${ssh.host} >> ${ssh.knownHostsFile ?? '~/.ssh/known_hosts'}. Or set ssh.host_keys: accept-new.`,
   },
   {
     pattern: /UNPROTECTED PRIVATE KEY FILE|bad permissions/i,
@@ -51,7 +51,7 @@ const SSH_RULES: readonly Rule[] = [
     pattern: /Identity file .* not accessible/i,
     code: 'SSH_AUTH_FAILED',
     message: (at, ssh) => `The private key ${ssh.privateKeyFile ?? ''} for ${at} cannot be read.`,
-    remedy: () => 'Correct ssh.privateKeyFile; the path is one on the machine of the controller.',
+    remedy: () => 'Correct ssh.private_key_file; the path is one on the machine of the controller.',
   },
   {
     pattern: /Load key .*:|incorrect passphrase/i,
