@@ -119,7 +119,7 @@ const SUDO_RULES: readonly Rule[] = [
     pattern: /a password is required|no password was provided|a terminal is required/i,
     code: 'SUDO_PASSWORD_MISSING',
     message: (at, ssh) => `sudo on ${at} asks ${ssh.user} for a password, and none was given.`,
-    remedy: () => 'Name a file with the password as ssh.sudoPasswordFile, or allow sudo without one.',
+    remedy: () => 'Name a file with the password as ssh.sudo_password_file, or allow sudo without one.',
   },
 ];
 
