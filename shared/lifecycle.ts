@@ -75,7 +75,9 @@ export function runHasEnded(status: RunStatus): boolean {
 }
 
 /** Exit codes of every command that follows a run. */
-export const EXIT_CODE: Readonly<Record<'done' | 'usage' | 'precheck_failed' | 'failed' | 'cancelled' | 'unreachable', number>> = {
+export const EXIT_CODE: Readonly<
+  Record<'done' | 'usage' | 'precheck_failed' | 'failed' | 'cancelled' | 'unreachable', number>
+> = {
   done: 0,
   usage: 1,
   precheck_failed: 2,

@@ -12,7 +12,8 @@ export const assert = defineAction({
     message: z.string().optional(),
   }),
   output: z.object({ held: z.int() }),
-  shorthand: (value) => (typeof value === 'string' ? { that: [value] } : Array.isArray(value) ? { that: value } : undefined),
+  shorthand: (value) =>
+    typeof value === 'string' ? { that: [value] } : Array.isArray(value) ? { that: value } : undefined,
   changes: false,
   repeatable: true,
   example: { that: ['facts.cpu.count >= 2'], message: 'Kubernetes needs two cores.' },

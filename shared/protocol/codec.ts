@@ -18,7 +18,8 @@ function malformed(detail: string): KkError {
   return new KkError({
     code: 'FRAME_MALFORMED',
     message: `The other side sent a frame that is no kk message: ${detail}.`,
-    remedy: 'Check that the port belongs to kk and that both sides have versions that fit (kk-controller version, kk-agent version).',
+    remedy:
+      'Check that the port belongs to kk and that both sides have versions that fit (kk-controller version, kk-agent version).',
   });
 }
 

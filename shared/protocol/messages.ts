@@ -84,7 +84,12 @@ export interface Begun extends StepRef {
   at_ms: number;
 }
 
-export type WireOutcome = 'OUTCOME_OK' | 'OUTCOME_SKIPPED' | 'OUTCOME_FAILED' | 'OUTCOME_INTERRUPTED' | 'OUTCOME_CANCELLED';
+export type WireOutcome =
+  | 'OUTCOME_OK'
+  | 'OUTCOME_SKIPPED'
+  | 'OUTCOME_FAILED'
+  | 'OUTCOME_INTERRUPTED'
+  | 'OUTCOME_CANCELLED';
 
 export interface Ended extends StepRef {
   outcome: WireOutcome | 'OUTCOME_UNSPECIFIED';
