@@ -38,9 +38,14 @@ function nodeIsThere() {
 
 if (!upToDate()) {
   if (!quiet) process.stderr.write('Installing packages (npm ci) ...\n');
-  const npm = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel', 'error'], { cwd: root, stdio: ['ignore', 2, 2] });
+  const npm = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel', 'error'], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+  });
   if (npm.status !== 0) {
-    process.stderr.write('kk: SETUP_FAILED: npm ci did not succeed.\n  do: look at the lines above; npm must reach its registry.\n');
+    process.stderr.write(
+      'kk: SETUP_FAILED: npm ci did not succeed.\n  do: look at the lines above; npm must reach its registry.\n',
+    );
     process.exit(1);
   }
 }
