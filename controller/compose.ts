@@ -54,14 +54,22 @@ const LEASE_MARGIN_MS = 30_000;
 export async function runServe(options: ServeOptions, io: ServeIo): Promise<number> {
   const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, io.log);
   const folder = await takeStateFolder(options.stateFolder, process.pid);
+  // What is open must be closed also when a later part cannot start: an open database keeps the process alive.
+  const opened: (() => Promise<unknown>)[] = [() => folder.release()];
   try {
-    return await serve(options, io, log);
+    return await serve(options, io, log, (close) => opened.push(close));
   } finally {
-    await folder.release();
+    for (const close of opened.reverse()) await close();
   }
 }
 
-async function serve(options: ServeOptions, io: ServeIo, log: Logger): Promise<number> {
+/** `onEnd` takes what closes a part; they are called in reverse order, however it ends. */
+async function serve(
+  options: ServeOptions,
+  io: ServeIo,
+  log: Logger,
+  onEnd: (close: () => Promise<unknown>) => void,
+): Promise<number> {
   const stopping = new AbortController();
   io.stop.addEventListener('abort', () => stopping.abort(), { once: true });
   const clock: Clock = { nowMs: io.nowMs ?? Date.now, monotonicMs: () => performance.now() };
@@ -70,6 +78,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger): Promise<n
   // State
   const authority = await openAuthority(join(options.stateFolder, 'pki'), { clock: clock.nowMs });
   const database = await openDatabase(options.stateFolder);
+  onEnd(() => database.close());
   const generation = await raiseGeneration(database);
   const [archive, identities, tokens, nodes] = [
     eventLog(database),
@@ -193,6 +202,8 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger): Promise<n
       return enrolled;
     },
   });
+  onEnd(() => runner.idle());
+  onEnd(() => agentApp.close());
   await agentApp.register(gateway, { parts, fleet });
   // Before any agent is heard: what it says of a run that is not there yet would be dropped.
   await runner.recover();
@@ -234,6 +245,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger): Promise<n
       stop: stopping.signal,
     }),
   );
+  onEnd(() => api.close());
   let lastBusyMs = clock.monotonicMs();
   api.addHook('onResponse', async () => {
     lastBusyMs = clock.monotonicMs();
@@ -266,9 +278,6 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger): Promise<n
   log.info('controller stopping');
   clearInterval(tick);
   clearInterval(certificates);
-  await Promise.all([agentApp.close(), api.close()]);
-  await runner.idle();
-  await database.close();
   return 0;
 }
 
