@@ -15,6 +15,8 @@ import type { GatewayParts } from './ports.ts';
 import { closeWith, Session } from './session.ts';
 import { commonLevel, welcomeFor } from './welcome.ts';
 
+/** As many heartbeats missing and the agent is gone, whatever TCP believes: it judges us by the same number. */
+const MISSED_HEARTBEATS = 3;
 /** Bytes of one BlobPart. */
 const BLOB_PART = 256 * 1024;
 
@@ -62,6 +64,8 @@ class Conversation {
   private session: Session | undefined;
   private greeted = false;
   private helloTimer: NodeJS.Timeout | undefined;
+  /** Begins anew with each frame. */
+  private silence: NodeJS.Timeout | undefined;
   /** Messages are handled in order; Hello takes time, so later ones wait in this chain. */
   private chain: Promise<void> = Promise.resolve();
   private readonly socket: WebSocket;
@@ -90,10 +94,12 @@ class Conversation {
     if (!this.admitted()) return;
     this.helloTimer = setTimeout(() => this.refuse(helloMissing()), this.parts.helloMs);
     this.socket.on('message', (data: Buffer, isBinary: boolean) => {
+      this.silence?.refresh();
       this.chain = this.chain.then(() => this.onFrame(data, isBinary)).catch((thrown: unknown) => this.refuse(thrown));
     });
     this.socket.on('close', () => {
       clearTimeout(this.helloTimer);
+      clearTimeout(this.silence);
       this.onClose();
     });
   }
@@ -106,6 +112,11 @@ class Conversation {
     this.parts.audit('link refused', { code, message: detail, node: name, serial, from: this.remote });
     closeWith(this.socket, { code, message: detail, remedy }, true);
     return undefined;
+  }
+
+  private onSilence(node: string): void {
+    this.parts.audit('link silent', { node, from: this.remote });
+    this.socket.terminate();
   }
 
   private onClose(): void {
@@ -175,8 +186,10 @@ class Conversation {
       acked,
       socket: this.socket,
     });
-    this.session.sendFrame(encode({ kind: 'welcome', value: welcomeFor(parts, peer.name, hello) }, acked));
+    const welcome = welcomeFor(parts, peer.name, hello);
+    this.session.sendFrame(encode({ kind: 'welcome', value: welcome }, acked));
     this.fleet.add(this.session);
+    this.silence = setTimeout(() => this.onSilence(peer.name), MISSED_HEARTBEATS * welcome.heartbeat_ms);
     parts.connected(peer.name, hello);
   }
 
