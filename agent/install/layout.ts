@@ -3,6 +3,8 @@ export interface Layout {
   /** Holds a folder per version and the link `current`. */
   library: string;
   state: string;
+  /** Holds a link to the current executable, for people: `kk-agent status` on a node just works. */
+  commands: string;
   /** Where systemd looks for an administrator's units. */
   units: string;
 }
@@ -11,5 +13,6 @@ export interface Layout {
 export const LAYOUT: Layout = {
   library: '/usr/local/lib/kk-agent',
   state: '/var/lib/kk-agent',
+  commands: '/usr/local/bin',
   units: '/etc/systemd/system',
 };

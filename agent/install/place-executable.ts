@@ -28,7 +28,7 @@ export async function placeExecutable(executable: string, version: string, libra
     const previous = await currentRelease(library);
     const there = await digestOf(join(library, release, NAME)).catch(() => undefined);
     if (there === undefined || !release.endsWith(there.slice(0, 8))) await copyInto(executable, library, release);
-    if (previous !== release) await pointTo(library, release);
+    if (previous !== release) await pointTo(library, CURRENT, release);
     await forgetOlder(library, [release, previous]);
     return { release, changed: previous !== release, ...(previous === undefined ? {} : { previous }) };
   } catch (cause) {
@@ -59,12 +59,22 @@ async function copyInto(executable: string, library: string, release: string): P
   await sync(library);
 }
 
-async function pointTo(library: string, release: string): Promise<void> {
-  const next = join(library, `.${CURRENT}.making`);
+/** Puts the current executable on the PATH of people who log in; a file of somebody else's is left alone. */
+export async function linkCommand(library: string, commands: string): Promise<void> {
+  const target = join(library, CURRENT, NAME);
+  const there = await readlink(join(commands, NAME)).catch((thrown: unknown) => {
+    return isSystemError(thrown, 'ENOENT') ? undefined : target;
+  });
+  if (there !== target) await pointTo(commands, NAME, target);
+}
+
+async function pointTo(folder: string, name: string, target: string): Promise<void> {
+  const next = join(folder, `.${name}.making`);
+  await mkdir(folder, { recursive: true });
   await rm(next, { force: true });
-  await symlink(release, next);
-  await rename(next, join(library, CURRENT));
-  await sync(library);
+  await symlink(target, next);
+  await rename(next, join(folder, name));
+  await sync(folder);
 }
 
 async function forgetOlder(library: string, keep: readonly (string | undefined)[]): Promise<void> {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import type { Identity } from '../../agent/identity/identity-store.ts';
@@ -38,7 +38,12 @@ function installer(top: string) {
       return { code: 0, stdout: '', stderr: '' };
     },
   } as unknown as InstallInput['host'];
-  const layout = { library: join(top, 'library'), state: join(top, 'state'), units: join(top, 'units') };
+  const layout = {
+    library: join(top, 'library'),
+    state: join(top, 'state'),
+    units: join(top, 'units'),
+    commands: join(top, 'bin'),
+  };
   const install = (change: Partial<InstallInput>) =>
     installAgent({
       version: '1.0.0',
@@ -95,6 +100,11 @@ t.test('installing, again, and a new version', async (t) => {
     'one release to go back to',
   );
   t.equal(await readFile(join(library, 'current', 'kk-agent'), 'utf8'), 'agent three');
+  t.equal(await readFile(join(layout.commands, 'kk-agent'), 'utf8'), 'agent three', 'on the PATH of who logs in');
+  await rm(join(layout.commands, 'kk-agent'));
+  await writeFile(join(layout.commands, 'kk-agent'), 'somebody else');
+  await install({ identity: async () => 'keep' });
+  t.equal(await readFile(join(layout.commands, 'kk-agent'), 'utf8'), 'somebody else', 'left alone');
 });
 
 t.test('what goes wrong', async (t) => {
