@@ -176,9 +176,12 @@ function blocksOf(
 /** Blocked by a closed gate, a stopped play or a local need that satisfies nothing; and whatever needs those. */
 function closedCauses(run: RunRecord, specs: readonly TaskSpec[], waiting: readonly number[]): Map<number, string> {
   const causes = new Map<number, string>();
+  const holdsPermit = (spec: TaskSpec): boolean => run.permits.has(specs.indexOf(spec));
   const causeOf = (spec: TaskSpec): string | undefined => {
     const stopped = run.gates.get(`play/${spec.play}`);
     if (stopped?.open === false) return stopped.cause;
+    const stuck = spec.permit && run.gates.get(`permit/${spec.permit.name}`);
+    if (stuck?.open === false && !holdsPermit(spec)) return stuck.cause;
     for (const need of needsOf(run, spec)) {
       if ('gate' in need) {
         const gate = run.gates.get(need.gate);
