@@ -1,0 +1,111 @@
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { type AgentPackage, openAgent } from '../bootstrap/agent-package.ts';
+import { renderJoinScript } from '../bootstrap/join-script.ts';
+import type { Patience } from '../config/settings.ts';
+import { gateway, peerOf } from '../dispatch/gateway.ts';
+import type { GatewayParts } from '../dispatch/ports.ts';
+import { enrolNode } from '../pki/enrol.ts';
+import { renewNode } from '../pki/renew.ts';
+import type { Clock } from '../run/ports.ts';
+import { agentPort } from '../server/agent-port.ts';
+import type { Engine } from './engine.ts';
+import type { State } from './state.ts';
+
+export interface AgentsSide {
+  state: State;
+  engine: Engine;
+  clock: Clock;
+  log: Logger;
+  leaseMs: number;
+  patience: Patience;
+  packages: readonly AgentPackage[];
+  endpoints(): readonly string[];
+  stopping: AbortSignal;
+}
+
+/** The TCP port with the agents' gateway in it, not listening yet. */
+export async function agentsPort(side: AgentsSide): Promise<FastifyInstance> {
+  const { state, engine, clock, log, packages, endpoints } = side;
+  const { authority, identities, tokens } = state;
+  const parts = gatewayParts(side);
+  const app = agentPort({
+    tls: authority.controllerTls(),
+    requestMs: side.patience.requestMs,
+    peerOf: (request) => peerOf(parts, request),
+    joinScript: (host) =>
+      renderJoinScript({
+        // The address under which the node found us is known to work from there.
+        endpoints: [...new Set([...(host ? [`https://${host}`] : []), ...endpoints()])],
+        pin: authority.controllerKeyPin,
+        agents: packages.map(({ manifest }) => manifest),
+      }),
+    agentFile(sha256) {
+      const found = packages.find(({ manifest }) => manifest.gz.sha256 === sha256);
+      return found && { stream: openAgent(found), size: found.manifest.gz.size };
+    },
+    async enrol(request, remote) {
+      const ports = { authority, tokens, ledger: identities, endpoints, clock: clock.nowMs };
+      const enrolled = await enrolNode(request, ports);
+      const code = enrolled.ok ? {} : { code: enrolled.report.code };
+      log.info({ node: request.name, from: remote, ...code }, enrolled.ok ? 'node enrolled' : 'enrolment refused');
+      if (enrolled.ok && enrolled.replaced) engine.fleet.get(request.name)?.close(joinedAnew(request.name), true);
+      return enrolled;
+    },
+  });
+  await app.register(gateway, { parts, fleet: engine.fleet });
+  return app;
+}
+
+function gatewayParts({ state, engine, clock, log, ...side }: AgentsSide): GatewayParts {
+  const { runner, arrivals, hub } = engine;
+  const { authority, identities } = state;
+  return {
+    authority,
+    ledger: identities,
+    clock,
+    generation: state.generation,
+    leaseMs: side.leaseMs,
+    helloMs: side.patience.helloMs,
+    endpoints: side.endpoints,
+    fleetSize: () => identities.all().length,
+    async arrived(node, hello, certificateEndsMs, live) {
+      // What an earlier connection of the node sent must be stored before we say how far that is.
+      await runner.flush();
+      return arrivals.arrived(node, hello, certificateEndsMs, live);
+    },
+    connected(node, hello) {
+      log.info({ node, version: hello.version, journal: hello.journal_id }, 'agent connected');
+      runner.connected(node, hello);
+    },
+    left(node) {
+      log.info({ node }, 'agent disconnected');
+      if (side.stopping.aborted) return;
+      arrivals
+        .left(node)
+        .catch((error: unknown) => log.warn({ node, error: String(error) }, 'last seen was not noted'));
+    },
+    durable: (node, journal, sequence, message, refuse) => runner.receive(node, journal, sequence, message, refuse),
+    permitWanted: (node, { run, task }) => runner.permitWanted(node, run, task),
+    async log(node, chunk) {
+      if (!runner.active.get(chunk.run)?.graph.nodes.includes(node)) return;
+      const line = {
+        at: chunk.at_ms,
+        node,
+        task: chunk.task,
+        stream: chunk.stream === 'STREAM_STDERR' ? ('stderr' as const) : ('stdout' as const),
+        offset: chunk.offset,
+        text: Buffer.from(chunk.data).toString('utf8'),
+      };
+      await state.logs.append(chunk.run, line);
+      hub.log(chunk.run, line);
+    },
+    blob: (node, sha256) => runner.blob(node, sha256),
+    renew: (name, csrPem) => renewNode({ name, csrPem }, { authority, ledger: identities, clock: clock.nowMs }),
+    audit: (what, details) => log.info(details, what),
+  };
+}
+
+function joinedAnew(node: string): { code: string; message: string; remedy: string } {
+  return { code: 'REPLACED', message: `${node} was joined anew.`, remedy: 'Nothing to do.' };
+}

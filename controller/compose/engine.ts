@@ -1,0 +1,55 @@
+import type { Logger } from 'pino';
+import { reportOf } from '../../shared/errors.ts';
+import { Fleet } from '../dispatch/fleet.ts';
+import { Arrivals } from '../operations/arrivals.ts';
+import { Hub } from '../operations/hub.ts';
+import { Runs } from '../operations/runs.ts';
+import type { Clock } from '../run/ports.ts';
+import { Runner } from '../run/runner.ts';
+import type { State } from './state.ts';
+
+/** Beyond the lease, for the way and the clocks' drift (ENGINE 2.6). */
+const LEASE_MARGIN_MS = 30_000;
+/** `exec` waits this long for a node that is away: a person sits in front of it. */
+const EXEC_TIMEOUT_MS = 10_000;
+
+/** What decides and remembers: runs, who is connected, who watches. */
+export interface Engine {
+  fleet: Fleet;
+  hub: Hub;
+  runner: Runner;
+  runs: Runs;
+  arrivals: Arrivals;
+}
+
+export function makeEngine(
+  state: State,
+  clock: Clock,
+  log: Logger,
+  times: { leaseMs: number; connectTimeoutMs: number },
+): Engine {
+  const fleet = new Fleet(clock);
+  const hub = new Hub();
+  const runner = new Runner({
+    log: state.archive,
+    dispatcher: fleet,
+    clock,
+    watcher: hub,
+    options: { ...times, leaseMarginMs: LEASE_MARGIN_MS, execTimeoutMs: EXEC_TIMEOUT_MS },
+    trouble(error) {
+      if (error === undefined) log.info('the state can be written again');
+      else log.error({ error: reportOf(error) }, 'what happens cannot be stored; agents keep it until it can');
+    },
+  });
+  return {
+    fleet,
+    hub,
+    runner,
+    runs: new Runs({ archive: state.archive, runner, hub, logs: state.logs, nowMs: clock.nowMs }),
+    arrivals: new Arrivals({
+      nodes: state.nodes,
+      clock,
+      onDuplicate: (node, error) => log.warn({ node, error: error.message }, 'duplicate identity'),
+    }),
+  };
+}

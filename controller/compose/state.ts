@@ -1,0 +1,42 @@
+import { join } from 'node:path';
+import { type Authority, openAuthority } from '../pki/authority.ts';
+import type { Clock } from '../run/ports.ts';
+import { type Database, openDatabase } from '../store/database.ts';
+import { eventLog, type RunArchive } from '../store/event-log.ts';
+import { type Identities, openIdentities } from '../store/identities.ts';
+import { raiseGeneration } from '../store/meta.ts';
+import { type Nodes, nodeStore } from '../store/nodes.ts';
+import { type RunLogs, runLogs } from '../store/run-logs.ts';
+import { type Tokens, tokenStore } from '../store/tokens.ts';
+import type { OnEnd } from './on-end.ts';
+
+/** Everything that outlives the process: the state folder, opened. */
+export interface State {
+  folder: string;
+  authority: Authority;
+  database: Database;
+  generation: number;
+  archive: RunArchive;
+  identities: Identities;
+  tokens: Tokens;
+  nodes: Nodes;
+  logs: RunLogs;
+}
+
+/** Opens the state of a folder that this process has taken, and raises its generation. */
+export async function openState(folder: string, clock: Clock, onEnd: OnEnd): Promise<State> {
+  const authority = await openAuthority(join(folder, 'pki'), { clock: clock.nowMs });
+  const database = await openDatabase(folder);
+  onEnd(() => database.close());
+  return {
+    folder,
+    authority,
+    database,
+    generation: await raiseGeneration(database),
+    archive: eventLog(database),
+    identities: await openIdentities(database),
+    tokens: tokenStore(database),
+    nodes: nodeStore(database),
+    logs: runLogs(join(folder, 'runs')),
+  };
+}
