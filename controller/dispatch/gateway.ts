@@ -46,14 +46,20 @@ export async function gateway(
       handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     },
   });
-  app.get('/agent/link', { websocket: true, config: { access: 'certificate' } }, (socket, request) => {
-    const certificate = certificateOf(request);
-    const ends = certificate ? validityOf(certificate).notAfter : 0;
-    new Conversation(
-      { socket, remote: request.ip, judge: () => peerOf(parts, request), certificateEndsMs: ends },
-      parts,
-      fleet,
-    ).start();
+  app.route({
+    method: 'GET',
+    url: '/agent/link',
+    config: { access: 'link' },
+    handler: (_request, reply) => reply.code(426).header('upgrade', 'websocket').send(linkOnly().report),
+    wsHandler(socket, request) {
+      const certificate = certificateOf(request);
+      const ends = certificate ? validityOf(certificate).notAfter : 0;
+      new Conversation(
+        { socket, remote: request.ip, judge: () => peerOf(parts, request), certificateEndsMs: ends },
+        parts,
+        fleet,
+      ).start();
+    },
   });
 }
 
@@ -274,6 +280,14 @@ class Conversation {
       });
     }
   }
+}
+
+function linkOnly(): KkError {
+  return new KkError({
+    code: 'UPGRADE_REQUIRED',
+    message: 'Only an agent that opens its link is answered here.',
+    remedy: 'Look at the controller with the commands of kk-controller, on its own machine.',
+  });
 }
 
 function helloRepeated(): KkError {

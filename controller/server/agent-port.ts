@@ -6,10 +6,16 @@ import type { PeerVerdict } from '../pki/judge-peer.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Who may call the route on the agents' port: anybody, or a peer with a certificate of ours. Absent: nobody. */
-    access?: 'open' | 'certificate';
+    /**
+     * Who may call the route on the agents' port. `open`: anybody; `node`: a node of the fleet; `link`: whoever shows a
+     * certificate, which the link judges itself. Absent: nobody.
+     */
+    access?: 'open' | 'node' | 'link';
   }
 }
+
+/** Nothing else under /agent is open. */
+const AGENT_PATH = '/agent/:sha256(^[0-9a-f]{64}$)';
 
 /** What the open routes need; `compose` hands it in. */
 export interface AgentPortParts {
@@ -55,15 +61,16 @@ export function agentPort(parts: AgentPortParts): FastifyInstance {
 
   app.addHook('onRequest', async (request, reply) => {
     const access = request.routeOptions.config.access;
-    if (access === 'open') return;
+    if (access === 'open' && !isUpgrade(request)) return;
     const peer = parts.peerOf(request);
+    if (access === 'node' && peer.kind === 'node') return;
     // The link tells a refused peer why in its own protocol: its person reads the agent's log, not a status code.
-    if (
-      access === 'certificate' &&
-      (peer.kind !== 'refused' || (request.headers.upgrade !== undefined && peer.code !== 'CERT_MISSING'))
-    )
-      return;
+    if (access === 'link' && (peer.kind !== 'refused' || peer.code !== 'CERT_MISSING')) return;
     await deny(reply, peer);
+  });
+  app.addHook('onResponse', async (request) => {
+    // After an upgrade that was denied nobody reads the socket any more, and no time limit of HTTP holds for it.
+    if (isUpgrade(request)) request.raw.socket.destroySoon();
   });
   app.setNotFoundHandler(async (_request, reply) =>
     reply.code(404).send({ code: 'NOT_FOUND', message: 'There is nothing here.', remedy: '' }),
@@ -80,8 +87,8 @@ export function agentPort(parts: AgentPortParts): FastifyInstance {
   app.get('/join.sh', { config: { access: 'open' } }, async (request, reply) =>
     reply.type('text/x-shellscript; charset=utf-8').send(parts.joinScript(request.headers.host)),
   );
-  app.get<{ Params: { sha256: string } }>('/agent/:sha256', { config: { access: 'open' } }, async (request, reply) => {
-    const file = /^[0-9a-f]{64}$/.test(request.params.sha256) ? parts.agentFile(request.params.sha256) : undefined;
+  app.get<{ Params: { sha256: string } }>(AGENT_PATH, { config: { access: 'open' } }, async (request, reply) => {
+    const file = parts.agentFile(request.params.sha256);
     if (!file)
       return reply.code(404).send({
         code: 'AGENT_UNKNOWN',
@@ -100,6 +107,11 @@ export function agentPort(parts: AgentPortParts): FastifyInstance {
     return enrolled.ok ? reply.send(enrolled.answer) : reply.code(403).send(enrolled.report);
   });
   return app;
+}
+
+/** Node marks such requests; its types do not say so. */
+function isUpgrade(request: FastifyRequest): boolean {
+  return (request.raw as { upgrade?: boolean }).upgrade === true;
 }
 
 async function deny(reply: FastifyReply, peer: PeerVerdict): Promise<void> {

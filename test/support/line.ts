@@ -49,7 +49,8 @@ export interface Said {
   details: Record<string, unknown>;
 }
 
-export async function startLine(options: Partial<ServeOptions> = {}): Promise<Line> {
+/** `offsetMs`: the first value of `clock`. */
+export async function startLine(options: Partial<ServeOptions> = {}, offsetMs = 0): Promise<Line> {
   const folder = await mkdtemp(join(tmpdir(), 'kk-line-'));
   const state = join(folder, 'controller');
   let stop = new AbortController();
@@ -57,7 +58,7 @@ export async function startLine(options: Partial<ServeOptions> = {}): Promise<Li
   let port = 0;
   const client = new Client(socketPath(state));
   const frames: Record<string, number> = {};
-  const clock = { offsetMs: 0 };
+  const clock = { offsetMs };
   const said: Said[] = [];
   const ears = new Set<() => void>();
   const hear = (entry: Said): void => {
