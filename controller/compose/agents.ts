@@ -36,7 +36,7 @@ export async function agentsPort(side: AgentsSide): Promise<FastifyInstance> {
     joinScript: (host) =>
       renderJoinScript({
         // The address under which the node found us is known to work from there.
-        endpoints: [...new Set([...(host ? [`https://${host}`] : []), ...endpoints()])],
+        endpoints: [...new Set([...cameBy(host), ...endpoints()])],
         pin: authority.controllerKeyPin,
         agents: packages.map(({ manifest }) => manifest),
       }),
@@ -108,4 +108,9 @@ function gatewayParts({ state, engine, clock, log, ...side }: AgentsSide): Gatew
 
 function joinedAnew(node: string): { code: string; message: string; remedy: string } {
   return { code: 'REPLACED', message: `${node} was joined anew.`, remedy: 'Nothing to do.' };
+}
+
+/** The Host of a request as an endpoint; it is the client's word, so only a plain host:port counts. */
+function cameBy(host: string | undefined): string[] {
+  return host !== undefined && /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/.test(host) ? [`https://${host}`] : [];
 }

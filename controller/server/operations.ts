@@ -16,6 +16,7 @@ export interface ApplyOptions {
 export interface ExecRequest {
   /** Group and node names, `!x` excludes; against the nodes the fleet knows and the groups of the last plan. */
   selector: string[];
+  /** Several words are a program and its arguments; one word is a line of shell. */
   argv: [string, ...string[]];
   timeoutSeconds: number;
   by: string;

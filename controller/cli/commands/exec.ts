@@ -25,7 +25,7 @@ Examples:
     );
   return cli.action(
     command,
-    async (selector: string, words: string[], options: { output: Format; timeout: number }) => {
+    async (selector: string, argv: [string, ...string[]], options: { output: Format; timeout: number }) => {
       const chosen = selector.split(',').filter((word) => word !== '');
       if (chosen.length === 0) {
         throw new KkError({
@@ -36,7 +36,7 @@ Examples:
       }
       const { run } = await cli.client.exec({
         selector: chosen,
-        argv: argvOf(words),
+        argv,
         timeoutSeconds: options.timeout,
         by: cli.parts.settings.user,
       });
@@ -45,12 +45,6 @@ Examples:
       return followRun(cli, { run, logs: true, watcher, revive: () => reviveController(cli) });
     },
   );
-}
-
-/** Several words are a program and its arguments; one word may be a pipe or a loop. */
-function argvOf(words: readonly string[]): [string, ...string[]] {
-  const [first = '', ...rest] = words;
-  return rest.length === 0 ? ['/bin/sh', '-c', first] : [first, ...rest];
 }
 
 function execWatcher(cli: Cli): Watcher {

@@ -4,6 +4,9 @@ import { Facts } from '../../facts.ts';
 import { Floor } from '../by-group.ts';
 import { defineRule, fail, pass, unknown, warn } from '../define-rule.ts';
 
+/** Addresses named in the message; the evidence has more. */
+const SHOWN = 4;
+
 /** The interface that carries the node's address. */
 export const nic = defineRule({
   name: 'nic',
@@ -31,8 +34,9 @@ export const nic = defineRule({
     const found = interfaces.find(({ addresses }) => addresses.some((cidr) => canonical(cidr) === wanted));
     if (found === undefined) {
       const all = interfaces.flatMap(({ name, addresses }) => addresses.map((cidr) => `${cidr} (${name})`));
+      const more = all.length > SHOWN ? ` and ${all.length - SHOWN} more` : '';
       return fail(
-        `no interface has the address ${params.address}; there are ${all.slice(0, 20).join(', ') || 'no addresses'}`,
+        `no interface has the address ${params.address}; there are ${all.slice(0, SHOWN).join(', ') || 'no addresses'}${more}`,
         'correct the address of the node in the inventory, or configure it on an interface that is up',
         { address: params.address, addresses: all.slice(0, 20) },
       );
