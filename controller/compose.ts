@@ -20,7 +20,7 @@ import { takeStateFolder } from './store/state-folder.ts';
 const TICK_MS = 1_000;
 const CERTIFICATE_CHECK_MS = 12 * 3_600_000;
 /** `--until-idle`: ends this long after the last run, reader or request of an operator. */
-const IDLE_MS = 15_000;
+const IDLE_MS = 60_000;
 
 /**
  * Builds the parts and introduces them to each other; serves until asked to stop, or until idle. Returns the exit code.

@@ -95,6 +95,11 @@ export interface ServeIo {
   nowMs?: () => number;
 }
 
+/** The store. */
+export function databasePath(stateFolder: string): string {
+  return join(stateFolder, 'controller.db');
+}
+
 /** The operator API's unix socket. */
 export function socketPath(stateFolder: string): string {
   return join(stateFolder, 'operator.sock');

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { type Format, withOutput } from '../options.ts';
+import { wakeController } from '../wake.ts';
 
 export function cancelCommand(cli: Cli): Command {
   const command = withOutput(new Command('cancel'))
@@ -14,6 +15,7 @@ Examples:
   kk-controller cancel 7f3a && kk-controller logs 7f3a -f`,
     );
   return cli.action(command, async (id: string, options: { output: Format }) => {
+    await wakeController(cli);
     const run = await cli.client.run(id);
     await cli.client.cancel(run.id, { by: cli.parts.settings.user });
     cli.show(options.output, { run: run.id }, () => [

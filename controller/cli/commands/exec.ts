@@ -6,6 +6,7 @@ import { durationOption, type Format, withOutput } from '../options.ts';
 import { outputOf, PrefixedLines, resultLines, resultOf } from '../output/exec-text.ts';
 import { clean } from '../output/text.ts';
 import { reviveController } from '../start-run.ts';
+import { wakeController } from '../wake.ts';
 
 export function execCommand(cli: Cli): Command {
   const command = withOutput(new Command('exec'))
@@ -34,6 +35,7 @@ Examples:
           remedy: 'Give names of nodes or groups, for example `all`.',
         });
       }
+      await wakeController(cli);
       const { run } = await cli.client.exec({
         selector: chosen,
         argv,

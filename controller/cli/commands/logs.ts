@@ -7,6 +7,7 @@ import { type Format, withOutput } from '../options.ts';
 import { eventText } from '../output/event-text.ts';
 import { PrefixedLines } from '../output/exec-text.ts';
 import { clean, clock, span } from '../output/text.ts';
+import { wakeController } from '../wake.ts';
 
 interface Options {
   output: Format;
@@ -35,6 +36,7 @@ Examples:
     );
   return cli.action(command, async (id: string, options: Options) => {
     const { client } = cli;
+    await wakeController(cli);
     const run = await client.run(id);
     const stop = new AbortController();
     const stopListening = cli.parts.onInterrupt(() => stop.abort());

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { type Format, withOutput } from '../options.ts';
 import { nodeRows } from '../output/nodes-text.ts';
+import { wakeController } from '../wake.ts';
 
 export function nodesCommand(cli: Cli): Command {
   const command = withOutput(new Command('nodes'))
@@ -14,6 +15,7 @@ Examples:
   kk-controller nodes -o json | jq -r '.[] | select(.connected | not) | .name'`,
     );
   return cli.action(command, async (options: { output: Format }) => {
+    await wakeController(cli);
     const nodes = await cli.client.nodes();
     cli.show(options.output, nodes, () => {
       if (nodes.length === 0) return ['No nodes yet. Let one join with: kk-controller join-command'];

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { type Format, withOutput } from '../options.ts';
 import { nodeRows } from '../output/nodes-text.ts';
+import { wakeController } from '../wake.ts';
 
 export function revokeCommand(cli: Cli): Command {
   const command = withOutput(new Command('revoke'))
@@ -16,6 +17,7 @@ Examples:
   kk-controller revoke worker7`,
     );
   return cli.action(command, async (name: string, options: { output: Format }) => {
+    await wakeController(cli);
     const node = await cli.client.revoke(name);
     cli.show(options.output, node, () => nodeRows([node], cli.parts.now(), cli.colors));
     return 0;

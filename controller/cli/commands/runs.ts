@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { type Format, wholeNumber, withOutput } from '../options.ts';
 import { runRows } from '../output/runs-text.ts';
+import { wakeController } from '../wake.ts';
 
 export function runsCommand(cli: Cli): Command {
   const command = withOutput(new Command('runs'))
@@ -15,6 +16,7 @@ Examples:
   kk-controller runs --limit 100 -o json | jq -r '.[] | select(.status == "failed") | .id'`,
     );
   return cli.action(command, async (options: { output: Format; limit: number }) => {
+    await wakeController(cli);
     const runs = await cli.client.runs(options.limit);
     cli.show(options.output, runs, () => {
       if (runs.length === 0) return ['No runs yet. Start one with: kk-controller apply plan.yaml'];

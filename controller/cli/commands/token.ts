@@ -4,6 +4,7 @@ import type { Cli } from '../cli.ts';
 import { durationOption, type Format, wholeNumber, withOutput } from '../options.ts';
 import { table } from '../output/table.ts';
 import { span } from '../output/text.ts';
+import { wakeController } from '../wake.ts';
 
 interface CreateOptions {
   output: Format;
@@ -52,6 +53,7 @@ function list(cli: Cli): Command {
     .description('List the join tokens that are still good')
     .addHelpText('after', '\nExamples:\n  kk-controller token list\n  kk-controller token list -o json');
   return cli.action(command, async (options: { output: Format }) => {
+    await wakeController(cli);
     const tokens = await cli.client.tokens();
     cli.show(options.output, tokens, () => {
       if (tokens.length === 0) return ['No tokens. Make one with: kk-controller token create'];
@@ -74,6 +76,7 @@ function remove(cli: Cli): Command {
     .argument('<token>', 'its id, as `token list` shows it')
     .addHelpText('after', '\nExamples:\n  kk-controller token delete 5f1c9a0e44b7d213');
   return cli.action(command, async (id: string, options: { output: Format }) => {
+    await wakeController(cli);
     await cli.client.deleteToken(id);
     cli.show(options.output, { deleted: id }, () => [`token ${id} deleted.`]);
     return 0;
