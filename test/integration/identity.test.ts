@@ -1,0 +1,268 @@
+import { cp, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { selfOf } from '../../agent/agent.ts';
+import { enrol } from '../../agent/identity/enrol.ts';
+import { IdentityStore } from '../../agent/identity/identity-store.ts';
+import { makeKeyAndCsr } from '../../agent/identity/keys.ts';
+import { helloOf } from '../../agent/link/hello.ts';
+import { encodeToController } from '../../shared/protocol/codec.ts';
+import type { FromAgent } from '../../shared/protocol/messages.ts';
+import { type Credentials, openLink } from '../support/knock.ts';
+import { type Line, planOf, type Said, startLine } from '../support/line.ts';
+
+const DAY = 24 * 3_600_000;
+
+const identityPath = (line: Line, name: string): string => join(line.folder, name, 'identity/identity.json');
+async function identityOf(line: Line, name: string) {
+  const identity = await new IdentityStore(join(line.folder, name, 'identity')).load();
+  if (identity === undefined) throw new Error(`${name} has no identity`);
+  return identity;
+}
+async function keysOf(line: Line, name: string): Promise<Required<Credentials>> {
+  const { keyPem, certificatePem } = await identityOf(line, name);
+  return { key: keyPem, cert: certificatePem };
+}
+const portOf = (line: Line): number => Number(new URL(line.endpoint).port);
+
+/** The first thing that fits which is said from now on. */
+function next(line: Line, who: string, fits: Record<string, unknown>): Promise<Said> {
+  const from = line.said.length;
+  return line.heard(
+    (entry) =>
+      entry.who === who &&
+      line.said.indexOf(entry) >= from &&
+      Object.entries(fits).every(([key, value]) => (key === 'message' ? entry.message : entry.details[key]) === value),
+  );
+}
+
+async function works(line: Line, node: string): Promise<string> {
+  const play = `        - {name: works, hosts: all, tasks: [{name: say, debug: well}]}\n`;
+  return (await line.apply(planOf([node], play))).view.status;
+}
+
+const hello = (self: { machineId: string; bootId: string }, renew = false): Uint8Array => {
+  const held = {
+    journalId: 'by hand',
+    lastSequence: 0,
+    runs: [],
+    blobs: [],
+    generation: { value: 0, mac: Buffer.of() },
+  };
+  const value = helloOf({ version: 'test', arch: 'x64', ...self }, Date.now(), renew ? undefined : held);
+  return encodeToController({ kind: 'hello', value } satisfies FromAgent);
+};
+
+t.test('certificates that grew old while their node was away', async (t) => {
+  const line = await startLine({}, -410 * DAY);
+  t.teardown(() => line.close());
+  await line.join('forgotten');
+  await line.stopController();
+  line.clock.offsetMs = -10 * DAY;
+  await line.startController();
+  await line.join('away');
+  line.clock.offsetMs = -4 * DAY;
+  await line.join('half');
+  line.clock.offsetMs = 0;
+
+  await t.test('expired: a session for renewal only, then the node works', async (t) => {
+    const before = await identityOf(line, 'away');
+    const renewed = next(line, '', { message: 'certificate renewed', node: 'away', expired: true });
+    await line.agent('away');
+    await renewed;
+    t.equal(await works(line, 'away'), 'done');
+    const after = await identityOf(line, 'away');
+    t.not(after.keyPem, before.keyPem, 'with a new key');
+    const old = await openLink(portOf(line), { key: before.keyPem, cert: before.certificatePem });
+    t.equal(await old.closed, 'CERT_EXPIRED', 'the expired one opens nothing any more');
+  });
+
+  await t.test('expired longer ago than the grace', async (t) => {
+    const refused = next(line, 'forgotten', { code: 'CERT_EXPIRED', final: true });
+    await line.agent('forgotten');
+    t.match((await refused).message, /expired at .* 400 days/);
+    t.match((await refused).details, { remedy: /token create --replace/ });
+    await line.agents.get('forgotten')?.stop();
+    await line.join('forgotten', { replace: true });
+    await line.agent('forgotten');
+    t.equal(await works(line, 'forgotten'), 'done', 'joined anew it works');
+  });
+
+  await t.test('at half life: a new key, and the old one until the new one has worked', async (t) => {
+    const old = await keysOf(line, 'half');
+    const self = { machineId: 'm', bootId: 'b' };
+    const asking = await openLink(portOf(line), old);
+    asking.web.send(hello(self, true));
+    await asking.got('welcome');
+    const { keyPem, csrPem } = await makeKeyAndCsr('half');
+    asking.web.send(encodeToController({ kind: 'renew_request', value: { csr_pem: csrPem } }));
+    const answer = await asking.got('renewed');
+    asking.web.close();
+    const mayWork = async (who: Credentials): Promise<string> => {
+      const link = await openLink(portOf(line), who);
+      link.web.send(hello(self));
+      const verdict = await Promise.race([link.got('welcome').then(() => 'welcome'), link.closed]).catch(
+        () => link.closed,
+      );
+      link.web.close();
+      return verdict;
+    };
+    t.equal(await mayWork(old), 'welcome', 'the answer may have been lost');
+    const cert = answer.kind === 'renewed' ? answer.value.certificate_pem : '';
+    t.equal(await mayWork({ key: keyPem, cert }), 'welcome');
+    t.equal(await mayWork(old), 'CERT_SUPERSEDED');
+
+    line.clock.offsetMs = -4 * DAY;
+    await line.join('half', { replace: true });
+    line.clock.offsetMs = 0;
+    const before = await keysOf(line, 'half');
+    const renewed = next(line, 'half', { message: 'certificate renewed' });
+    await line.agent('half');
+    await renewed;
+    t.not((await keysOf(line, 'half')).key, before.key);
+    t.equal(await works(line, 'half'), 'done');
+  });
+});
+
+t.test('who is who', async (t) => {
+  const line = await startLine();
+  t.teardown(() => line.close());
+
+  await t.test('revoked: closed at once, refused afterwards, joined anew with a replacing token', async (t) => {
+    const connected = next(line, 'bad', { message: 'connected to the controller' });
+    await line.agent('bad');
+    await connected;
+    const closed = next(line, 'bad', { code: 'CERT_REVOKED', final: true });
+    t.match(await line.client.revoke('bad'), { revoked: true });
+    t.match((await closed).details, { remedy: /--replace/ });
+    await line.agents.get('bad')?.stop();
+    const refused = next(line, 'bad', { code: 'CERT_REVOKED', final: true });
+    await line.agent('bad');
+    await refused;
+    await line.agents.get('bad')?.stop();
+    await line.join('bad', { replace: true });
+    await line.agent('bad');
+    t.equal(await works(line, 'bad'), 'done');
+  });
+
+  await t.test('a copied disk: both are told apart, and nobody is kicked', async (t) => {
+    const connected = next(line, 'n1', { message: 'connected to the controller' });
+    await line.agent('n1');
+    await connected;
+    const notLock = (path: string): boolean => !path.endsWith('/lock');
+    await cp(join(line.folder, 'n1'), join(line.folder, 'copy'), { recursive: true, filter: notLock });
+    const held = next(line, 'copy', { code: 'DUPLICATE_IDENTITY', final: true });
+    await line.agent('n1', { folder: 'copy', machineId: 'another machine' });
+    t.match((await held).message, /Two machines use the certificate of node n1/);
+    const [node] = (await line.client.nodes()).filter(({ name }) => name === 'n1');
+    t.match(node, { held: /Two machines/ }, 'nodes shows it');
+    t.notOk(line.said.some(({ who, message }) => who === 'n1' && message.startsWith('not connected')));
+    await line.agents.get('copy')?.stop();
+    await line.agents.get('n1')?.stop();
+    const again = next(line, 'n1', { message: 'connected to the controller' });
+    await line.agent('n1');
+    await again;
+    t.match(
+      (await line.client.nodes()).find(({ name }) => name === 'n1'),
+      { held: undefined },
+      'alone again',
+    );
+    await line.agents.get('n1')?.stop();
+  });
+
+  await t.test('the same machine: the newest connection wins; an old boot that returns is a copy', async (t) => {
+    const self = await selfOf('test');
+    await line.join('n2');
+    const dead = await openLink(portOf(line), await keysOf(line, 'n2'));
+    dead.web.send(hello(self));
+    await dead.got('welcome');
+    await line.agent('n2');
+    t.equal(await dead.closed, 'REPLACED');
+    t.equal(await works(line, 'n2'), 'done');
+
+    await line.join('n3');
+    const boot = async (bootId: string): Promise<string> => {
+      const link = await openLink(portOf(line), await keysOf(line, 'n3'));
+      link.web.send(hello({ machineId: 'm', bootId }));
+      const verdict = await Promise.race([link.got('welcome').then(() => 'welcome'), link.closed]).catch(
+        () => link.closed,
+      );
+      link.web.close();
+      await link.closed;
+      return verdict;
+    };
+    t.same(
+      [await boot('1'), await boot('2'), await boot('2'), await boot('1')],
+      [...['welcome', 'welcome', 'welcome'], 'DUPLICATE_IDENTITY'],
+    );
+  });
+
+  await t.test('clocks that disagree are told, with both times, on both sides', async (t) => {
+    await line.join('behind');
+    line.clock.offsetMs = -30 * DAY;
+    const [onNode, onController] = [
+      next(line, 'behind', { code: 'CLOCK_SKEW' }),
+      next(line, '', { message: 'link refused', code: 'CLOCK_SKEW' }),
+    ];
+    await line.agent('behind');
+    const both = /valid from \S+Z, this controller's clock says \S+Z/;
+    t.match((await onNode).message, both);
+    await onController;
+    t.match(JSON.stringify((await onController).details), both);
+    await line.agents.get('behind')?.stop();
+    line.clock.offsetMs = 0;
+  });
+
+  await t.test('tokens that are no good say why', async (t) => {
+    const { client, endpoint, folder } = line;
+    const other = await startLine();
+    t.teardown(() => other.close());
+    const facts = { machineId: 'm', bootId: 'b' };
+    const tryJoin = async (token: string, name: string, at = endpoint): Promise<string> => {
+      const store = new IdentityStore(join(folder, 'tries', `${name}-${Math.random()}`));
+      return enrol({ endpoint: at, token, name, facts, store, clock: Date.now }).then(
+        (identity) => `joined ${identity.name}`,
+        (error: { code: string; remedy: string }) => (error.remedy ? error.code : 'no remedy'),
+      );
+    };
+    const make = async (wish: { name?: string; replace?: string; uses?: number } = {}): Promise<string> =>
+      (await client.createToken({ ttlSeconds: 60, uses: 1, ...wish })).text;
+    const once = await make();
+    t.equal(await tryJoin(once, 'x1'), 'joined x1');
+    t.equal(await tryJoin(once, 'x2'), 'TOKEN_USED');
+    t.equal(await tryJoin(await make({ name: 'x2' }), 'x3'), 'TOKEN_NAME_MISMATCH');
+    t.equal(await tryJoin(await make(), 'x1'), 'NAME_TAKEN', 'a known name with a new key');
+    t.equal(await tryJoin(await make({ replace: 'x1' }), 'x1'), 'joined x1');
+    t.equal(await tryJoin(await make(), 'Not A Name'), 'NODE_NAME_INVALID');
+    const late = await make();
+    line.clock.offsetMs = 61_000;
+    t.equal(await tryJoin(late, 'x4'), 'TOKEN_EXPIRED');
+    line.clock.offsetMs = 0;
+    const token = await make();
+    t.equal(await tryJoin(token, 'x5', other.endpoint), 'CONTROLLER_FOREIGN', 'nothing is sent to a stranger');
+    t.notOk(other.said.some(({ message }) => message === 'enrolment refused'));
+    t.equal(await tryJoin(token, 'x5'), 'joined x5', 'so the token is still good');
+    t.equal(await tryJoin(`${token.slice(0, -1)}?`, 'x6'), 'TOKEN_MALFORMED');
+
+    await line.join('lost');
+    const identity = JSON.parse(await readFile(identityPath(line, 'lost'), 'utf8')) as object;
+    await writeFile(identityPath(line, 'lost'), JSON.stringify({ ...identity, endpoints: [other.endpoint] }));
+    const foreign = next(line, 'lost', { code: 'CONTROLLER_FOREIGN' });
+    await line.agent('lost');
+    t.match((await foreign).details, { remedy: /Check the address/ });
+    t.notOk(
+      other.said.some(({ message }) => message.startsWith('link')),
+      'the stranger was not even greeted',
+    );
+  });
+});
+
+t.test("a node whose clock is behind the controller's certificate says so", async (t) => {
+  const line = await startLine({}, 10 * DAY);
+  t.teardown(() => line.close());
+  await line.join('n1');
+  const told = next(line, 'n1', { code: 'CLOCK_SKEW' });
+  await line.agent('n1');
+  t.match((await told).message, /this node's clock says \S+Z, the controller's certificate is valid from \S+Z to \S+Z/);
+  t.match((await told).details, { remedy: /Set the clock of this node/ });
+});
