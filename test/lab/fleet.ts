@@ -4,6 +4,7 @@ import { closeSync, openSync } from 'node:fs';
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { stringify } from 'yaml';
 import type { NodeView, RunView } from '../../controller/views/types.ts';
 import { stopController } from '../../scripts/demo/stage.ts';
@@ -69,8 +70,8 @@ export class Fleet {
     return join(this.folder, name);
   }
 
-  async file(name: string, text: string): Promise<string> {
-    await writeFile(this.path(name), text, { mode: 0o600 });
+  async file(name: string, content: string): Promise<string> {
+    await writeFile(this.path(name), content, { mode: 0o600 });
     return this.path(name);
   }
 
@@ -86,6 +87,11 @@ export class Fleet {
       if (child.exitCode === null) return;
     }
     throw new Error(`the controller did not start:\n${await readFile(this.path('controller.log'), 'utf8')}`);
+  }
+
+  /** Ends a controller that a command started by itself. */
+  endStartedController(): Promise<void> {
+    return stopController(this.stateFolder);
   }
 
   /** Ends the controller: KILL as a crash, TERM in order. */
@@ -108,11 +114,21 @@ export class Fleet {
     return run([CONTROLLER, ...argv], { env: this.#environment });
   }
 
-  async apply(plan: string, ...options: string[]): Promise<Applied> {
-    const { code, stdout, stderr } = await this.kk('apply', this.path(plan), '-o', 'json', ...options);
-    const last = JSON.parse(stdout.trimEnd().split('\n').at(-1) || '{}');
-    if (last.type !== 'finished') throw new Error(`apply ended with ${code}:\n${stderr}${stdout.slice(-2000)}`);
-    return { code, stderr, run: last.run };
+  apply(plan: string, ...options: string[]): Promise<Applied> {
+    return this.applying(plan, ...options).ended;
+  }
+
+  /** An apply at a terminal, where Ctrl-C can be pressed. */
+  applying(plan: string, ...options: string[]): { interrupt(): void; ended: Promise<Applied> } {
+    const argv = ['apply', this.path(plan), '-o', 'json', ...options];
+    const child = spawn(CONTROLLER, argv, { stdio: ['ignore', 'pipe', 'pipe'], env: this.#environment });
+    const end = async (): Promise<Applied> => {
+      const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
+      const last = JSON.parse(stdout.trimEnd().split('\n').at(-1) || '{}');
+      if (last.type !== 'finished') throw new Error(`apply ended with ${code}:\n${stderr}${stdout.slice(-2000)}`);
+      return { code, stderr, run: last.run };
+    };
+    return { interrupt: () => void child.kill('SIGINT'), ended: end() };
   }
 
   async nodes(): Promise<NodeView[]> {

@@ -1,6 +1,7 @@
 import type { Test } from 'tap';
 import type { RunView } from '../../controller/views/types.ts';
 import type { Fleet } from './fleet.ts';
+import { measured, story } from './story.ts';
 
 const NODES = ['node1', 'node2', 'node3'];
 
@@ -22,18 +23,18 @@ export async function lineStories(t: Test, fleet: Fleet): Promise<void> {
     node3: { address: fleet.addressOf('node3'), ssh: false },
   });
 
-  await t.test('a node joins by the line, and is named by its token', async (t) => {
+  await story(t, 'a node joins by the line, and is named by its token', async (t) => {
     const joined = await fleet.try('node3', await fleet.joinLine('--name', 'node3'));
     t.equal(joined.code, 0, joined.stderr);
     t.match(joined.stdout, /on node node3: joined/);
     t.ok(await fleet.eventually('node3', 'systemctl is-active kk-agent'), 'its agent is a service');
   });
 
-  await t.test('a plan from nothing: two nodes by SSH, one that is there', async (t) => {
+  await story(t, 'a plan from nothing: two nodes by SSH, one that is there', async (t) => {
     const { code, run, stderr } = await fleet.apply('plan.yaml');
     t.equal(code, 0, stderr);
     t.match(run, { status: 'done', failures: [] });
-    t.comment(`from nothing: ${run.durationMs} ms`);
+    measured(t, `from nothing: ${run.durationMs} ms`);
     for (const node of NODES) {
       t.match(
         run.nodes.find((view) => view.node === node),
@@ -53,28 +54,28 @@ export async function lineStories(t: Test, fleet: Fleet): Promise<void> {
     }
   });
 
-  await t.test('applied again, nothing changes', async (t) => {
+  await story(t, 'applied again, nothing changes', async (t) => {
     const pids = await Promise.all(NODES.map((node) => fleet.on(node, 'systemctl show -p MainPID kk-line')));
     const { code, run } = await fleet.apply('plan.yaml');
     t.equal(code, 0);
     t.equal(changes(run), 0, '0 changed');
     t.same(run.changes, []);
-    t.comment(`again: ${run.durationMs} ms`);
+    measured(t, `again: ${run.durationMs} ms`);
     const after = await Promise.all(NODES.map((node) => fleet.on(node, 'systemctl show -p MainPID kk-line')));
     t.same(after, pids, 'no service was restarted');
   });
 
-  await t.test('a file changed by hand: exactly that is mended, and shown', async (t) => {
+  await story(t, 'a file changed by hand: exactly that is mended, and shown', async (t) => {
     await fleet.on('node2', 'echo by hand >> /etc/kk-line/facts');
     const { code, run } = await fleet.apply('plan.yaml');
     t.equal(code, 0);
     t.equal(changes(run), 1, '1 changed');
     t.match(run.changes, [{ node: 'node2', diffs: [{ path: '/etc/kk-line/facts', unified: /^-by hand$/m }] }]);
     t.notMatch(await fleet.on('node2', 'cat /etc/kk-line/facts'), 'by hand');
-    t.comment(`one change: ${run.durationMs} ms`);
+    measured(t, `one change: ${run.durationMs} ms`);
   });
 
-  await t.test('a new value restarts the service that reads it, and only that', async (t) => {
+  await story(t, 'a new value restarts the service that reads it, and only that', async (t) => {
     const before = await fleet.on('node1', 'systemctl show -p MainPID --value kk-line');
     const { run } = await fleet.apply('plan.yaml', '--set', 'line.greeting=good morning');
     t.match(run.status, 'done');
@@ -82,7 +83,7 @@ export async function lineStories(t: Test, fleet: Fleet): Promise<void> {
     t.not(await fleet.on('node1', 'systemctl show -p MainPID --value kk-line'), before, 'restarted');
   });
 
-  await t.test('one SSH login for each node so far, none where the line was run', async (t) => {
+  await story(t, 'one SSH login for each node so far, none where the line was run', async (t) => {
     t.same(await Promise.all(NODES.map((node) => logins(fleet, node))), [1, 1, 0]);
   });
 }

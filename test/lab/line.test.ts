@@ -7,6 +7,7 @@ import { labAvailable } from '../../scripts/lab/api.ts';
 import { packageAgent } from '../../scripts/package-agent.ts';
 import { Fleet } from './fleet.ts';
 import { lineStories } from './line-stories.ts';
+import { measured } from './story.ts';
 import { survivalStories } from './survival-stories.ts';
 import { troubleStories } from './trouble-stories.ts';
 import { upkeepStories } from './upkeep-stories.ts';
@@ -19,7 +20,7 @@ const LIMIT_MS = 600_000;
 t.setTimeout(LIMIT_MS);
 t.test('the line in the lab', { skip: available.ok ? false : available.why, timeout: LIMIT_MS }, async (t) => {
   const agent = await packageAgent();
-  t.comment(`agent ${(agent.binary.size / 1e6).toFixed(1)} MB, ${(agent.gz.size / 1e6).toFixed(1)} MB as gzip`);
+  measured(t, `agent ${(agent.binary.size / 1e6).toFixed(1)} MB, ${(agent.gz.size / 1e6).toFixed(1)} MB as gzip`);
   const fleet = await Fleet.up(LAB, 4);
   t.teardown(() => fleet.destroy());
   await fleet.serve();

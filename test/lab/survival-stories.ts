@@ -3,6 +3,7 @@ import { cut, join, kill } from '../../scripts/lab/api.ts';
 import { until } from '../../scripts/lab/commands.ts';
 import type { Fleet } from './fleet.ts';
 import { changes, logins } from './line-stories.ts';
+import { story } from './story.ts';
 
 /** How long the commands take under which things die. */
 const SECONDS = Number(process.env['KK_LAB_SECONDS'] ?? 20);
@@ -10,7 +11,7 @@ const NODES = ['node1', 'node2', 'node3'];
 
 /** What dies, and that the work does not. */
 export async function survivalStories(t: Test, fleet: Fleet): Promise<void> {
-  await t.test('the controller and an agent are killed in the middle of a command', async (t) => {
+  await story(t, 'the controller and an agent are killed in the middle of a command', async (t) => {
     const log = '/var/lib/kk-killed.log';
     const plan = await fleet.longPlan('killed.yaml', { hosts: NODES, seconds: SECONDS, log });
     const applying = fleet.apply(plan);
@@ -31,7 +32,7 @@ export async function survivalStories(t: Test, fleet: Fleet): Promise<void> {
     );
   });
 
-  await t.test('the cable is out while a command ends', async (t) => {
+  await story(t, 'the cable is out while a command ends', async (t) => {
     const log = '/var/lib/kk-cut.log';
     const plan = await fleet.longPlan('cut.yaml', { hosts: ['node1', 'node2'], seconds: SECONDS, log });
     const applying = fleet.apply(plan);
@@ -49,7 +50,7 @@ export async function survivalStories(t: Test, fleet: Fleet): Promise<void> {
     t.equal(await fleet.on('node2', `cat ${log}`), 'begun\nended\n', 'it ran once');
   });
 
-  await t.test('a machine dies in the middle of a command', async (t) => {
+  await story(t, 'a machine dies in the middle of a command', async (t) => {
     const log = '/var/lib/kk-died.log';
     const plan = await fleet.longPlan('died.yaml', { hosts: NODES, seconds: SECONDS / 2, log });
     const applying = fleet.apply(plan);
@@ -65,7 +66,30 @@ export async function survivalStories(t: Test, fleet: Fleet): Promise<void> {
     t.equal(await fleet.on('node3', `cat ${log}`), 'begun\n', 'a command that cannot be repeated is not repeated');
   });
 
-  await t.test('afterwards the fleet is whole, and no node was logged in to again', async (t) => {
+  await story(t, 'Ctrl-C stops the commands at work', async (t) => {
+    const log = '/var/lib/kk-cancelled.log';
+    const plan = await fleet.longPlan('cancelled.yaml', { hosts: NODES, seconds: 600, log });
+    const applying = fleet.applying(plan);
+    for (const node of NODES) t.ok(await fleet.eventually(node, `grep begun ${log}`), `${node} has begun`);
+    applying.interrupt();
+    const { code, run } = await applying.ended;
+    t.equal(code, 4, 'cancelled');
+    t.equal(run.status, 'cancelled');
+    for (const node of NODES)
+      t.not((await fleet.try(node, 'pgrep -x sleep -a | grep 600')).code, 0, `nothing is left on ${node}`);
+  });
+
+  await story(t, 'with no controller, apply starts one', async (t) => {
+    await fleet.endController('SIGTERM');
+    const { code, run, stderr } = await fleet.apply('plan.yaml', '--set', 'line.greeting=good morning');
+    t.equal(code, 0, stderr);
+    t.match(stderr, 'Started a controller');
+    t.equal(changes(run), 0);
+    await fleet.endStartedController();
+    await fleet.serve();
+  });
+
+  await story(t, 'afterwards the fleet is whole, and no node was logged in to again', async (t) => {
     const { code, run } = await fleet.apply('plan.yaml', '--set', 'line.greeting=good morning');
     t.equal(code, 0);
     t.equal(changes(run), 0, 'what was done is still there, and the services came up with the machine');

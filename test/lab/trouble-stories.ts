@@ -2,6 +2,7 @@ import type { Test } from 'tap';
 import { parseErrorText } from '../../shared/error-text.ts';
 import type { Fleet } from './fleet.ts';
 import { logins } from './line-stories.ts';
+import { measured, story } from './story.ts';
 
 const NODE = 'node4';
 const LIBRARY = '/usr/local/lib/kk-agent';
@@ -30,19 +31,19 @@ export async function troubleStories(t: Test, fleet: Fleet): Promise<void> {
     const outcome = await bootstrap(ssh, at);
     t.equal(outcome.code, 3, outcome.stderr);
     t.match(outcome.error, { code, message: /.{10}/, remedy: /.{10}/ });
-    t.comment(`${outcome.error?.code}: ${outcome.error?.message} do: ${outcome.error?.remedy}`);
+    measured(t, `${outcome.error?.code}: ${outcome.error?.message} do: ${outcome.error?.remedy}`);
   };
 
-  await t.test('a wrong password', async (t) =>
+  await story(t, 'a wrong password', async (t) =>
     refused(t, 'SSH_AUTH_FAILED', { ...right, password_file: await fleet.file('wrong', 'spo\n') }),
   );
 
-  await t.test('a user who may not become root', async (t) => {
+  await story(t, 'a user who may not become root', async (t) => {
     await fleet.on(NODE, 'useradd --create-home --shell /bin/bash guest && echo guest:guest | chpasswd');
     await refused(t, 'SUDO_DENIED', { ...right, user: 'guest', password_file: await fleet.file('guest', 'guest\n') });
   });
 
-  await t.test('a host key that is not the one known', async (t) => {
+  await story(t, 'a host key that is not the one known', async (t) => {
     const [, type, key] =
       (await fleet.on('node1', 'cat /etc/ssh/ssh_host_ed25519_key.pub')).match(/^(\S+) (\S+)/) ?? [];
     const other = await fleet.file('other-hosts', `${address} ${type} ${key}\n`);
@@ -51,11 +52,11 @@ export async function troubleStories(t: Test, fleet: Fleet): Promise<void> {
     await refused(t, 'SSH_HOST_KEY_UNKNOWN', { ...right, known_hosts_file: none, host_keys: 'strict' });
   });
 
-  await t.test('an address where nobody is', async (t) =>
+  await story(t, 'an address where nobody is', async (t) =>
     refused(t, 'SSH_UNREACHABLE', right, address.replace(/\d+$/, '250')),
   );
 
-  await t.test('no room on the disk', async (t) => {
+  await story(t, 'no room on the disk', async (t) => {
     await fleet.on(NODE, `mkdir -p ${LIBRARY} && mount -t tmpfs -o size=20m tmpfs ${LIBRARY}`);
     await refused(t, 'DISK_FULL', right);
     const line = await fleet.try(NODE, await fleet.joinLine('--name', NODE));
@@ -64,7 +65,7 @@ export async function troubleStories(t: Test, fleet: Fleet): Promise<void> {
     await fleet.on(NODE, `test -z "$(ls -A ${LIBRARY})" && umount ${LIBRARY}`);
   });
 
-  await t.test('tokens that are no longer good, or another fleet’s', async (t) => {
+  await story(t, 'tokens that are no longer good, or another fleet’s', async (t) => {
     const joinWith = async (line: string, code: string): Promise<void> => {
       const joined = await fleet.try(NODE, line);
       t.equal(joined.code, 1, joined.stderr);
@@ -83,7 +84,7 @@ export async function troubleStories(t: Test, fleet: Fleet): Promise<void> {
     );
   });
 
-  await t.test('no curl on the node: the agent comes over ssh', async (t) => {
+  await story(t, 'no curl on the node: the agent comes over ssh', async (t) => {
     await fleet.on(NODE, 'mv /usr/bin/curl /usr/bin/curl.away');
     const { code, error, stderr } = await bootstrap(right);
     t.equal(code, 0, `${stderr} ${JSON.stringify(error)}`);
@@ -92,7 +93,7 @@ export async function troubleStories(t: Test, fleet: Fleet): Promise<void> {
     await fleet.on(NODE, 'mv /usr/bin/curl.away /usr/bin/curl');
   });
 
-  await t.test('a token that was used, and a name that is known', async (t) => {
+  await story(t, 'a token that was used, and a name that is known', async (t) => {
     await fleet.on(NODE, `systemctl stop kk-agent && rm -rf /var/lib/kk-agent ${LIBRARY}`);
     const known = await fleet.try(NODE, await fleet.joinLine('--name', NODE));
     t.match(parseErrorText(known.stderr), { code: 'NAME_TAKEN', remedy: /--replace/ }, known.stderr);
@@ -104,7 +105,7 @@ export async function troubleStories(t: Test, fleet: Fleet): Promise<void> {
     t.match(parseErrorText(again.stderr), { code: 'TOKEN_USED', remedy: /token create/ }, again.stderr);
   });
 
-  await t.test('the port, and the state folder, are taken', async (t) => {
+  await story(t, 'the port, and the state folder, are taken', async (t) => {
     const other = fleet.path('other');
     const port = await fleet.kk('--state', other, 'serve');
     t.equal(port.code, 1);

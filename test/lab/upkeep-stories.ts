@@ -1,5 +1,6 @@
 import type { Test } from 'tap';
 import type { Fleet } from './fleet.ts';
+import { measured, story } from './story.ts';
 
 const NODES = ['node1', 'node2', 'node3'];
 const AGENT = '/usr/local/lib/kk-agent/current/kk-agent';
@@ -8,7 +9,7 @@ const MOST_MEMORY = 100;
 
 /** What goes on when nobody does anything. */
 export async function upkeepStories(t: Test, fleet: Fleet): Promise<void> {
-  await t.test('certificates are renewed by a timer', async (t) => {
+  await story(t, 'certificates are renewed by a timer', async (t) => {
     for (const node of NODES) {
       t.match(
         await fleet.on(node, 'systemctl list-timers --no-pager kk-agent-renew.timer'),
@@ -31,14 +32,14 @@ export async function upkeepStories(t: Test, fleet: Fleet): Promise<void> {
     t.match(stdout, /node1 \| node1/);
   });
 
-  await t.test('an idle agent is small', async (t) => {
+  await story(t, 'an idle agent is small', async (t) => {
     for (const node of NODES) {
       const pid = (await fleet.on(node, 'systemctl show -p MainPID --value kk-agent')).trim();
       const status = await fleet.on(node, `cat /proc/${pid}/status`);
       const mib = (field: string): number =>
         Number(new RegExp(`^${field}:\\s*(\\d+) kB`, 'm').exec(status)?.[1]) / 1024;
       const [anonymous, file] = [mib('RssAnon'), mib('RssFile')];
-      t.comment(`${node}: ${anonymous.toFixed(0)} MiB of its own, ${file.toFixed(0)} MiB of its file`);
+      measured(t, `${node}: ${anonymous.toFixed(0)} MiB of its own, ${file.toFixed(0)} MiB of its file`);
       t.ok(anonymous < MOST_MEMORY, `less than ${MOST_MEMORY} MiB`);
     }
   });
