@@ -30,7 +30,8 @@ export type StepOutcome = Exclude<StepState, 'waiting' | 'begun'>;
 /** Which state may follow which; everything else is a defect and is refused by apply-event. */
 export const STEP_TRANSITIONS: Readonly<Record<StepState, readonly StepState[]>> = {
   waiting: ['begun', 'ok', 'skipped', 'failed', 'blocked', 'cancelled', 'unreachable', 'interrupted'],
-  begun: ['ok', 'failed', 'interrupted', 'cancelled', 'unreachable'],
+  // Skipped: a loop has begun, and `when` was false for each of its items.
+  begun: ['ok', 'skipped', 'failed', 'interrupted', 'cancelled', 'unreachable'],
   ok: [],
   skipped: [],
   failed: [],
