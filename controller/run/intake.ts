@@ -54,11 +54,16 @@ export class Intake {
     this.parts = parts;
   }
 
+  /** The store could not be written, and it is not being tried again just now. */
+  get stalled(): boolean {
+    return this.error !== undefined && !this.busy;
+  }
+
   add(work: Work): void {
-    if (this.error !== undefined && work.kind === 'agent') work.refuse(this.error);
-    else if (this.error !== undefined && work.kind === 'mark') work.reached(this.error);
+    if (this.stalled && work.kind === 'agent') work.refuse(this.error);
+    else if (this.stalled && work.kind === 'mark') work.reached(this.error);
     else this.queue.push(work);
-    if (this.error === undefined) void this.drain();
+    if (!this.stalled) void this.drain();
   }
 
   /** Resolves when everything added before is stored and applied. Throws what keeps it from being stored. */
@@ -76,7 +81,7 @@ export class Intake {
 
   /** Tries again to store what could not be stored. */
   async retry(): Promise<void> {
-    if (this.error === undefined) return;
+    if (!this.stalled) return;
     this.queue.push({ kind: 'mark', reached: () => {} });
     await this.drain();
   }

@@ -144,6 +144,7 @@ export class Runner {
   /** Gives up nodes that were silent too long, and tries again what could not be stored. Called about once a second. */
   tick(): void {
     void this.intake.retry();
+    if (this.intake.stalled) return;
     const { clock, dispatcher, options } = this.parts;
     for (const run of this.active.values()) {
       if (run.state.status !== 'running') continue;
