@@ -1,0 +1,229 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import t, { type Test } from 'tap';
+import type { NodeIdentity } from '../../controller/pki/ports.ts';
+import type { EnrolmentToken } from '../../controller/pki/tokens.ts';
+import type { RunEvent } from '../../controller/run/events.ts';
+import type { RunRecord } from '../../controller/run/ports.ts';
+import { openDatabase } from '../../controller/store/database.ts';
+import { eventLog } from '../../controller/store/event-log.ts';
+import { openIdentities } from '../../controller/store/identities.ts';
+import { raiseGeneration } from '../../controller/store/meta.ts';
+import { nodeStore } from '../../controller/store/nodes.ts';
+import { takeStateFolder } from '../../controller/store/state-folder.ts';
+import { tokenStore } from '../../controller/store/tokens.ts';
+
+const record = (id: string, createdMs = 1): RunRecord => ({
+  ...{ id, name: 'plan', kind: 'plan', status: 'queued', createdMs, endedMs: undefined, by: 'me' },
+});
+const begun = (task: number): RunEvent => ({ kind: 'begun', at: 1, node: 0, task, attempt: 1, items: 0 });
+
+async function folderFor(t: Test): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'kk-store-'));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+t.test('the log', async (t) => {
+  const folder = await folderFor(t);
+  let database = await openDatabase(folder);
+  let log = eventLog(database);
+  await log.createRun(record('r1'), '{"graph":1}');
+  await log.createRun(record('r2', 2), '{}');
+  const cursor = { node: 'n1', journal: 'j', sequence: 7 };
+  await log.append({ runs: [{ run: 'r1', firstSequence: 1, events: [begun(0), begun(1)] }], cursors: [cursor] });
+
+  const good = { run: 'r2', firstSequence: 1, events: [begun(5)] };
+  for (const firstSequence of [1, 2, 4]) {
+    const wrong = { run: 'r1', firstSequence, events: [begun(2)] };
+    const batch = { runs: [good, wrong], cursors: [{ ...cursor, sequence: 9 }] };
+    await t.rejects(log.append(batch), { code: 'STATE_CONFLICT' }, `${firstSequence} is not the next one`);
+  }
+  t.strictSame(await log.events('r2'), [], 'a refused batch leaves nothing behind');
+  t.equal((await nodeStore(database).get('n1')).cursor.sequence, 7, 'nor a cursor');
+
+  const appends = Array.from({ length: 20 }, (_, i) =>
+    log.append({ runs: [{ run: 'r1', firstSequence: 3 + i, events: [begun(i)] }], cursors: [] }),
+  );
+  const conflict = log.append({ runs: [{ run: 'r1', firstSequence: 3, events: [begun(99)] }], cursors: [] });
+  await Promise.all([...appends, t.rejects(conflict, { code: 'STATE_CONFLICT' }, 'among others that are stored')]);
+
+  await log.append({
+    runs: [{ run: 'r2', firstSequence: 1, events: [{ kind: 'finished', at: 9, status: 'done' }] }],
+    cursors: [],
+  });
+  await database.close();
+  await t.rejects(log.events('r1'), { code: 'STORE_FAILED' }, 'closed is closed');
+
+  database = await openDatabase(folder);
+  t.teardown(() => database.close());
+  log = eventLog(database);
+  t.equal((await log.events('r1')).length, 22, 'kept');
+  t.match(await log.activeRuns(), [{ record: { id: 'r1', status: 'queued' }, graphJson: '{"graph":1}' }]);
+  t.match(await log.find('r2'), { record: { status: 'done', endedMs: 9 } });
+  t.strictSame(
+    (await log.list(9)).map(({ id }) => id),
+    ['r2', 'r1'],
+    'newest first',
+  );
+  t.strictSame(await log.idsLike('r_'), [], 'a prefix is no pattern');
+  t.strictSame(await log.idsLike('r'), ['r2', 'r1']);
+});
+
+t.test('nodes', async (t) => {
+  const database = await openDatabase(await folderFor(t));
+  t.teardown(() => database.close());
+  const nodes = nodeStore(database);
+  const known = {
+    joinedMs: 1,
+    lastSeenMs: 2,
+    certificateEndsMs: 3,
+    machineId: 'm',
+    boots: ['a'],
+    version: '1',
+    arch: 'x64',
+  };
+  await nodes.put('n1', known);
+  await eventLog(database).append({ runs: [], cursors: [{ node: 'n2', journal: 'j', sequence: 1 }] });
+  await Promise.all([nodes.put('n1', { ...known, boots: ['a', 'b'] }), nodes.seen('n1', 9), nodes.seen('n2', 9)]);
+  t.strictSame(
+    (await nodes.get('n1')).record,
+    { ...known, boots: ['a', 'b'], lastSeenMs: 9 },
+    'neither undoes the other',
+  );
+  t.strictSame(await nodes.get('n2'), { record: undefined, cursor: { journal: 'j', sequence: 1 } });
+  t.strictSame(await nodes.get('n3'), { record: undefined, cursor: { journal: '', sequence: 0 } });
+});
+
+t.test('tokens and identities change once, whoever asks at the same time', async (t) => {
+  const folder = await folderFor(t);
+  const database = await openDatabase(folder);
+  const tokens = tokenStore(database);
+  const token = { id: 'abc', usesLeft: 3, expiresAt: 100, createdAt: 1 } as unknown as EnrolmentToken;
+  await tokens.add(token);
+  const taken = await Promise.all(Array.from({ length: 10 }, () => tokens.take('abc', 50)));
+  t.equal(taken.filter(Boolean).length, 3);
+  t.equal((await tokens.find('abc'))?.usesLeft, 0);
+  await tokens.add({ ...token, id: 'old' });
+  t.equal(await tokens.take('old', 100), false, 'expired');
+  t.strictSame([await tokens.remove('old'), await tokens.remove('old')], [true, false]);
+
+  const ledger = await openIdentities(database);
+  const first = { name: 'n1', current: '01', revoked: false } as unknown as NodeIdentity;
+  const other = { ...first, current: '02' };
+  const made = await Promise.all([ledger.replace(undefined, first), ledger.replace(undefined, other)]);
+  t.strictSame(made, [true, false], 'one of two joins under one name');
+  const changed = await Promise.all([ledger.replace(first, other), ledger.replace(first, { ...first, revoked: true })]);
+  t.strictSame(changed, [true, false]);
+  t.equal(await ledger.replace(first, other), false, 'what was seen is no more');
+
+  t.equal(await raiseGeneration(database), 1);
+  t.equal(await raiseGeneration(database, 7), 8);
+  await database.close();
+  const again = await openDatabase(folder);
+  t.teardown(() => again.close());
+  t.strictSame((await openIdentities(again)).all(), [other]);
+  t.equal(await raiseGeneration(again), 9);
+});
+
+t.test('a folder of a newer version, a damaged one', async (t) => {
+  const folder = await folderFor(t);
+  await (await openDatabase(folder)).close();
+  const raw = new DatabaseSync(join(folder, 'controller.db'));
+  raw.exec('PRAGMA user_version = 99');
+  raw.close();
+  await t.rejects(openDatabase(folder), { code: 'STATE_NEWER', remedy: /--state/ });
+
+  const damaged = await folderFor(t);
+  await writeFile(join(damaged, 'controller.db'), 'this is no database, whatever its name says'.repeat(100));
+  await t.rejects(openDatabase(damaged), { code: 'STATE_DAMAGED' });
+});
+
+t.test('one controller for a folder', async (t) => {
+  const folder = join(await folderFor(t), 'state');
+  const mine = await takeStateFolder(folder, process.pid);
+  await t.rejects(takeStateFolder(folder, process.ppid), {
+    code: 'CONTROLLER_RUNNING',
+    message: new RegExp(`${process.pid}`),
+  });
+  await mine.release();
+  const lock = join(folder, 'controller.lock');
+  t.notOk(existsSync(lock));
+
+  for (const dead of ['4194999 12345\n', `${process.pid} 1\n`, '']) {
+    await writeFile(lock, dead);
+    const taken = await takeStateFolder(folder, process.pid);
+    t.match(
+      await readFile(lock, 'utf8'),
+      new RegExp(`^${process.pid} \\d+`),
+      `taken over from ${JSON.stringify(dead)}`,
+    );
+    await taken.release();
+  }
+  await writeFile(lock, '4194999 12345\n');
+  const both = await Promise.allSettled([takeStateFolder(folder, process.pid), takeStateFolder(folder, process.ppid)]);
+  t.strictSame(
+    both.map(({ status }) => status).sort(),
+    ['fulfilled', 'rejected'],
+    'two that find a dead lock: one of them',
+  );
+
+  const file = join(await folderFor(t), 'file');
+  await writeFile(file, '');
+  await t.rejects(takeStateFolder(file, process.pid), { code: 'STATE_NOT_WRITABLE', message: new RegExp(file) });
+});
+
+const isRoot = process.getuid?.() === 0 && process.platform === 'linux';
+t.test('a full disk', { skip: isRoot ? false : 'needs root to mount a small disk' }, async (t) => {
+  const folder = join(await folderFor(t), 'small');
+  await mkdir(folder);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder]);
+  t.teardown(() => execFileSync('umount', ['-l', folder]));
+  const database = await openDatabase(folder);
+  const log = eventLog(database);
+  await log.createRun(record('r1'), '{}');
+  const blocked = (sequence: number) => ({
+    runs: [
+      {
+        ...{ run: 'r1', firstSequence: sequence },
+        events: [
+          { kind: 'blocked', at: 1, node: 0, tasks: [], cause: 'x'.repeat(20_000), cancelled: false } as RunEvent,
+        ],
+      },
+    ],
+    cursors: [{ node: 'n1', journal: 'j', sequence }],
+  });
+  await writeFile(join(folder, 'ballast'), Buffer.alloc(300_000));
+  let stored = 0;
+  const full = await (async () => {
+    for (;;) {
+      try {
+        await log.append(blocked(stored + 1));
+        stored += 1;
+      } catch (thrown) {
+        return thrown;
+      }
+    }
+  })();
+  t.match(full, { code: 'DISK_FULL', remedy: /room/ });
+  t.ok(stored > 0);
+  const together = await Promise.allSettled([log.append(blocked(stored + 1)), log.append(blocked(stored + 1))]);
+  t.strictSame(
+    together.map((result) => result.status),
+    ['rejected', 'rejected'],
+    'also those that share a transaction',
+  );
+  t.equal((await log.events('r1')).length, stored, 'what was stored can be read');
+
+  await rm(join(folder, 'ballast'));
+  await log.append(blocked(stored + 1));
+  await database.close();
+  const again = await openDatabase(folder);
+  t.equal((await eventLog(again).events('r1')).length, stored + 1, 'with room again it goes on; nothing was lost');
+  t.equal((await nodeStore(again).get('n1')).cursor.sequence, stored + 1);
+  await again.close();
+});
