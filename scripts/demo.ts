@@ -1,19 +1,21 @@
 /**
  * `npm run demo`: kk as a new user sees it. As root on Linux three machines of the lab are checked, two of them joined
  * by SSH and one by the join line; elsewhere, or with KK_DEMO=local, three agents that are processes of this machine.
- * `npm run demo -- --down` takes the lab's machines and the controller away.
+ * `npm run demo -- --down` takes the lab's machines and the controller away; `--name` is for a lab beside the first.
  */
 import { parseArgs } from 'node:util';
 import { errorText } from '../shared/error-text.ts';
 import { reportOf } from '../shared/errors.ts';
-import { demoInLab, tearDown } from './demo/in-lab.ts';
+import { DEMO, demoInLab, tearDown } from './demo/in-lab.ts';
 import { demoLocal } from './demo/local.ts';
 import { say, terminalIsFree } from './demo/stage.ts';
 import { labAvailable } from './lab/api.ts';
 
 const INTERRUPTED = 130;
 
-const { values } = parseArgs({ options: { down: { type: 'boolean', default: false } } });
+const { values } = parseArgs({
+  options: { down: { type: 'boolean', default: false }, name: { type: 'string', default: DEMO } },
+});
 
 function whyLocal(): string | undefined {
   if (process.env['KK_DEMO'] === 'local') return 'KK_DEMO=local says so';
@@ -35,7 +37,7 @@ function onInterrupt(leave: () => Promise<void>): void {
 async function main(): Promise<number> {
   const why = whyLocal();
   if (values.down) {
-    if (why === undefined) await tearDown();
+    if (why === undefined) await tearDown(values.name);
     return 0;
   }
   if (why !== undefined) {
@@ -49,7 +51,7 @@ async function main(): Promise<number> {
   onInterrupt(async () => {
     say('Stopped. Machines that are up stay up: `npm run demo` starts anew, `npm run demo -- --down` removes them.');
   });
-  return demoInLab();
+  return demoInLab(values.name);
 }
 
 try {

@@ -2,11 +2,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { Client } from '../../controller/cli/client.ts';
 import { isAnswering } from '../../controller/cli/daemon.ts';
-import { logPath, socketPath } from '../../controller/config/settings.ts';
+import { logPath, SETTINGS, socketPath } from '../../controller/config/settings.ts';
 import { KkError } from '../../shared/errors.ts';
 
 export const ROOT = join(import.meta.dirname, '..', '..');
@@ -40,7 +41,8 @@ export async function startController(stateFolder: string, listen: string): Prom
   await mkdir(stateFolder, { recursive: true, mode: 0o700 });
   const client = new Client(socketPath(stateFolder));
   const log = await open(logPath(stateFolder), 'a', 0o600);
-  const child = spawn(CONTROLLER, ['--state', stateFolder, 'serve', '--listen', listen], {
+  const child = spawn(CONTROLLER, ['serve', '--listen', listen], {
+    env: environmentFor(stateFolder),
     detached: true, // Ctrl-C is for the demo, which decides what ends
     stdio: ['ignore', log.fd, log.fd],
   });
@@ -85,11 +87,29 @@ export async function stopController(stateFolder: string): Promise<void> {
   }
 }
 
+/** The settings of the person who runs the demo are for a controller of their own. */
+function environmentFor(stateFolder: string): NodeJS.ProcessEnv {
+  const settings = SETTINGS.filter(({ env }) => env.startsWith('KK_')).map(({ env }) => [env, undefined]);
+  return { ...process.env, ...Object.fromEntries(settings), KK_STATE: stateFolder };
+}
+
+/** What `kk-controller` answers on standard output; what it says beside it comes to this terminal. */
+export async function answerOf(stateFolder: string, argv: readonly string[]): Promise<string> {
+  const child = spawn(CONTROLLER, argv, { stdio: ['ignore', 'pipe', 'inherit'], env: environmentFor(stateFolder) });
+  const [answer, [code]] = await Promise.all([text(child.stdout), once(child, 'close')]);
+  if (code === 0) return answer.trim();
+  throw new KkError({
+    code: 'DEMO_COMMAND',
+    message: `\`kk-controller ${argv.join(' ')}\` ended with ${code}.`,
+    remedy: 'See what it said above.',
+  });
+}
+
 let foreground: Promise<unknown> = Promise.resolve();
 
 /** Runs `kk-controller` as a person would, on this terminal; gives its exit code. */
 export async function kkController(stateFolder: string, argv: readonly string[]): Promise<number> {
-  const child = spawn(CONTROLLER, argv, { stdio: 'inherit', env: { ...process.env, KK_STATE: stateFolder } });
+  const child = spawn(CONTROLLER, argv, { stdio: 'inherit', env: environmentFor(stateFolder) });
   const close = once(child, 'close');
   foreground = close.catch(() => {});
   const [code] = await close;
