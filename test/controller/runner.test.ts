@@ -174,7 +174,9 @@ t.test('repeated messages are stored once and acknowledged again', async (t) => 
   const agent = fleet.agent('n0');
   agent.take();
   const [accepted] = agent.unacked();
-  const refuse = (): void => t.fail('nothing is wrong');
+  const refuse = (): void => {
+    t.fail('nothing is wrong');
+  };
   for (let i = 0; i < 3 && accepted; i++) runner.receive('n0', 'j1', accepted.sequence, accepted.message, refuse);
   await runner.idle();
   if (accepted) runner.receive('n0', 'j1', accepted.sequence, accepted.message, refuse);
