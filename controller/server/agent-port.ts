@@ -73,7 +73,7 @@ export function agentPort(parts: AgentPortParts): FastifyInstance {
     if (isUpgrade(request)) request.raw.socket.destroySoon();
   });
   app.setNotFoundHandler(async (_request, reply) =>
-    reply.code(404).send({ code: 'NOT_FOUND', message: 'There is nothing here.', remedy: '' }),
+    reply.code(404).send({ code: 'NOT_FOUND', message: 'There is nothing here.', remedy: 'Update kk-agent.' }),
   );
   app.setErrorHandler(async (error: Error & { statusCode?: number }, _request, reply) => {
     const status = error.statusCode ?? 500;
@@ -118,6 +118,6 @@ async function deny(reply: FastifyReply, peer: PeerVerdict): Promise<void> {
   const report =
     peer.kind === 'refused'
       ? { code: peer.code, message: `Refused: ${peer.detail}.`, remedy: peer.remedy }
-      : { code: 'NOT_ALLOWED', message: 'Nodes may not ask for this.', remedy: '' };
+      : { code: 'NOT_ALLOWED', message: 'Nodes may not ask for this.', remedy: 'Update kk-agent.' };
   await reply.code(403).send(report);
 }
