@@ -115,7 +115,7 @@ export function planWatcher(cli: Cli, format: Format, options: { diff: boolean }
   const onTerminal = cli.isLive;
   const progress = new Progress();
   const begun = new Set<string>();
-  const size = () => ({ columns: out.columns ?? 80, rows: out.rows ?? 24 });
+  const size = () => ({ columns: out.columns || 80, rows: out.rows || 24 });
   const live: Live | undefined = onTerminal
     ? startLive(out, () => progressFrame(progress, { ...size(), nowMs: now(), colors }))
     : undefined;

@@ -58,8 +58,8 @@ export function buildProgram(cli: Cli): Command {
     .configureOutput({
       writeOut: (text) => parts.out.write(text),
       writeErr: (text) => parts.err.write(text),
-      getOutHelpWidth: () => Math.min(parts.out.columns ?? 100, 120),
-      getErrHelpWidth: () => Math.min(parts.err.columns ?? 100, 120),
+      getOutHelpWidth: () => Math.min(parts.out.columns || 100, 120),
+      getErrHelpWidth: () => Math.min(parts.err.columns || 100, 120),
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     })

@@ -54,7 +54,7 @@ async function watch(
   const latest = new Map<string, BootstrapLine>();
   const { out } = cli.parts;
   const { colors } = cli;
-  const frame = () => bootstrapFrame([...latest.values()], { colors, rows: out.rows ?? 24 });
+  const frame = () => bootstrapFrame([...latest.values()], { colors, rows: out.rows || 24 });
   const live = format === 'table' && cli.isLive ? startLive(out, frame) : undefined;
   try {
     for await (const line of lines) {
