@@ -157,7 +157,8 @@ export class Journal {
   }
 
   #take(record: JournalRecord): void {
-    if (isSent(record)) this.#sequence = record.sequence;
+    // A rewritten journal's header knows of higher ones than the records of older runs that were kept.
+    if (isSent(record)) this.#sequence = Math.max(this.#sequence, record.sequence);
     else if (record.type === 'journal') [this.#id, this.#sequence] = [record.id, record.sequence];
     else if (record.type === 'acked') this.#acked = record.sequence;
   }

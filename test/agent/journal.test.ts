@@ -289,3 +289,29 @@ t.test('a journal of a newer agent is left alone', async (t) => {
   writeFileSync(path, encodeFrame(1, 0, { type: 'journal', format: 99, id: 'x', sequence: 0 }));
   await t.rejects(Journal.open(options(path)), { code: 'STATE_NEWER' });
 });
+
+t.test('sequences go on above everything that was given out, also when only an older run is left', async (t) => {
+  const path = fresh();
+  const push = (run: string): NewRecord => ({
+    type: 'push',
+    run,
+    revision: 1,
+    share: { format: 1, node: 'n', kind: 'plan', tasks: [], hostVars: {}, batches: {} },
+    common: 'c',
+    leaseMs: 0,
+    carried: [],
+  });
+  const { journal } = await Journal.open(options(path));
+  for (const record of [push('old'), blocked([1], 'old'), push('exec'), blocked([1], 'exec'), blocked([2], 'exec')])
+    journal.append(record);
+  await journal.synced();
+  journal.acknowledge(3);
+  journal.append({ type: 'forget', run: 'exec' });
+  await journal.close();
+  // The first start rewrites the file without the forgotten run; the second reads what was rewritten.
+  for (const start of ['rewriting', 'reading']) {
+    const again = await Journal.open(options(path));
+    t.equal(again.journal.lastSequence, 3, start);
+    await again.journal.close();
+  }
+});
