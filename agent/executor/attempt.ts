@@ -59,7 +59,8 @@ async function work(
   const inspected = await executor.inspect(input, context);
   if (inspected.already) return { output: inspected.output as Json, changed: false };
   if (!inputs.repeatable) await begunIsSynced();
-  context.signal.throwIfAborted();
+  // What an earlier life of the agent began may be at work: only the action can end it.
+  if (context.recovering === undefined) context.signal.throwIfAborted();
   const applied = await executor.apply(input, context);
   const diffs = applied.diffs ?? inspected.diffs;
   return {

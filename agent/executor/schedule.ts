@@ -84,7 +84,7 @@ export function schedule(input: Scheduling): Decision[] {
     const specs = input.specsOf(run);
     const blocks = blocksOf(run, specs, input.phases, newest);
     decisions.push(...blocks);
-    if (run.held !== undefined || !input.isReady(run) || !input.leaseHolds(run) || run.cancel !== undefined) continue;
+    if (run.held !== undefined || !input.isReady(run) || !input.leaseHolds(run)) continue;
     const blocked = new Set(blocks.flatMap((block) => (block.kind === 'block' ? block.tasks : [])));
     const mayStart =
       run !== newest || !input.runs.some((other) => other !== run && isPlan(other) && isAtWork(other, input.phases));
@@ -92,8 +92,9 @@ export function schedule(input: Scheduling): Decision[] {
       const spec = specs[task];
       if (spec === undefined || blocked.has(task)) continue;
       const phase = input.phases.get(stepKey(run.run, task));
+      // Of a cancelled run only permit steps are still queued: they finish, with all their items and attempts.
       if (phase === 'queued') candidates.push({ kind: 'continue', run, task, spec });
-      if (phase !== undefined || !mayStart || stateOf(run, task) !== 'waiting') continue;
+      if (phase !== undefined || !mayStart || run.cancel !== undefined || stateOf(run, task) !== 'waiting') continue;
       if (!needsOf(run, spec).every((need) => isSatisfied(run, specs, need))) continue;
       if (spec.permit === undefined || run.permits.has(task)) candidates.push({ kind: 'start', run, task, spec });
       else decisions.push({ kind: 'want-permit', run, task });

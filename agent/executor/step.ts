@@ -12,6 +12,7 @@ import { isOfItem, loopItems, whySkipped } from './conditions.ts';
 import { holds, renderFile } from './evaluate.ts';
 import { type Inputs, inputsOf } from './inputs.ts';
 import { loopRegister, registerOf, resultOf, typedRegister } from './outcome.ts';
+import { pause } from './pause.ts';
 import type { ExecutorPorts } from './ports.ts';
 import type { ItemEnd, NewRecord } from './records.ts';
 import type { RunRecord } from './state.ts';
@@ -105,13 +106,15 @@ export class Step {
     const ends: ItemEnd[] = [];
     const count = items?.length ?? 1;
     for (let item = 0; item < count; item += 1) {
-      const known = this.#run.steps.get(this.#task)?.byItem.get(item)?.ended;
-      if (known !== undefined) {
-        ends.push(known);
+      const known = this.#run.steps.get(this.#task)?.byItem.get(item);
+      if (known?.ended !== undefined) {
+        ends.push(known.ended);
         continue;
       }
+      // An item that a restart cut short is no new start: its command may be at work and must be followed.
+      const hasBegun = (known?.attempt ?? 0) > 0;
       const done: ItemDone =
-        ends.length > 0 && !(await this.#ports.turn())
+        ends.length > 0 && !hasBegun && !(await this.#ports.turn())
           ? { stopped: 'cancelled', attempts: 0 }
           : await this.#item(item, items === undefined ? {} : { item: items[item] as Json, loop_index: item });
       if ('stopped' in done) return this.#stop(done, items, ends);
@@ -150,13 +153,18 @@ export class Step {
       const inputs = inputsOf(spec, this.#kind(), scope);
       if (recovering !== undefined && !this.#canRecover(inputs)) {
         if (spec.onInterrupt === 'fail') return { stopped: 'interrupted', error: interruptedError(), attempts: number };
+        if (!(await this.#ports.turn())) return { stopped: 'cancelled', attempts: number };
         recovering = undefined;
         continue;
+      }
+      if (recovering !== undefined && inputs.repeatable && !this.#mayLive(recovering.bootId)) {
+        if (!(await this.#ports.turn())) return { stopped: 'cancelled', attempts: number };
       }
       const tried = await this.#attempt(item, number, inputs, scope, recovering);
       if (tried.error?.code === 'INTERRUPTED') {
         if (spec.onInterrupt === 'fail' || recovering === undefined)
           return { stopped: 'interrupted', error: tried.error, attempts: number };
+        if (!(await this.#ports.turn())) return { stopped: 'cancelled', attempts: number };
         recovering = undefined;
         continue;
       }
@@ -174,6 +182,11 @@ export class Step {
   /** A command's process is found again by its folder; anything else must be repeatable. */
   #canRecover(inputs: Inputs): boolean {
     return inputs.repeatable || this.#spec.action === 'command';
+  }
+
+  /** Its process may be there still; doing it again would be a start, which needs lease, slot and lock (ENGINE 2.6). */
+  #mayLive(boot: string): boolean {
+    return this.#spec.action === 'command' && boot === this.#ports.bootId;
   }
 
   async #attempt(
@@ -374,17 +387,4 @@ export class Step {
       position: error.position ?? { file, line: at[0], column: at[1] },
     };
   }
-}
-
-function pause(clock: StepPorts['clock'], ms: number, cancelled: AbortSignal): Promise<void> {
-  if (ms <= 0 || cancelled.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      stop();
-      cancelled.removeEventListener('abort', done);
-      resolve();
-    };
-    const stop = clock.after(ms, done);
-    cancelled.addEventListener('abort', done);
-  });
 }

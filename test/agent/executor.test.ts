@@ -412,6 +412,7 @@ t.test('restart after a power cut: interrupted, or again where the plan says so'
   await bench.settle();
   bench.commands.found = 'lost';
   bench = await bench.restart({ bootId: 'boot-2' });
+  bench.lease();
   await bench.settle();
   t.equal(bench.outcomes()[0], 'interrupted');
   t.match(bench.ended().get(0)?.result.error, { code: 'INTERRUPTED', remedy: /.+/, task: '0/role/init' });
@@ -476,4 +477,70 @@ t.test('what cannot be repeated waits until its begin is on disk; what can does 
   await bench.settle();
   t.same(bench.commands.calls, ['often', 'once']);
   t.same(bench.outcomes(), { 0: 'ok', 1: 'ok' });
+});
+
+t.test('a permit step is let finish after a cancel with all its items and attempts', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  bench.commands.hold('member a', 'plain a');
+  const loop = ['a', 'b'];
+  bench.push([
+    task('member', { permit: { name: 'etcd', count: 1 }, loop, run: 'member {{ item }}' }),
+    task('plain', { loop, run: 'plain {{ item }}' }),
+  ]);
+  bench.handle({ kind: 'permit', value: { run: 'r1', revision: 1, task: 0 } });
+  await bench.settle();
+  bench.handle({ kind: 'cancel', value: { run: 'r1', grace_ms: 1 } });
+  await bench.settle();
+  bench.commands.release('member a');
+  await bench.settle();
+  t.same(bench.outcomes(), { 0: 'ok', 1: 'cancelled' });
+  t.ok(bench.commands.calls.includes('member b'));
+  t.notOk(bench.commands.calls.includes('plain b'));
+});
+
+t.test('restart: a loop item at work is followed at once, and a cancel reaches it', async (t) => {
+  let bench = await Bench.open();
+  bench.lease();
+  bench.commands.hold('b');
+  bench.push([task('loop', { loop: ['a', 'b', 'c'], run: '{{ item }}' })]);
+  await bench.settle();
+  bench.commands.found = { code: 0 };
+  bench.clock.advance(7_200_000);
+  bench = await bench.restart();
+  await bench.settle();
+  t.same(bench.commands.recovered, ['b'], 'what is at work is no start: it needs no lease');
+  t.notOk(bench.commands.calls.includes('c'), 'the next item does');
+});
+
+t.test('restart: what a cancel was ending is still looked for', async (t) => {
+  let bench = await Bench.open();
+  bench.lease();
+  bench.commands.hold('long');
+  bench.commands.deaf = true;
+  bench.push([task('long')]);
+  await bench.settle();
+  bench.handle({ kind: 'cancel', value: { run: 'r1', grace_ms: 1 } });
+  await bench.settle();
+  t.same(bench.commands.working, ['long'], 'it takes its time to end');
+  bench.commands.found = { code: 143 };
+  bench = await bench.restart();
+  await bench.settle();
+  t.same(bench.commands.recovered, ['long'], 'the step does not end while its command may be at work');
+  t.same(bench.outcomes(), { 0: 'cancelled' });
+});
+
+t.test('restart in a new boot: nothing is done again without a word of the controller', async (t) => {
+  let bench = await Bench.open();
+  bench.lease();
+  bench.commands.hold('again', 'made');
+  bench.push([task('again', { onInterrupt: 'rerun' }), task('made', { inputs: { shell: 'made', creates: '/x' } })]);
+  await bench.settle();
+  bench.commands.found = 'lost';
+  bench = await bench.restart({ bootId: 'boot-2' });
+  await bench.settle();
+  t.same(bench.commands.calls.sort(), ['again', 'made'], 'an attempt is a start, and the lease ended with the boot');
+  bench.lease();
+  await bench.settle();
+  t.equal(bench.commands.calls.filter((call) => call === 'again').length, 2, 'then it goes on');
 });

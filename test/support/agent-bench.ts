@@ -124,6 +124,8 @@ export class Commands {
   readonly answers = new Map<string, CommandAnswer | ((call: number) => CommandAnswer)>();
   /** What a recovering agent finds; default: gone. */
   found: 'lost' | 'never-started' | CommandAnswer = 'lost';
+  /** A command at work takes its time to end after a cancel. */
+  deaf = false;
   readonly #held = new Map<string, (answer: CommandAnswer) => void>();
   readonly #holding = new Set<string>();
 
@@ -169,6 +171,7 @@ export class Commands {
         return new Promise((resolve) => {
           this.#held.set(name, (answer) => resolve(output(answer)));
           context.signal.addEventListener('abort', () => {
+            if (this.deaf) return;
             this.#held.delete(name);
             resolve(output({}, 'SIGTERM'));
           });
