@@ -31,15 +31,16 @@ export async function errorCodes(): Promise<Map<string, string[]>> {
   return new Map([...found].sort().map(([code, files]) => [code, [...files].sort()]));
 }
 
-/** A page to find a code on: every error says itself what to do, here is where it comes from. */
+/** A page to find a code on: every error says itself what to do, here is which room it comes from. */
 export async function errorsPage(): Promise<string> {
-  const rows = [...(await errorCodes())].map(
-    ([code, files]) => `| \`${code}\` | ${files.map((file) => `[${file}](../../${file})`).join(', ')} |`,
-  );
+  const rows = [...(await errorCodes())].map(([code, files]) => {
+    const rooms = new Set(files.map((file) => file.split('/').slice(0, -1).slice(0, 2).join('/')));
+    return `| \`${code}\` | ${[...rooms].map((room) => `[${room}](../../${room})`).join(', ')} |`;
+  });
   return `# Error codes
 
 Every error that kk tells carries what was seen and what to do about it; programs switch on the code. This page, made by
-\`npm run generate\`, says which file each of the ${rows.length} codes comes from, for those who want to know exactly when.
+\`npm run generate\`, says which room each of the ${rows.length} codes comes from; search for the code there to know exactly when.
 
 | code | from |
 |---|---|

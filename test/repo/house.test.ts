@@ -29,6 +29,13 @@ t.test('every example parses and compiles', async (t) => {
   }
 });
 
+t.test('the plan of the README does, too', async (t) => {
+  const [, plan = ''] = /^```yaml\n([\s\S]*?)^```$/m.exec(await text('README.md')) ?? [];
+  const parsed = parsePlan({ plan: 'welcome.yaml', texts: { 'welcome.yaml': plan } }, { runVars: {} });
+  if ('problems' in parsed) t.fail('it has problems', { problems: parsed.problems });
+  else t.match(compile(parsed.plan, DEFAULT_COMPILE_OPTIONS), { graph: { nodes: ['node1', 'node2', 'node3'] } });
+});
+
 t.test('what is generated is current', async (t) => {
   for (const [path, make] of Object.entries(GENERATED))
     t.ok((await make()) === (await text(path)), `npm run generate: ${path}`);
