@@ -1,7 +1,7 @@
 import { networkInterfaces } from 'node:os';
-import type { FastifyInstance } from 'fastify';
 import { isSystemError, KkError } from '../../shared/errors.ts';
 import { DEFAULT_LISTEN, type ListenAddress, type ServeOptions } from '../config/settings.ts';
+import type { AgentApp } from '../server/agent-port.ts';
 import type { Database } from '../store/database.ts';
 import { lastServing, rememberServing } from '../store/meta.ts';
 
@@ -34,7 +34,7 @@ export class Address {
   }
 
   /** Listens, and remembers where: agents know the address. Throws KkError PORT_IN_USE. */
-  async open(app: FastifyInstance): Promise<void> {
+  async open(app: AgentApp): Promise<void> {
     const { host, port } = this.listen;
     try {
       await app.listen({ host, port });

@@ -1,4 +1,3 @@
-import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { type AgentPackage, openAgent } from '../bootstrap/agent-package.ts';
 import { renderJoinScript } from '../bootstrap/join-script.ts';
@@ -8,7 +7,7 @@ import type { GatewayParts } from '../dispatch/ports.ts';
 import { enrolNode } from '../pki/enrol.ts';
 import { renewNode } from '../pki/renew.ts';
 import type { Clock } from '../run/ports.ts';
-import { agentPort } from '../server/agent-port.ts';
+import { type AgentApp, agentPort } from '../server/agent-port.ts';
 import type { Engine } from './engine.ts';
 import type { State } from './state.ts';
 
@@ -25,7 +24,7 @@ export interface AgentsSide {
 }
 
 /** The TCP port with the agents' gateway in it, not listening yet. */
-export async function agentsPort(side: AgentsSide): Promise<FastifyInstance> {
+export async function agentsPort(side: AgentsSide): Promise<AgentApp> {
   const { state, engine, clock, log, packages, endpoints } = side;
   const { authority, identities, tokens } = state;
   const parts = gatewayParts(side);

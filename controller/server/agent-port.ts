@@ -17,6 +17,9 @@ declare module 'fastify' {
 /** Nothing else under /agent is open. */
 const AGENT_PATH = '/agent/:sha256(^[0-9a-f]{64}$)';
 
+/** The server of the agents' port. */
+export type AgentApp = FastifyInstance;
+
 /** What the open routes need; `compose` hands it in. */
 export interface AgentPortParts {
   tls: { key: string; cert: string };
@@ -37,7 +40,7 @@ export interface AgentPortParts {
  * The one TCP port of the controller (ENGINE 4.9). Without a certificate only /join.sh, /agent/<sha256> and /enrol answer;
  * everything else is denied before its handler, unknown paths included.
  */
-export function agentPort(parts: AgentPortParts): FastifyInstance {
+export function agentPort(parts: AgentPortParts): AgentApp {
   const { requestMs } = parts;
   const app = Fastify({
     https: {
