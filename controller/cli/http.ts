@@ -62,7 +62,12 @@ async function send(socket: string, wish: Ask): Promise<IncomingMessage> {
     request.end(body);
   });
   if ((answer.statusCode ?? 500) < 400) return answer;
-  throw errorOf(await textOf(answer, socket));
+  const text = await textOf(answer, socket);
+  // Not an answer of ours: Fastify's own, while the controller closes.
+  if (answer.statusCode === 503 && typeof (parsed(text) as { error?: unknown })?.error === 'string') {
+    throw lost(socket, new Error('it is stopping'));
+  }
+  throw errorOf(text);
 }
 
 async function textOf(answer: IncomingMessage, socket: string): Promise<string> {

@@ -76,14 +76,20 @@ export async function stopChild(child: ChildProcess): Promise<void> {
   await exit;
 }
 
-/** Ends the controller of a state folder, if one runs. */
+/** Ends the controller of a state folder, if one runs, and waits until it has. */
 export async function stopController(stateFolder: string): Promise<void> {
   const client = new Client(socketPath(stateFolder));
   if (!(await isAnswering(client))) return;
   const { pid } = await client.status();
   process.kill(pid, 'SIGTERM');
-  for (const until = performance.now() + START_MS; performance.now() < until; await sleep(POLL_MS)) {
-    if (!(await isAnswering(client))) return;
+  for (const until = performance.now() + START_MS; performance.now() < until && isAlive(pid); ) await sleep(POLL_MS);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
   }
 }
 
