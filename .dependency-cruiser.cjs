@@ -87,7 +87,7 @@ module.exports = {
     },
     ...rooms,
     only('database-in-store', '^(node:)?sqlite$', '^controller/store/'),
-    only('fastify-at-home', 'node_modules/(fastify|@fastify)/', '^controller/(server|dispatch|compose)/'),
+    only('fastify-at-home', 'node_modules/(fastify|@fastify)/', '^controller/(server|dispatch)/'),
     only('sockets-at-home', 'node_modules/ws/', '^(controller/dispatch|agent/link)/'),
     only('processes-at-home', '^(node:)?child_process$', '^(agent/host|controller/bootstrap|controller/cli/daemon)'),
     only('commander-at-home', 'node_modules/commander/', '^(controller/cli|agent/(main|config|cli))'),
