@@ -59,14 +59,16 @@ async function planRemoval(input: Input, { host }: ActionContext): Promise<Plan>
   const present = await host.files.stat(path);
   if (present === undefined) return { todo: 'nothing', output: { path: input.path } };
   if (present.kind !== 'directory') throw notADirectory(path, present.kind);
-  if (SYSTEM_ROOTS.has(path)) {
+  // A parent may be a symlink: what is protected or mounted goes by its real path.
+  const real = (await host.files.real(path)) ?? path;
+  if (SYSTEM_ROOTS.has(path) || SYSTEM_ROOTS.has(real)) {
     throw new KkError({
       code: 'DIRECTORY_PROTECTED',
       message: `${path} belongs to the system and is never removed.`,
       remedy: 'Name the folder below it that is meant; a variable in the path may have come out empty.',
     });
   }
-  const mounts = await mountsIn(path, host);
+  const mounts = await mountsIn(real, host);
   if (mounts.length > 0) {
     throw new KkError({
       code: 'DIRECTORY_HAS_MOUNTS',

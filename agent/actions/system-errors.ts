@@ -7,6 +7,11 @@ const KNOWN: Readonly<Record<string, { code: string; what: string; remedy: strin
     remedy: 'Make the folder with a directory task before.',
   },
   ENOTDIR: { code: 'FOLDER_MISSING', what: 'part of the path is not a directory', remedy: 'Correct the path.' },
+  ELOOP: {
+    code: 'PATH_IS_SYMLINK',
+    what: 'a symlink stands there, and following it could change any file of the node',
+    remedy: 'See on the node who made it and where it points (ls -l); remove it, or name its target.',
+  },
   ENOSPC: {
     code: 'DISK_FULL',
     what: 'the disk is full',

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { type FSWatcher, watch } from 'node:fs';
-import { chmod, chown, lstat, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { constants, type FSWatcher, watch } from 'node:fs';
+import { lstat, mkdir, open, readdir, readFile, realpath, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isSystemError } from '../../shared/errors.ts';
 import { gidOf, uidOf } from './accounts.ts';
@@ -62,15 +62,31 @@ async function writeAtomic(path: string, content: Uint8Array, attributes: Attrib
   await syncFolder(dirname(path));
 }
 
-async function setAttributes(path: string, { mode, uid, gid }: Attributes): Promise<void> {
-  // The owner first: chown takes set-uid bits away.
-  if (uid !== undefined || gid !== undefined) await chown(path, uid ?? -1, gid ?? -1);
-  if (mode !== undefined) await chmod(path, mode);
+/** Through an open handle: whoever may write to the folder could put a symlink to any file there between look and change. */
+async function change(path: string, { mode, uid, gid }: Attributes, flags: number): Promise<void> {
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | flags);
+  try {
+    // The owner first: chown takes set-uid bits away.
+    if (uid !== undefined || gid !== undefined) await handle.chown(uid ?? -1, gid ?? -1);
+    if (mode !== undefined) await handle.chmod(mode);
+  } finally {
+    await handle.close();
+  }
 }
+
+const setAttributes = (path: string, attributes: Attributes): Promise<void> =>
+  change(path, attributes, constants.O_NOFOLLOW);
 
 async function makeDirectory(path: string, attributes: Attributes = {}): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o755 });
-  await setAttributes(path, attributes);
+  if (Object.keys(attributes).length === 0) return;
+  const found = await lstat(path);
+  // An administrator moves a data folder with a symlink; one that belongs to a user may point where that user wishes.
+  const isLink = found.isSymbolicLink();
+  if (isLink && found.uid !== 0 && found.uid !== process.getuid?.()) {
+    throw Object.assign(new Error(`${path} is a symlink of user ${found.uid}`), { code: 'ELOOP' });
+  }
+  await change(path, attributes, constants.O_DIRECTORY | (isLink ? 0 : constants.O_NOFOLLOW));
 }
 
 function changed(path: string, { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal }): Promise<void> {
@@ -99,6 +115,7 @@ function changed(path: string, { timeoutMs, signal }: { timeoutMs: number; signa
 export const hostFiles: HostFiles = {
   read: (path) => unlessAbsent(readFile(path)),
   stat,
+  real: (path) => unlessAbsent(realpath(path)),
   list: async (path) => ((await unlessAbsent(readdir(path))) ?? []).sort(),
   writeAtomic,
   makeDirectory,

@@ -49,6 +49,8 @@ export interface HostFiles {
   read(path: string): Promise<Buffer | undefined>;
   /** Of the path itself: a symlink is not followed. */
   stat(path: string): Promise<FileStat | undefined>;
+  /** The path without any symlink in it; undefined: nothing is there. */
+  real(path: string): Promise<string | undefined>;
   /** Names in a folder, sorted; a folder that is not there has none. */
   list(path: string): Promise<string[]>;
   /**
@@ -60,8 +62,12 @@ export interface HostFiles {
     content: Uint8Array,
     attributes?: { mode?: number; uid?: number; gid?: number },
   ): Promise<void>;
-  /** Parents are made 0755. One that exists only gets the attributes. */
+  /**
+   * Parents are made 0755. One that exists only gets the attributes, through a symlink too if that belongs to root or us
+   * (else ELOOP).
+   */
   makeDirectory(path: string, attributes?: { mode?: number; uid?: number; gid?: number }): Promise<void>;
+  /** Of a file; a symlink is not followed (ELOOP). */
   setAttributes(path: string, attributes: { mode?: number; uid?: number; gid?: number }): Promise<void>;
   /** A file, or a directory with all in it; nothing there is fine. */
   remove(path: string): Promise<void>;

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import {
   chmodSync,
   existsSync,
+  lchownSync,
   mkdirSync,
   readFileSync,
   renameSync,
@@ -281,8 +282,40 @@ t.test('directory: made with its parents, already, mended, removed only when tha
   await t.rejects(step('directory', { path: join(dir, 'with mount'), state: 'absent', recursive: true }, mounted), {
     code: 'DIRECTORY_HAS_MOUNTS',
   });
+  symlinkSync(dir, join(dir, 'moved'));
+  await t.rejects(
+    step('directory', { path: join(dir, 'moved/with mount'), state: 'absent', recursive: true }, mounted),
+    { code: 'DIRECTORY_HAS_MOUNTS' },
+    'also below a folder that was moved with a symlink',
+  );
+  symlinkSync('/', join(dir, 'slash'));
+  await t.rejects(step('directory', { path: join(dir, 'slash/etc'), state: 'absent' }, context), {
+    code: 'DIRECTORY_PROTECTED',
+  });
   writeFileSync(join(dir, 'file'), '');
   await t.rejects(step('directory', { path: join(dir, 'file') }, context), { code: 'DIRECTORY_IS_OTHER' });
+});
+
+t.test('owner and mode never go through a symlink that a user may have put there', async (t) => {
+  const dir = t.testdir({ secret: 'x', folder: {} });
+  const context = contextWith(host, dir);
+  chmodSync(join(dir, 'secret'), 0o600);
+  chmodSync(join(dir, 'folder'), 0o700);
+  // What the action sees is a file; when it changes it, somebody has put a symlink there.
+  symlinkSync(join(dir, 'secret'), join(dir, 'swapped'));
+  const stat = () => host.files.stat(join(dir, 'secret'));
+  const swapped = contextWith({ ...host, files: { ...host.files, stat } }, dir);
+  await t.rejects(step('file', { path: join(dir, 'swapped'), mode: '0666' }, swapped), { code: 'PATH_IS_SYMLINK' });
+  t.equal(statSync(join(dir, 'secret')).mode & 0o777, 0o600);
+
+  symlinkSync(join(dir, 'folder'), join(dir, 'link'));
+  await step('directory', { path: join(dir, 'link'), mode: '0750' }, context);
+  t.equal(statSync(join(dir, 'folder')).mode & 0o777, 0o750, 'the administrator may have moved a folder');
+  lchownSync(join(dir, 'link'), 65_534, 65_534);
+  await t.rejects(step('directory', { path: join(dir, 'link'), mode: '0777' }, context), {
+    code: 'PATH_IS_SYMLINK',
+  });
+  t.equal(statSync(join(dir, 'folder')).mode & 0o777, 0o750);
 });
 
 /** A systemctl that keeps one unit's state in a folder, and notes what it was asked to do. */
