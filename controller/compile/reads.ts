@@ -26,8 +26,17 @@ export function resolveReads(
   const reads: ResolvedRead[] = [];
   const problems: ErrorReport[] = [];
   const inventory = inventoryScope(plan);
-  for (const read of textsOf(plan, draft).flatMap((ast) => nodeReads(ast))) {
+  const found = textsOf(plan, draft).flatMap(({ ast, shell }) => nodeReads(ast).map((read) => ({ read, shell })));
+  for (const { read, shell } of found) {
     const at: Position = read.origin;
+    if (shell && !read.quoted) {
+      problems.push({
+        code: 'READ_UNQUOTED',
+        message: `node(…).${read.register} of task "${draft.document.name}" goes into a shell without quotes.`,
+        remedy: "Add `| quote`, or give the command as `argv`: another node's value must not become a command here.",
+        position: at,
+      });
+    }
     let selected: unknown;
     try {
       selected = evaluate(read.selector, inventory);
@@ -69,33 +78,50 @@ function inventoryScope(plan: Plan): ReturnType<typeof scopeOf> {
   return scopeOf({ groups, nodes });
 }
 
-/** Every template and condition of a task, parsed: also those that its play and its role's use give it. */
-function textsOf(plan: Plan, { document, roleUse, play }: DraftTask): Parameters<typeof nodeReads>[0][] {
+/** A text of a task that may read other nodes. `shell`: its result is run by a shell. */
+interface TaskText {
+  ast: Parameters<typeof nodeReads>[0];
+  shell: boolean;
+}
+
+/** Every template and condition of a task, parsed: also those that its play, its role's use and its template file give it. */
+function textsOf(plan: Plan, { document, roleUse, play, role }: DraftTask): TaskText[] {
   const file = document.at.file;
   const place = (at: Place | undefined) => ({
     file,
     line: at?.[0] ?? document.at.line,
     column: at?.[1] ?? document.at.column,
   });
-  const conditions = [
-    ...[document.until, ...document.when, ...document.failedWhen, ...document.changedWhen].filter(
-      (c) => c !== undefined,
-    ),
-    ...roleUse.when,
-  ];
-  const templates: { text: string; at: Place | undefined }[] = [];
+  const texts: TaskText[] = [];
+  const condition = (text: string, at: Place | undefined): void => {
+    texts.push({ ast: parseExpression(text, place(at)), shell: false });
+  };
   const walk = (value: Json | undefined, pointer: string): void => {
+    const isCondition = document.action === 'assert' && pointer.startsWith('/inputs/that/');
     if (typeof value === 'string') {
-      if (isTemplate(value)) templates.push({ text: value, at: document.places[pointer] });
+      if (isCondition) condition(value, document.places[pointer]);
+      else if (isTemplate(value))
+        texts.push({ ast: parseTemplate(value, place(document.places[pointer])), shell: pointer === '/inputs/shell' });
     } else if (Array.isArray(value)) for (const [i, item] of value.entries()) walk(item, `${pointer}/${i}`);
     else if (value && typeof value === 'object')
       for (const [key, item] of Object.entries(value)) walk(item, `${pointer}/${key}`);
   };
+  for (const c of [document.until, ...document.when, ...document.failedWhen, ...document.changedWhen])
+    if (c !== undefined) condition(c.text, c.at);
+  for (const c of roleUse.when) condition(c.text, c.at);
   walk(document.inputs, '/inputs');
   walk({ ...plan.plays[play]?.vars, ...roleUse.vars, ...document.vars }, '/vars');
   walk(document.loop, '/loop');
-  return [
-    ...conditions.map((c) => parseExpression(c.text, place(c.at))),
-    ...templates.map((t) => parseTemplate(t.text, place(t.at))),
-  ];
+  const template = templateFileOf(plan, role, document.inputs);
+  if (template)
+    texts.push({ ast: parseTemplate(template.text, { file: template.path, line: 1, column: 1 }), shell: false });
+  return texts;
+}
+
+/** The role's template that a task names literally, as `file` and `systemd` do. */
+function templateFileOf(plan: Plan, role: string, inputs: Json): { path: string; text: string } | undefined {
+  const name = typeof inputs === 'object' && inputs !== null && !Array.isArray(inputs) ? inputs['template'] : undefined;
+  const path = `${role}/templates/${String(name)}`;
+  const files = plan.roles[role]?.files ?? {};
+  return typeof name === 'string' && Object.hasOwn(files, path) ? { path, text: files[path] ?? '' } : undefined;
 }

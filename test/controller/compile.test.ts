@@ -3,7 +3,14 @@ import { graphFromJson, graphToJson } from '../../controller/compile/serialise.t
 import { shareOf } from '../../controller/compile/share-of.ts';
 import { newRunState } from '../../controller/run/state.ts';
 import { jsonBytes } from '../../shared/protocol/codec.ts';
-import { graphFrom, nodesOf, type PlanSketch, problemsFrom, waitsIn } from '../support/plan-builder.ts';
+import {
+  graphFrom,
+  nodesOf,
+  type PlanSketch,
+  problemsFrom,
+  type TaskSketch,
+  waitsIn,
+} from '../support/plan-builder.ts';
 
 const NODES = ['cp1', 'cp2', 'w1', 'w2'];
 
@@ -235,6 +242,17 @@ t.test("another node's register", async (t) => {
     ],
   });
   t.match(waitsIn(byPlay)['join/read'], ['value init/token@cp1'], 'variables of the play read too');
+
+  t.strictSame(code("echo {{ node('cp1').token }}"), ['READ_UNQUOTED'], 'a foreign value is no shell text');
+  const quiet = (task: TaskSketch, files = {}) =>
+    graphFrom({ ...sketch('true'), roles: { ...sketch('true').roles, join: [task] }, files });
+  const inTemplate = quiet(
+    { id: 'read', action: 'file', inputs: { path: '/x', template: 'x.j2' } },
+    { 'join/templates/x.j2': "token={{ node('cp1').token }}" },
+  );
+  t.match(waitsIn(inTemplate)['join/read'], ['same later/other', 'value init/token@cp1'], 'a template file reads too');
+  const inAssert = quiet({ id: 'read', action: 'assert', inputs: { that: ["node('cp1').token != ''"] } });
+  t.match(waitsIn(inAssert)['join/read'], ['same later/other', 'value init/token@cp1'], 'and a condition to assert');
 });
 
 t.test('cycles and deadlocks are told as paths', async (t) => {

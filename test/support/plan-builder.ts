@@ -23,6 +23,8 @@ export interface PlanSketch {
   nodes: string[];
   groups?: Record<string, string[]>;
   roles: Record<string, TaskSketch[]>;
+  /** Role files by their path, such as `join/templates/config.j2`. */
+  files?: Record<string, string>;
   plays: PlaySketch[];
 }
 
@@ -31,6 +33,8 @@ const at = { file: 'test', line: 1, column: 1 };
 
 export function planFrom(sketch: PlanSketch): Plan {
   const groups = { all: sketch.nodes, ...sketch.groups };
+  const filesOf = (role: string) =>
+    Object.fromEntries(Object.entries(sketch.files ?? {}).filter(([path]) => path.startsWith(`${role}/`)));
   return {
     name: 'test',
     inventory: {
@@ -51,7 +55,7 @@ export function planFrom(sketch: PlanSketch): Plan {
     roles: Object.fromEntries(
       Object.entries(sketch.roles).map(([name, tasks]) => [
         name,
-        { name, tasks: tasks.map(taskFrom), defaults: {}, files: {} },
+        { name, tasks: tasks.map(taskFrom), defaults: {}, files: filesOf(name) },
       ]),
     ),
     plays: sketch.plays.map(({ roles, ...play }) => ({
