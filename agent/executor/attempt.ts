@@ -13,7 +13,7 @@ export interface Attempted {
   error?: ErrorReport;
 }
 
-/** An aborted action that does not settle is left behind after this long; the step's end must not wait for it. */
+/** An aborted action that does not settle is left behind this long after its grace; the step's end must not wait for it. */
 const ABANDON_MS = 90_000;
 
 export interface AttemptOptions {
@@ -23,23 +23,24 @@ export interface AttemptOptions {
   /** Cancel and --force. */
   cancelled: AbortSignal;
   clock: Clock;
-  /** Resolves when `begun` is on disk; awaited before what cannot be repeated. */
+  /** Resolves when `begun` is on disk; awaited before what cannot be repeated or outlives the agent. */
   begunIsSynced: () => Promise<void>;
 }
 
 /** inspect, then apply if something is to do, within the task's timeout. Never rejects. */
 export async function attempt(spec: TaskSpec, options: AttemptOptions): Promise<Attempted> {
-  const { executor, inputs, cancelled, clock } = options;
+  const { inputs, cancelled, clock } = options;
   const timeout = new AbortController();
   const signal = AbortSignal.any([cancelled, timeout.signal]);
   // A command's wrapper keeps its timeout, with its output; this timer is then only for a wrapper that does not.
-  const margin = spec.action === 'command' ? ABANDON_MS : 0;
+  const patience = ABANDON_MS + graceMs(inputs);
+  const margin = spec.action === 'command' ? patience : 0;
   const stopTimer =
     spec.timeout > 0 ? clock.after(spec.timeout * 1000 + margin, () => timeout.abort(timedOut(spec))) : () => {};
-  const abandoned = abandonment(signal, clock);
+  const abandoned = abandonment(signal, clock, patience);
   try {
     const context: ActionContext = { ...options.context, signal, timeoutMs: spec.timeout * 1000 };
-    const done = await Promise.race([work(executor, inputs, context, options.begunIsSynced), abandoned.promise]);
+    const done = await Promise.race([work(options, context, spec.action === 'command'), abandoned.promise]);
     return timeout.signal.aborted ? { ...done, error: timedOut(spec).report } : done;
   } catch (thrown) {
     return { changed: false, error: timeout.signal.aborted ? timedOut(spec).report : reportOf(thrown) };
@@ -49,16 +50,16 @@ export async function attempt(spec: TaskSpec, options: AttemptOptions): Promise<
   }
 }
 
+/** `outlives`: a later life of the agent must find it begun, or it would run a second time beside the first. */
 async function work(
-  executor: ActionExecutor<ActionKind>,
-  inputs: Inputs,
+  { executor, inputs, begunIsSynced }: AttemptOptions,
   context: ActionContext,
-  begunIsSynced: () => Promise<void>,
+  outlives: boolean,
 ): Promise<Attempted> {
   const input = inputs.value as never;
   const inspected = await executor.inspect(input, context);
   if (inspected.already) return { output: inspected.output as Json, changed: false };
-  if (!inputs.repeatable) await begunIsSynced();
+  if (!inputs.repeatable || outlives) await begunIsSynced();
   // What an earlier life of the agent began may be at work: only the action can end it.
   if (context.recovering === undefined) context.signal.throwIfAborted();
   const applied = await executor.apply(input, context);
@@ -70,11 +71,21 @@ async function work(
   };
 }
 
-function abandonment(signal: AbortSignal, clock: Clock): { promise: Promise<never>; stop: () => void } {
+/** What the inputs grant between TERM and KILL: until then the command may be at work. */
+function graceMs({ value }: Inputs): number {
+  const seconds = (value as { grace_seconds?: unknown } | null)?.grace_seconds;
+  return typeof seconds === 'number' ? seconds * 1000 : 0;
+}
+
+function abandonment(
+  signal: AbortSignal,
+  clock: Clock,
+  afterMs: number,
+): { promise: Promise<never>; stop: () => void } {
   let stop = (): void => {};
   const promise = new Promise<never>((_, reject) => {
     const begin = (): void => {
-      stop = clock.after(ABANDON_MS, () => reject(signal.reason));
+      stop = clock.after(afterMs, () => reject(signal.reason));
     };
     if (signal.aborted) begin();
     else signal.addEventListener('abort', begin, { once: true });
