@@ -204,6 +204,18 @@ export class Inbox {
     return cached;
   }
 
+  /** Shares that wait for a document which will not come: waiting on would hold their run for ever. */
+  #refuseFor(digest: string): void {
+    for (const [run, { push }] of [...this.#waiting]) {
+      if (push.share_sha256 !== digest && push.common_sha256 !== digest) continue;
+      this.#waiting.delete(run);
+      // Of a share that was accepted before only the document was lost: the next Push asks for it again.
+      if (this.#ports.state.runs.get(run)?.revision === push.revision) continue;
+      const message = `The controller did not hand out the document ${digest} that its own share needs.`;
+      this.#refuse(push, { code: 'BLOB_MISSING', message, remedy: 'Apply again; see the log of kk-controller.' });
+    }
+  }
+
   async #blobPart(part: { sha256: string; offset: number; data: Uint8Array; total: number }): Promise<void> {
     const incoming = this.#incoming.get(part.sha256);
     if (incoming === undefined || part.offset !== incoming.size) return;
@@ -213,6 +225,7 @@ export class Inbox {
         { sha256: part.sha256, total: part.total },
         'the controller does not hand out a document that its own share needs',
       );
+      this.#refuseFor(part.sha256);
       return;
     }
     incoming.parts.push(Buffer.from(part.data));
