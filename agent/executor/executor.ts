@@ -282,11 +282,12 @@ export class Executor implements Work {
       task,
       spec,
     );
-    live.done = step.work().then(() => {
+    live.done = step.work().then(async () => {
       this.#phases.delete(key);
       this.#live.delete(key);
       this.#inbox.stepEnded();
       this.#tick();
+      if (spec.sensitive) await this.#dropOutputs(run, String(task));
     });
     // A permit step is let finish (ENGINE 2.6); what was cancelled before a restart still is.
     if (run.cancel !== undefined && spec.permit === undefined) abort.abort();
@@ -326,14 +327,17 @@ export class Executor implements Work {
     for (const one of live) one.abort.abort();
     this.#prepared.delete(run.run);
     // Step outputs are only removed when nothing writes there any more.
-    void Promise.all(live.map((one) => one.done))
-      .then(() => rm(join(this.#options.runsFolder, run.run), { recursive: true, force: true }))
-      .catch((thrown) =>
-        this.#options.logger.warn(
-          { run: run.run, report: reportOf(thrown) },
-          'the outputs of a run could not be removed',
-        ),
-      );
+    void Promise.all(live.map((one) => one.done)).then(() => this.#dropOutputs(run));
+  }
+
+  /** Of the whole run, or of one of its steps; what they mean is in the journal by then. */
+  async #dropOutputs({ run }: RunRecord, step = ''): Promise<void> {
+    try {
+      await this.#options.journal.synced();
+      await rm(join(this.#options.runsFolder, run, step), { recursive: true, force: true });
+    } catch (thrown) {
+      this.#options.logger.warn({ run, report: reportOf(thrown) }, 'the outputs of a run could not be removed');
+    }
   }
 }
 

@@ -96,10 +96,20 @@ export class Step {
       }
       const { run, revision } = this.#run;
       const { bootId: boot, clock } = this.#ports;
-      const frozen = items === undefined ? {} : { items };
+      // Of a sensitive loop only their number is written (ENGINE 2.7).
+      const frozen = items === undefined ? {} : { items: spec.sensitive ? items.map(() => null) : items };
       this.#ports.record({ type: 'begun', run, revision, task: this.#task, atMs: clock.nowMs(), boot, ...frozen });
+      return this.#items(items);
     }
-    await this.#items(this.#run.steps.get(this.#task)?.items);
+    const frozen = this.#run.steps.get(this.#task)?.items;
+    await this.#items(frozen !== undefined && spec.sensitive ? this.#itemsAgain(frozen.length) : frozen);
+  }
+
+  /** The items of a sensitive loop after a restart. Throws EXPR_*, or INTERRUPTED when they are not the same ones. */
+  #itemsAgain(count: number): Json[] | undefined {
+    const items = loopItems(this.#spec, this.#variables.scopeOf(this.#spec));
+    if (items?.length !== count) throw new KkError(interruptedError());
+    return items;
   }
 
   async #items(items: Json[] | undefined): Promise<void> {

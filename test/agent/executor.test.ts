@@ -1,3 +1,5 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { disk } from '../../agent/executor/durable.ts';
 import { Bench, chain, task } from '../support/agent-bench.ts';
@@ -297,7 +299,6 @@ t.test('registers: exported with their type, sensitive ones masked', async (t) =
   t.equal(bench.ended().get(0)?.result.register, 42);
   t.match(bench.ended().get(3)?.result.error, { code: 'REGISTER_TYPE', message: /"m"/ });
   t.ok(bench.commands.calls.includes('login s3cret'), 'it works on the node');
-  const { readFileSync } = await import('node:fs');
   t.notMatch(readFileSync(`${bench.folder}/journal.log`, 'utf8'), /s3cret/, 'and is nowhere on disk or on the wire');
 });
 
@@ -462,21 +463,24 @@ t.test('what cannot be repeated waits until its begin is on disk; what can does 
   const bench = await Bench.open({ disk: slow });
   bench.push([
     task('once', { needs: [{ gate: 'g' }] }),
-    task('often', { inputs: { shell: 'often', creates: '/x' }, needs: [{ gate: 'g' }] }),
+    // What outlives the agent must be found again, or it would run twice side by side.
+    task('outlives', { inputs: { shell: 'outlives', creates: '/x' }, needs: [{ gate: 'g' }] }),
+    task('often', { action: 'set_fact', inputs: { x: 1 }, needs: [{ gate: 'g' }] }),
   ]);
   await bench.settle();
   bench.lease();
   syncs = [];
   bench.open('g');
   for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-  t.same(bench.commands.calls, ['often']);
+  t.same(bench.commands.calls, []);
+  t.equal(bench.executor.running(), 2, 'the third is done');
   t.same(bench.outcomes(), {}, 'and no end is told that is not on disk');
   const waiting = syncs;
   syncs = undefined;
   for (const go of waiting) go();
   await bench.settle();
-  t.same(bench.commands.calls, ['often', 'once']);
-  t.same(bench.outcomes(), { 0: 'ok', 1: 'ok' });
+  t.same(bench.commands.calls, ['once', 'outlives']);
+  t.same(bench.outcomes(), { 0: 'ok', 1: 'ok', 2: 'ok' });
 });
 
 t.test('a permit step is let finish after a cancel with all its items and attempts', async (t) => {
@@ -543,4 +547,63 @@ t.test('restart in a new boot: nothing is done again without a word of the contr
   bench.lease();
   await bench.settle();
   t.equal(bench.commands.calls.filter((call) => call === 'again').length, 2, 'then it goes on');
+});
+
+t.test('a sensitive step leaves neither its items nor its output on disk', async (t) => {
+  let bench = await Bench.open();
+  bench.lease();
+  bench.commands.answers.set('secret', { stdout: 'w0rd\nw1rd' });
+  bench.commands.hold('use w1rd', 'plain b');
+  const loop = '{{ words.stdout_lines }}';
+  bench.push([
+    task('secret', { sensitive: true, register: 'words' }),
+    task('use', { sensitive: true, loop, run: 'use {{ item }}', needs: [{ task: 0 }] }),
+    task('known', { sensitive: true, loop: ['a', 'b'], run: 'plain {{ item }}' }),
+  ]);
+  await bench.settle();
+  t.same(bench.commands.working, ['plain b', 'use w1rd']);
+  t.notMatch(readFileSync(join(bench.folder, 'journal.log'), 'utf8'), /w[01]rd/);
+  const folder = join(bench.folder, 'runs/r1/1');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'stdout'), 'w0rd');
+  bench.commands.release('use w1rd');
+  while (existsSync(folder)) await bench.settle();
+  t.equal(bench.ended().get(1)?.result.items, 2);
+
+  bench.commands.found = { code: 0 };
+  bench = await bench.restart();
+  bench.lease();
+  await bench.settle();
+  t.same(bench.commands.recovered, ['plain b'], 'items are made again after a restart');
+  t.equal(bench.outcomes()[2], 'ok');
+});
+
+t.test('a document that the controller does not hand out: the share is refused, not waited for', async (t) => {
+  const bench = await Bench.open({ tolerant: true });
+  bench.lease();
+  const none = new Uint8Array();
+  const digest = 'a'.repeat(64);
+  const value = { run: 'r1', revision: 1, share: none, share_sha256: digest, common_sha256: '', common: none };
+  bench.handle({ kind: 'push', value: { ...value, lease_ms: 0 } });
+  await bench.settle();
+  bench.handle({ kind: 'blob_part', value: { sha256: digest, offset: 0, data: none, total: 0 } });
+  await bench.settle();
+  t.match(bench.messages(), [{ kind: 'refused', value: { run: 'r1', revision: 1 } }]);
+});
+
+t.test('a cancelled command has its whole grace before its step is given up', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  bench.commands.hold('stubborn');
+  bench.commands.deaf = true;
+  bench.push([task('stubborn', { inputs: { shell: 'stubborn', grace_seconds: 600 } })]);
+  await bench.settle();
+  bench.handle({ kind: 'cancel', value: { run: 'r1', grace_ms: 1 } });
+  await bench.settle();
+  bench.clock.advance(600_000);
+  await bench.settle();
+  t.same(bench.outcomes(), {}, 'it may still be at work');
+  bench.clock.advance(90_000);
+  await bench.settle();
+  t.same(bench.outcomes(), { 0: 'cancelled' });
 });
