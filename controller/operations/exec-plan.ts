@@ -1,6 +1,6 @@
 import { KkError } from '../../shared/errors.ts';
 import { isTemplate } from '../../shared/expr/index.ts';
-import type { Inventory, Plan } from '../plan/types.ts';
+import { type Inventory, type Plan, TASK_DEFAULTS } from '../plan/index.ts';
 import type { ExecRequest } from '../server/operations.ts';
 
 /** The plan of an ad-hoc command: one task on the selected nodes, a run like any other but without node locks. */
@@ -20,33 +20,13 @@ export function execPlan(inventory: Inventory, request: ExecRequest): Plan {
         files: {},
         tasks: [
           {
+            ...TASK_DEFAULTS,
             id: 'command',
             name: request.argv.join(' ').slice(0, 120),
             at,
             action: 'command',
             inputs,
-            places: {},
-            on: undefined,
-            needs: undefined,
-            when: [],
-            loop: undefined,
-            register: undefined,
-            until: undefined,
-            retries: 0,
-            delay: 0,
             timeout: request.timeoutSeconds,
-            failedWhen: [],
-            changedWhen: [],
-            vars: {},
-            tags: [],
-            runOnce: false,
-            maxFailPercentage: undefined,
-            ignoreErrors: false,
-            lock: undefined,
-            alone: false,
-            permit: undefined,
-            sensitive: false,
-            onInterrupt: 'fail',
           },
         ],
       },

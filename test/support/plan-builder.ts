@@ -1,6 +1,7 @@
 /** Plans for tests of the engine, as values: only what matters is said, everything else is as the defaults have it. */
 import { type CompileOptions, compile, DEFAULT_COMPILE_OPTIONS } from '../../controller/compile/compile.ts';
 import type { TaskGraph } from '../../controller/compile/graph.ts';
+import { TASK_DEFAULTS } from '../../controller/plan/index.ts';
 import type { NeedDocument, Plan, Play, TaskDocument } from '../../controller/plan/types.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { Place } from '../../shared/share.ts';
@@ -80,30 +81,11 @@ export function planFrom(sketch: PlanSketch): Plan {
 function taskFrom(sketch: TaskSketch): TaskDocument {
   const { needs, when, ...task } = typeof sketch === 'string' ? { id: sketch } : sketch;
   return {
+    ...TASK_DEFAULTS,
     name: task.id,
     at,
     action: 'command',
     inputs: { shell: 'true' },
-    places: {},
-    on: undefined,
-    loop: undefined,
-    register: undefined,
-    until: undefined,
-    retries: 0,
-    delay: 0,
-    timeout: 0,
-    failedWhen: [],
-    changedWhen: [],
-    vars: {},
-    tags: [],
-    runOnce: false,
-    maxFailPercentage: undefined,
-    ignoreErrors: false,
-    lock: undefined,
-    alone: false,
-    permit: undefined,
-    sensitive: false,
-    onInterrupt: 'fail',
     ...task,
     when: (when ?? []).map((text) => ({ text, at: HERE })),
     needs: needs?.map((need) => needFrom(need)),
