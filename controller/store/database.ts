@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { KkError } from '../../shared/errors.ts';
@@ -15,6 +16,8 @@ export interface Database {
 /** Opens (or makes) `controller.db` in the folder. Throws KkError STATE_NEWER, STATE_DAMAGED. */
 export async function openDatabase(folder: string): Promise<Database> {
   const path = join(folder, 'controller.db');
+  // SQLite would make it readable for all; its -wal and -shm take the mode of the file.
+  await open(path, 'a', 0o600).then((file) => file.close());
   const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: { path } });
   const [opened] = (await once(worker, 'message')) as [Opened];
   if (!opened.opened) throw openError(path, opened.code, opened.message);

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -36,6 +36,10 @@ t.test('the log', async (t) => {
   await log.createRun(record('r2', 2), '{}');
   const cursor = { node: 'n1', journal: 'j', sequence: 7 };
   await log.append({ runs: [{ run: 'r1', firstSequence: 1, events: [begun(0), begun(1)] }], cursors: [cursor] });
+
+  const files = (await readdir(folder)).filter((name) => name.startsWith('controller.db'));
+  t.strictSame(files.sort(), ['controller.db', 'controller.db-shm', 'controller.db-wal']);
+  for (const name of files) t.equal((await stat(join(folder, name))).mode & 0o077, 0, `${name} is its owner's alone`);
 
   const good = { run: 'r2', firstSequence: 1, events: [begun(5)] };
   for (const firstSequence of [1, 2, 4]) {
