@@ -7,6 +7,7 @@ import { systemClock } from './clock.ts';
 import { BlobFolder } from './executor/blobs.ts';
 import { disk } from './executor/durable.ts';
 import { Executor } from './executor/executor.ts';
+import { type Patience, patient } from './executor/full-disk.ts';
 import { Journal } from './executor/journal.ts';
 import type { Logger } from './executor/ports.ts';
 import { gatherFacts, gatherForRule } from './facts/index.ts';
@@ -52,15 +53,18 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   try {
     const host = createHost({ wrapper: { argv: options.wrapper } });
     const clock = systemClock(host);
+    const patience: Patience = {
+      pause: (ms) => new Promise((resolve) => clock.after(ms, resolve)),
+      onTrouble: (report) =>
+        report === undefined
+          ? logger.info({}, 'the state folder can be written again')
+          : logger.error({ report }, report.message),
+    };
     const { journal, records, cut } = await Journal.open({
       path: paths.journal,
       disk,
       newId: randomUUID,
-      pause: (ms) => new Promise((resolve) => clock.after(ms, resolve)),
-      onTrouble: (report) =>
-        report === undefined
-          ? logger.info({}, 'the journal can be written again')
-          : logger.error({ report }, report.message),
+      ...patience,
       onFatal: options.onFatal,
     });
     if (cut > 0) logger.warn({ bytes: cut }, 'an unfinished last write of the journal was cut off');
@@ -69,7 +73,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     const executor = await Executor.start({
       journal,
       records,
-      blobs: await BlobFolder.open(paths.blobs, disk),
+      blobs: await BlobFolder.open(paths.blobs, patient(disk, patience)),
       host,
       clock,
       actions: createExecutors({ stateFolder: paths.root, gather: { facts: gatherFacts, forRule: gatherForRule } }),

@@ -1,14 +1,13 @@
-import { type ErrorReport, isSystemError, KkError } from '../../shared/errors.ts';
+import { type ErrorReport, KkError } from '../../shared/errors.ts';
 import type { DurableMessage } from '../../shared/protocol/messages.ts';
 import type { Disk, DurableFile } from './durable.ts';
 import { encodeFrame, scanFrames } from './frames.ts';
+import { diskFull, isDiskFull, RETRY_MS } from './full-disk.ts';
 import { isSent, JOURNAL_FORMAT, type JournalRecord, messageOf, type NewRecord } from './records.ts';
 import { retained } from './retained.ts';
 
 /** Above this size the journal is rewritten without forgotten runs, if that has a chance to halve it. */
 const COMPACT_ABOVE = 16 * 1024 * 1024;
-/** A full disk is tried again this often. */
-const RETRY_MS = 5_000;
 
 export interface JournalOptions {
   path: string;
@@ -207,7 +206,7 @@ export class Journal {
         if (full) this.#options.onTrouble(undefined);
         break;
       } catch (thrown) {
-        if (!isSystemError(thrown, 'ENOSPC') && !isSystemError(thrown, 'EDQUOT')) throw thrown;
+        if (!isDiskFull(thrown)) throw thrown;
         full = true;
         this.#options.onTrouble(diskFull(this.#options.path));
         await this.#file.truncate(this.#size);
@@ -231,7 +230,7 @@ export class Journal {
     const bytes = Buffer.concat(kept.map((record, index) => encodeFrame(index + 1, kept.length, record)));
     await this.#options.disk.replace(this.#options.path, bytes).catch((thrown) => {
       // A full disk: the old file is as good, only larger.
-      if (!isSystemError(thrown, 'ENOSPC') && !isSystemError(thrown, 'EDQUOT')) throw thrown;
+      if (!isDiskFull(thrown)) throw thrown;
     });
     await this.#file.close();
     const { file, content } = await this.#options.disk.open(this.#options.path);
@@ -259,14 +258,6 @@ function newer(path: string, format: number): KkError {
     remedy:
       'A newer kk-agent has worked here: start that version again (/usr/local/lib/kk-agent/), or upgrade this one.',
   });
-}
-
-function diskFull(path: string): ErrorReport {
-  return {
-    code: 'DISK_FULL',
-    message: `The file system of ${path} is full: no step starts until there is room again; nothing is lost.`,
-    remedy: `Free some space on it (df -h ${path}); the agent goes on by itself.`,
-  };
 }
 
 function unwritable(path: string, cause: unknown): KkError {

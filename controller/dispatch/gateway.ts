@@ -17,6 +17,8 @@ import { commonLevel, welcomeFor } from './welcome.ts';
 
 /** As many heartbeats missing and the agent is gone, whatever TCP believes: it judges us by the same number. */
 const MISSED_HEARTBEATS = 3;
+/** Troubles that pass: the agent comes back at once and finds out. After all others it waits a minute. */
+const PASSING: ReadonlySet<string> = new Set(['SEQUENCE_GAP', 'DISK_FULL', 'STORE_FAILED', 'STATE_CONFLICT']);
 /** Bytes of one BlobPart. */
 const BLOB_PART = 256 * 1024;
 
@@ -140,7 +142,7 @@ class Conversation {
       node: this.session?.node,
       from: this.remote,
     });
-    closeWith(this.socket, report, report.code !== 'SEQUENCE_GAP');
+    closeWith(this.socket, report, !PASSING.has(report.code));
   }
 
   private async onFrame(data: Buffer, isBinary: boolean): Promise<void> {
@@ -238,8 +240,9 @@ class Conversation {
       case 'log_chunk':
         parts
           .log(session.node, message.value)
-          .then(() => session.send({ kind: 'log_credit', value: { bytes: message.value.data.length } }))
-          .catch((thrown: unknown) => this.refuse(thrown));
+          // Live output is a courtesy, the result has it all: no room for it is no reason to end the work.
+          .catch((thrown: unknown) => parts.audit('live output not kept', { node: session.node, why: String(thrown) }))
+          .then(() => session.send({ kind: 'log_credit', value: { bytes: message.value.data.length } }));
         return;
       case 'blob_wanted':
         this.sendBlob(session, message.value);

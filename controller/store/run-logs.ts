@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { appendFile, mkdir, stat } from 'node:fs/promises';
+import { appendFile, mkdir, stat, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { isSystemError } from '../../shared/errors.ts';
@@ -34,7 +34,14 @@ export function runLogs(folder: string): RunLogs {
         () => -1,
       );
       if (size < 0) await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-      if (size < FILE_LIMIT) await appendFile(path, `${JSON.stringify(line)}\n`, { mode: 0o600 });
+      if (size >= FILE_LIMIT) return;
+      try {
+        await appendFile(path, `${JSON.stringify(line)}\n`, { mode: 0o600 });
+      } catch (thrown) {
+        // Half a line would spoil the next one.
+        await truncate(path, Math.max(0, size)).catch(() => {});
+        throw thrown;
+      }
     },
     async *read(run, nodes) {
       for (const node of nodes) yield* linesOf(pathOf(run, node));
@@ -45,9 +52,19 @@ export function runLogs(folder: string): RunLogs {
 async function* linesOf(path: string): AsyncIterable<LogLine> {
   try {
     for await (const text of createInterface({ input: createReadStream(path, 'utf8') })) {
-      if (text.endsWith('}')) yield JSON.parse(text) as LogLine;
+      const line = lineOf(text);
+      if (line) yield line;
     }
   } catch (thrown) {
     if (!isSystemError(thrown, 'ENOENT')) throw thrown;
+  }
+}
+
+/** Undefined for what a controller that was killed left of a line, which the next one may have been added to. */
+function lineOf(text: string): LogLine | undefined {
+  try {
+    return JSON.parse(text) as LogLine;
+  } catch {
+    return undefined;
   }
 }
