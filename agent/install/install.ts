@@ -1,7 +1,7 @@
 import { KkError } from '../../shared/errors.ts';
 import type { Host } from '../host/host.ts';
 import { LAYOUT, type Layout } from './layout.ts';
-import { linkCommand, placeExecutable } from './place-executable.ts';
+import { finishPlacing, linkCommand, placeExecutable } from './place-executable.ts';
 import { enableUnits, type UnitTexts } from './units.ts';
 
 /** What an installation works with. */
@@ -56,6 +56,7 @@ export async function installAgent(input: InstallInput): Promise<InstallReport> 
   const placed = await placeExecutable(input.executable, input.version, layout.library);
   await linkCommand(layout.library, layout.commands);
   const written = await enableUnits(input.host, layout.units, input.units, placed.changed || joins);
+  await finishPlacing(layout.library);
   return {
     release: placed.release,
     name: input.name,

@@ -1,6 +1,19 @@
 import { createHash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import { chmod, copyFile, link, mkdir, open, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
+import {
+  access,
+  chmod,
+  copyFile,
+  link,
+  mkdir,
+  open,
+  readdir,
+  readlink,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { isSystemError, KkError } from '../../shared/errors.ts';
@@ -11,10 +24,13 @@ export interface Placed {
   release: string;
   /** The release `current` named before; absent at the first installation. */
   previous?: string;
+  /** False: this release was there and runs. True also when an earlier installation was cut short. */
   changed: boolean;
 }
 
 const CURRENT = 'current';
+/** There as long as an installation is not whole: the agent that runs may be the one of before. */
+const UNFINISHED = '.unfinished';
 const NAME = 'kk-agent';
 
 /**
@@ -26,14 +42,31 @@ export async function placeExecutable(executable: string, version: string, libra
   try {
     const release = `${version}-${(await digestOf(executable)).slice(0, 8)}`;
     const previous = await currentRelease(library);
+    await mkdir(library, { recursive: true });
+    const cutShort = await isThere(join(library, UNFINISHED));
+    await writeFile(join(library, UNFINISHED), '');
+    await sync(library);
     const there = await digestOf(join(library, release, NAME)).catch(() => undefined);
     if (there === undefined || !release.endsWith(there.slice(0, 8))) await copyInto(executable, library, release);
     if (previous !== release) await pointTo(library, CURRENT, release);
-    await forgetOlder(library, [release, previous]);
-    return { release, changed: previous !== release, ...(previous === undefined ? {} : { previous }) };
+    // Installed again, this release is not the one to go back to: then the one before it stays.
+    if (previous !== release) await forgetOlder(library, [release, previous]);
+    return { release, changed: cutShort || previous !== release, ...(previous === undefined ? {} : { previous }) };
   } catch (cause) {
     throw placingFailed(library, cause);
   }
+}
+
+/** The executable is in place and runs: the next installation need not finish this one. */
+export async function finishPlacing(library: string): Promise<void> {
+  await rm(join(library, UNFINISHED), { force: true });
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function currentRelease(library: string): Promise<string | undefined> {

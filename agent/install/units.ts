@@ -42,7 +42,7 @@ export async function enableUnits(
     await host.files.writeAtomic(path, text, { mode: 0o644 });
     written.push(name);
   }
-  if (written.length > 0) await systemctl(host, ['daemon-reload']);
+  if (restart || written.length > 0) await systemctl(host, ['daemon-reload']);
   await systemctl(host, ['enable', SERVICE, TIMER]);
   await systemctl(host, [restart || written.includes(SERVICE) ? 'restart' : 'start', SERVICE]);
   await systemctl(host, [written.includes(TIMER) ? 'restart' : 'start', TIMER]);

@@ -101,10 +101,27 @@ t.test('installing, again, and a new version', async (t) => {
   );
   t.equal(await readFile(join(library, 'current', 'kk-agent'), 'utf8'), 'agent three');
   t.equal(await readFile(join(layout.commands, 'kk-agent'), 'utf8'), 'agent three', 'on the PATH of who logs in');
+  await install({ identity: async () => 'keep', version: '1.1.0' });
+  t.ok((await readdir(library)).includes(second.release), 'installing it again keeps the one to go back to');
   await rm(join(layout.commands, 'kk-agent'));
   await writeFile(join(layout.commands, 'kk-agent'), 'somebody else');
   await install({ identity: async () => 'keep' });
   t.equal(await readFile(join(layout.commands, 'kk-agent'), 'utf8'), 'somebody else', 'left alone');
+});
+
+t.test('an installation that was cut short is finished by the next: the agent of before does not stay', async (t) => {
+  const top = t.testdir({ download: 'agent one' });
+  const { install, asked } = installer(top);
+  await install({});
+  await writeFile(join(top, 'download'), 'agent two');
+  const cut = { files, run: () => Promise.reject(new Error('the connection was cut')) };
+  await t.rejects(install({ identity: async () => 'keep', host: cut as unknown as InstallInput['host'] }));
+  asked.length = 0;
+  t.match(await install({ identity: async () => 'keep' }), { changed: true });
+  t.match(asked.join(), /daemon-reload.*restart kk-agent.service/);
+  asked.length = 0;
+  await install({ identity: async () => 'keep' });
+  t.notMatch(asked.join(), /restart|reload/);
 });
 
 t.test('what goes wrong', async (t) => {
