@@ -159,7 +159,11 @@ export function commandRunner(wrapper: { argv: readonly string[] }): CommandRunn
     if (signal?.aborted) return neverRan(folder);
     await writeSpec(folder, spec);
     const argv = [...wrapper.argv, folder];
-    const child = await spawnWrapper(argv);
+    const child = await spawnWrapper(argv).catch(async (thrown) => {
+      // It may hold secrets, and nobody will read it now.
+      await rm(join(folder, NAMES.spec), { force: true });
+      throw thrown;
+    });
     const door = bell();
     child.once('exit', door.ring);
     const alive = () => child.exitCode === null && child.signalCode === null;
@@ -186,7 +190,10 @@ export function commandRunner(wrapper: { argv: readonly string[] }): CommandRunn
     const boot = await bootId();
     let started = readJson<Started>(folder, NAMES.started);
     if (started === undefined) {
-      if (begunBootId !== boot) return { state: 'lost' };
+      if (begunBootId !== boot) {
+        await rm(join(folder, NAMES.spec), { force: true });
+        return { state: 'lost' };
+      }
       if (await forestall(folder)) return { state: 'never-started' };
       started = readJson<Started>(folder, NAMES.started);
     }

@@ -3,6 +3,7 @@ import {
   accessSync,
   closeSync,
   constants,
+  existsSync,
   fsyncSync,
   openSync,
   readFileSync,
@@ -57,7 +58,8 @@ export async function runWrapper(folder: string): Promise<never> {
     const durationMs = Math.round(performance.now() - begun);
     const last: Status = { ...how, ...status, durationMs, stdout: stdout.end(), stderr: stderr.end() };
     // On a full disk we wait for room: a command whose end is not known cannot be judged.
-    while (!writeStatus(folder, last)) await later(STATUS_RETRY_MS);
+    // Without its folder nobody will ask: the run was forgotten.
+    while (!writeStatus(folder, last) && existsSync(folder)) await later(STATUS_RETRY_MS);
     process.exit(0);
   };
 

@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { CommandSpec } from '../../agent/host/host.ts';
@@ -219,6 +219,10 @@ t.test('never started: proven within the boot, and a late wrapper finds the comm
     { state: 'lost' },
     'in another boot nobody knows',
   );
+  mkdirSync(join(dir, 'cut'));
+  writeFileSync(join(dir, 'cut/spec.json'), JSON.stringify(spec));
+  t.same(await commands.recover(join(dir, 'cut'), 'another boot', {}), { state: 'lost' });
+  t.notOk(existsSync(join(dir, 'cut/spec.json')), 'no secret is left then either');
 });
 
 t.test('a wrapper that was killed leaves no command behind, and no answer', async (t) => {
@@ -233,6 +237,20 @@ t.test('a wrapper that was killed leaves no command behind, and no answer', asyn
   await t.rejects(begun, { code: 'INTERRUPTED' });
   await until(() => !isAlive(numberIn(join(dir, 'pid'))));
   t.same(await commands.recover(folder, bootId, {}), { state: 'lost' });
+});
+
+t.test('a wrapper whose folder is gone ends with its command', async (t) => {
+  const dir = t.testdir();
+  const { spec, release } = blocking(dir);
+  const folder = join(dir, 'c');
+  const begun = commands.start(folder, spec, {});
+  await until(() => isWritten(join(dir, 'pid')));
+  const { pid } = JSON.parse(readFileSync(join(folder, 'started'), 'utf8')) as { pid: number };
+  const untold = t.rejects(begun);
+  rmSync(folder, { recursive: true });
+  release();
+  await until(() => !isAlive(pid));
+  await untold;
 });
 
 t.test('a machine that goes down interrupts; that is not a cancel', async (t) => {
