@@ -96,13 +96,18 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       logger,
       onState: (state) => void writeStatus(paths.status, state),
     });
+    let stopped: Promise<void> | undefined;
+    const stop = async (): Promise<void> => {
+      link.stop();
+      executor.close();
+      await journal.close();
+      await unlock();
+    };
     return {
       ended: link.run(),
-      async stop() {
-        link.stop();
-        executor.close();
-        await journal.close();
-        await unlock();
+      stop() {
+        stopped ??= stop();
+        return stopped;
       },
     };
   } catch (thrown) {

@@ -1,3 +1,4 @@
+import { clockSkew } from '../../shared/clock-skew.ts';
 import { type ErrorReport, reportOf } from '../../shared/errors.ts';
 import type { Welcome } from '../../shared/protocol/messages.ts';
 import type { Clock, Logger } from '../executor/ports.ts';
@@ -96,6 +97,8 @@ export class Link {
         this.#capMs = Math.max(0, welcome.reconnect_cap_ms) || DEFAULT_CAP_MS;
         this.#told = { text: '', atMs: Number.NEGATIVE_INFINITY };
         logger.info({ endpoint, node: welcome.name, level: welcome.level }, 'connected to the controller');
+        const skew = clockSkew(welcome.name, clock.nowMs(), welcome.now_ms);
+        if (skew) logger.warn({ ...skew }, skew.message);
         this.#options.onState?.({ state: 'connected', endpoint, sinceMs: clock.nowMs() });
         void this.#keepWhatIsNew(identity, endpoint, welcome);
         stopWatch = this.#watchCertificate(talk, identity);

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { clockSkew } from '../../shared/clock-skew.ts';
 import { type AgentPackage, openAgent } from '../bootstrap/agent-package.ts';
 import { renderJoinScript } from '../bootstrap/join-script.ts';
 import type { Patience } from '../config/settings.ts';
@@ -75,6 +76,8 @@ function gatewayParts({ state, engine, clock, log, ...side }: AgentsSide): Gatew
     },
     connected(node, hello) {
       log.info({ node, version: hello.version, journal: hello.journal_id }, 'agent connected');
+      const skew = clockSkew(node, hello.now_ms, clock.nowMs());
+      if (skew) log.warn(skew, skew.message);
       runner.connected(node, hello);
     },
     left(node) {

@@ -210,6 +210,18 @@ t.test('who is who', async (t) => {
     await onController;
     t.match(JSON.stringify((await onController).details), both);
     await line.agents.get('behind')?.stop();
+
+    line.clock.offsetMs = 600_000;
+    const apart = [next(line, 'behind', { code: 'CLOCK_SKEW' }), next(line, '', { code: 'CLOCK_SKEW' })];
+    await line.agent('behind');
+    for (const { message } of await Promise.all(apart)) {
+      t.match(
+        message,
+        /clock of behind says \S+Z, the controller's \S+Z/,
+        'also while the certificates still allow it',
+      );
+    }
+    await line.agents.get('behind')?.stop();
     line.clock.offsetMs = 0;
   });
 
