@@ -34,7 +34,10 @@ export async function runServe(options: ServeOptions, io: ServeIo): Promise<numb
   try {
     return await serve(options, io, log, (close) => opened.push(close));
   } finally {
-    for (const close of opened.reverse()) await close();
+    for (const close of opened.reverse()) {
+      // A part that cannot close (a full disk) must not keep the others open.
+      await close().catch((error: unknown) => log.error({ error: String(error) }, 'a part did not close'));
+    }
   }
 }
 
@@ -100,6 +103,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
   // Time
   const tick = setInterval(() => {
     runner.tick();
+    engine.arrivals.tick();
     if (runner.active.size > 0 || hub.busy) lastBusyMs = clock.monotonicMs();
     if (options.untilIdle && clock.monotonicMs() - lastBusyMs > IDLE_MS) stopping.abort();
   }, TICK_MS);

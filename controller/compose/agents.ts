@@ -50,6 +50,7 @@ export async function agentsPort(side: AgentsSide): Promise<AgentApp> {
       const code = enrolled.ok ? {} : { code: enrolled.report.code };
       log.info({ node: request.name, from: remote, ...code }, enrolled.ok ? 'node enrolled' : 'enrolment refused');
       if (enrolled.ok && enrolled.replaced) engine.fleet.get(request.name)?.close(joinedAnew(request.name), true);
+      if (enrolled.ok) engine.arrivals.trust(request.name);
       return enrolled;
     },
   });

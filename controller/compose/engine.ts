@@ -49,7 +49,14 @@ export function makeEngine(
     arrivals: new Arrivals({
       nodes: state.nodes,
       clock,
-      onDuplicate: (node, error) => log.warn({ node, error: error.message }, 'duplicate identity'),
+      onDoubt(node, error) {
+        log.warn({ node, error: error.message }, 'duplicate identity');
+        runner.doubt(node, error.message);
+      },
+      onTrust(node) {
+        log.info({ node }, 'the node is one machine again');
+        runner.trust(node);
+      },
     }),
   };
 }

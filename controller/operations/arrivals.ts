@@ -3,20 +3,47 @@ import { duplicateIdentity, judgeDuplicate, type Machine } from '../pki/judge-du
 import type { Clock } from '../run/ports.ts';
 import type { NodeRecord, Nodes } from '../store/nodes.ts';
 
+/**
+ * A copy that was refused comes back within about two minutes (kk.proto, Closing.final). One that has not been seen for this
+ * long is gone, and the node is trusted again.
+ */
+const DOUBT_MS = 180_000;
+
 /** Boot ids remembered per node: enough to see an old one return. */
 const BOOTS_KEPT = 20;
 
-/** Who arrives: clones are told apart, journals continued. Remembers why a node is held, for `nodes`. */
-export class Arrivals {
-  readonly held = new Map<string, string>();
-  private readonly nodes: Nodes;
-  private readonly clock: Clock;
-  private readonly onDuplicate: (node: string, error: Error) => void;
+export interface ArrivalsParts {
+  nodes: Nodes;
+  clock: Clock;
+  /** Two machines came with one certificate: nothing new may start under that name (ENGINE 4.4). */
+  onDoubt(node: string, error: Error): void;
+  /** There is one machine again. */
+  onTrust(node: string): void;
+}
 
-  constructor(parts: { nodes: Nodes; clock: Clock; onDuplicate: (node: string, error: Error) => void }) {
-    this.nodes = parts.nodes;
-    this.clock = parts.clock;
-    this.onDuplicate = parts.onDuplicate;
+/** Who arrives: clones are told apart, journals continued. Remembers which nodes are in doubt. */
+export class Arrivals {
+  private readonly doubts = new Map<string, { why: string; seenMs: number }>();
+  private readonly parts: ArrivalsParts;
+
+  constructor(parts: ArrivalsParts) {
+    this.parts = parts;
+  }
+
+  /** Why the node is held; undefined: it is not. */
+  heldFor(node: string): string | undefined {
+    return this.doubts.get(node)?.why;
+  }
+
+  /** Joined anew or revoked: whoever has the name now is the one. */
+  trust(node: string): void {
+    if (this.doubts.delete(node)) this.parts.onTrust(node);
+  }
+
+  /** Trusts again where the copy stays away. Called about once a second. */
+  tick(): void {
+    const now = this.parts.clock.monotonicMs();
+    for (const [node, { seenMs }] of this.doubts) if (now - seenMs > DOUBT_MS) this.trust(node);
   }
 
   /**
@@ -29,18 +56,18 @@ export class Arrivals {
     certificateEndsMs: number,
     live: Machine | undefined,
   ): Promise<{ acked: number }> {
-    const { record, cursor } = await this.nodes.get(node);
+    const { nodes, clock } = this.parts;
+    const { record, cursor } = await nodes.get(node);
     const machine = { machineId: hello.machine_id, bootId: hello.boot_id };
     const boots = record?.machineId === hello.machine_id ? record.boots : [];
     if (judgeDuplicate({ boots, ...(live ? { live } : {}) }, machine) === 'duplicate') {
       const error = duplicateIdentity(node, [...(live ? [live] : []), machine]);
-      this.held.set(node, error.message);
-      this.onDuplicate(node, error);
+      this.doubts.set(node, { why: error.message, seenMs: clock.monotonicMs() });
+      this.parts.onDoubt(node, error);
       throw error;
     }
-    this.held.delete(node);
-    const now = this.clock.nowMs();
-    await this.nodes.put(node, {
+    const now = clock.nowMs();
+    await nodes.put(node, {
       joinedMs: record?.joinedMs ?? now,
       lastSeenMs: now,
       certificateEndsMs,
@@ -54,6 +81,6 @@ export class Arrivals {
   }
 
   async left(node: string): Promise<void> {
-    await this.nodes.seen(node, this.clock.nowMs());
+    await this.parts.nodes.seen(node, this.parts.clock.nowMs());
   }
 }

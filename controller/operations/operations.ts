@@ -89,7 +89,7 @@ export function operations(parts: OperationsParts): Operations {
         arch: record?.arch ?? '',
         lastSeenMs: record?.lastSeenMs,
       },
-      { connected: fleet.isConnected(name), address: fleet.get(name)?.remote, held: parts.arrivals.held.get(name) },
+      { connected: fleet.isConnected(name), address: fleet.get(name)?.remote, held: parts.arrivals.heldFor(name) },
     );
   };
 

@@ -10,6 +10,7 @@ export type Decision =
   | { kind: 'close'; gate: string; cause: string }
   | { kind: 'permit'; task: number }
   | { kind: 'hold'; reason: string }
+  | { kind: 'resume' }
   | { kind: 'cancel' };
 
 export interface Addressed {

@@ -34,6 +34,8 @@ export interface RunnerParts {
 export class Runner {
   /** In order of arrival. */
   readonly active = new Map<string, ActiveRun>();
+  /** Nodes whose identity is in doubt, with the reason (ENGINE 4.4). */
+  private readonly doubted = new Map<string, string>();
   private readonly parts: RunnerParts;
   private readonly intake: Intake;
 
@@ -115,11 +117,31 @@ export class Runner {
       const index = run.indexes.get(node);
       if (index === undefined || run.state.status !== 'running') continue;
       const holds = hello.runs.find((held) => held.run === run.record.id);
+      const reason = this.doubted.get(node);
+      if (reason !== undefined) {
+        if (holds) this.tell(run, [index], { kind: 'hold', reason });
+        continue;
+      }
       const held = holds && { gates: new Set(holds.gates), permits: new Set(holds.permits) };
       for (const decision of decideFor(run.state, index, held)) this.tell(run, [index], decision, hello.blobs);
     }
     for (const { run } of hello.runs)
       if (!this.active.has(run)) this.parts.dispatcher.send([node], { kind: 'forget', value: { run } });
+  }
+
+  /** Two machines use the node's certificate: nothing new starts under its name until {@link trust}. */
+  doubt(node: string, reason: string): void {
+    this.doubted.set(node, reason);
+    for (const { run, index } of this.runsOf(node)) this.tell(run, [index], { kind: 'hold', reason });
+  }
+
+  /** The node is one machine again: what was held goes on, and what was not given to it yet is. */
+  trust(node: string): void {
+    if (!this.doubted.delete(node)) return;
+    for (const { run, index } of this.runsOf(node)) {
+      if (run.sent.has(index)) this.tell(run, [index], { kind: 'resume' });
+      else for (const decision of decideFor(run.state, index, undefined)) this.tell(run, [index], decision);
+    }
   }
 
   cancel(runId: string, by: string): void {
@@ -171,6 +193,15 @@ export class Runner {
     return run;
   }
 
+  /** The runs at work in which the node has steps left. */
+  private runsOf(node: string): { run: ActiveRun; index: number }[] {
+    return [...this.active.values()].flatMap((run) => {
+      const index = run.indexes.get(node);
+      const isAtWork = index !== undefined && run.state.status === 'running' && (run.state.pending[index] ?? 0) > 0;
+      return isAtWork ? [{ run, index }] : [];
+    });
+  }
+
   private startQueued(): void {
     for (const run of this.active.values()) {
       if (run.state.status !== 'queued' || run.starting || this.blockersOf(run).length > 0) continue;
@@ -200,7 +231,9 @@ export class Runner {
   /** First push to everybody who is connected already. */
   private begin(run: ActiveRun): void {
     run.sinceMs = this.parts.clock.monotonicMs();
-    const nodes = [...run.graph.nodes.keys()].filter((node) => (run.state.pending[node] ?? 0) > 0);
+    const nodes = run.graph.nodes.flatMap((name, node) =>
+      (run.state.pending[node] ?? 0) > 0 && !this.doubted.has(name) ? [node] : [],
+    );
     this.tell(run, nodes, { kind: 'push' });
   }
 

@@ -43,6 +43,8 @@ function messageOf(run: string, decision: Exclude<Decision, { kind: 'push' }>): 
       return { kind: 'permit', value: { ...head, task: decision.task } };
     case 'hold':
       return { kind: 'hold', value: { run, reason: decision.reason } };
+    case 'resume':
+      return { kind: 'resume', value: { run } };
     case 'cancel':
       return { kind: 'cancel', value: { run, grace_ms: CANCEL_GRACE_MS } };
   }

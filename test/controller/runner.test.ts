@@ -165,6 +165,41 @@ t.test('a message that makes no sense closes that agent only, and nothing after 
   t.equal(fleet.isConnected('n1'), true);
 });
 
+t.test('a node in doubt is held: nothing new for it until there is one machine again', async (t) => {
+  const log = new MemoryLog();
+  const { fleet, start } = engine(log);
+  const runner = start();
+  for (const name of NODES) fleet.connect(runner, name);
+  const said = (): string[] => fleet.frames.splice(0).map(({ to, message }) => `${to} ${message.kind}`);
+  const plain: PlanSketch = {
+    nodes: NODES,
+    roles: { r: ['one'] },
+    plays: [{ name: 'p', nodes: NODES, roles: ['r'] }],
+  };
+  await runner.create(graphFrom(plain), { id: 'r1', by: 'me' });
+  said();
+  runner.doubt('n1', 'two machines');
+  t.strictSame(said(), ['n1 hold'], 'what it has is held');
+  for (const name of NODES) {
+    const agent = fleet.agent(name);
+    agent.take();
+    for (const kind of ['start', 'end'])
+      if (name !== 'n1')
+        agent
+          .moves(() => {})
+          .find((move) => move.kind === kind)
+          ?.run('OUTCOME_OK');
+    fleet.deliver(runner, name);
+  }
+  await runner.idle();
+  await runner.create(graphFrom({ ...plain, plays: [{ name: 'p', nodes: ['n1'], roles: ['r'] }] }), {
+    id: 'r2',
+    by: 'me',
+  });
+  runner.trust('n1');
+  t.ok(said().includes('n1 resume'), 'and goes on');
+});
+
 t.test('repeated messages are stored once and acknowledged again', async (t) => {
   const log = new MemoryLog();
   const { fleet, start } = engine(log);

@@ -157,11 +157,13 @@ t.test('who is who', async (t) => {
     const [node] = (await line.client.nodes()).filter(({ name }) => name === 'n1');
     t.match(node, { held: /Two machines/ }, 'nodes shows it');
     t.notOk(line.said.some(({ who, message }) => who === 'n1' && message.startsWith('not connected')));
+    const { run } = await line.client.exec({ selector: ['n1'], argv: ['true'] });
+    t.match((await line.client.run(run)).nodes, [{ pending: 1, state: 'waiting' }], 'nothing new is given to either');
     await line.agents.get('copy')?.stop();
     await line.agents.get('n1')?.stop();
-    const again = next(line, 'n1', { message: 'connected to the controller' });
+    await line.join('n1', { replace: true });
     await line.agent('n1');
-    await again;
+    t.equal((await line.follow(run)).view.status, 'done', 'joined anew it is one machine again, and goes on');
     t.match(
       (await line.client.nodes()).find(({ name }) => name === 'n1'),
       { held: undefined },
