@@ -25,6 +25,16 @@ function parsed<T>(
   return read.data;
 }
 
+/** A run's id names a folder of the agent's, so nothing else may be in it. Throws KkError FRAME_MALFORMED. */
+export function checkRunId(id: string): void {
+  if (/^[0-9A-Za-z][0-9A-Za-z-]{0,63}$/.test(id)) return;
+  throw new KkError({
+    code: 'FRAME_MALFORMED',
+    message: `${JSON.stringify(id.slice(0, 100))} is not the id of a run.`,
+    remedy: UPGRADE,
+  });
+}
+
 /** The node's share. Throws KkError AGENT_TOO_OLD, FRAME_MALFORMED. */
 export function readShare(bytes: Uint8Array): Share {
   return parsed('share', bytes, Share);

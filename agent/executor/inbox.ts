@@ -3,7 +3,7 @@ import { bytesJson } from '../../shared/protocol/codec.ts';
 import type { Push } from '../../shared/protocol/messages.ts';
 import type { Common, Json, Share } from '../../shared/share.ts';
 import type { Wish, WorkMessage } from '../link/work.ts';
-import { readCommon, readShare, refusal } from './accept.ts';
+import { checkRunId, readCommon, readShare, refusal } from './accept.ts';
 import { type BlobFolder, sha256 } from './blobs.ts';
 import type { Logger } from './ports.ts';
 import type { NewRecord } from './records.ts';
@@ -150,6 +150,7 @@ export class Inbox {
       return;
     }
     try {
+      checkRunId(push.run);
       const share = await this.#document(push.share_sha256, push.share);
       const common = await this.#document(push.common_sha256, push.common);
       if (share === undefined || common === undefined) {

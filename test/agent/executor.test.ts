@@ -308,6 +308,7 @@ t.test('shares that cannot be done are refused before any step, once', async (t)
   bench.push([task('ok'), task('strange', { action: 'teleport' })]);
   bench.push([task('ok'), task('strange', { action: 'teleport' })]);
   bench.push([task('future')], { run: 'r2', common: { format: 2 as never } });
+  bench.push([task('outside')], { run: '../../etc' });
   await bench.settle();
   const refused = bench
     .messages()
@@ -318,6 +319,7 @@ t.test('shares that cannot be done are refused before any step, once', async (t)
   t.same(refused, [
     ['refused', 'AGENT_LACKS_ACTION'],
     ['refused', 'AGENT_TOO_OLD'],
+    ['refused', 'FRAME_MALFORMED'],
   ]);
   t.same(bench.commands.calls, []);
   t.same(bench.executor.held().runs, []);
