@@ -3,12 +3,14 @@
  * does what the test says. What the agent would send is read back from the journal's outbox.
  */
 import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import t from 'tap';
 import type { ActionExecutor } from '../../agent/actions/executor.ts';
 import { commandFailure, createExecutors } from '../../agent/actions/index.ts';
 import { BlobFolder, sha256 } from '../../agent/executor/blobs.ts';
-import { type Disk, disk } from '../../agent/executor/durable.ts';
+import { type Disk, type DurableFile, disk } from '../../agent/executor/durable.ts';
 import { Executor } from '../../agent/executor/executor.ts';
 import { Journal } from '../../agent/executor/journal.ts';
 import type { Clock } from '../../agent/executor/ports.ts';
@@ -195,6 +197,25 @@ export interface BenchOptions {
   tolerant?: boolean;
 }
 
+/** What benches leave, for a crash closes nothing: cleared away when the file's tests have ended. */
+const leftovers = { folders: new Set<string>(), files: new Set<DurableFile>() };
+t.teardown(async () => {
+  for (const file of leftovers.files) await file.close().catch(() => {});
+  for (const folder of leftovers.folders) await rm(folder, { recursive: true, force: true });
+});
+
+/** The same disk, with its files kept to be closed at the end. */
+function held(inner: Disk): Disk {
+  return {
+    ...inner,
+    async open(path) {
+      const opened = await inner.open(path);
+      leftovers.files.add(opened.file);
+      return opened;
+    },
+  };
+}
+
 const logger = {
   debug: () => {},
   info: () => {},
@@ -233,12 +254,13 @@ export class Bench {
 
   static async open(options: BenchOptions = {}): Promise<Bench> {
     const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'kk-bench-'));
+    leftovers.folders.add(folder);
     const clock = options.clock ?? new HandClock();
     const commands = options.commands ?? new Commands();
     const host = { bootTimeMs: () => clock.bootTimeMs(), nowMs: () => clock.nowMs() } as Host;
     const { journal, records } = await Journal.open({
       path: join(folder, 'journal.log'),
-      disk: options.disk ?? disk,
+      disk: held(options.disk ?? disk),
       newId: () => 'journal-1',
       pause: () => Promise.resolve(),
       onTrouble: () => {},
