@@ -47,13 +47,13 @@ export class Bootstrapper {
     this.parts = parts;
   }
 
-  /** Sees to it that the nodes connect; nodes without ssh settings are left to join by themselves. */
+  /** Sees to it that the nodes connect; nodes without ssh settings join by themselves, and their `phase` says so. */
   async bring(nodes: readonly InventoryNode[], progress: BootstrapProgress, signal: AbortSignal): Promise<void> {
     const absent = nodes.filter((node) => !this.parts.dispatcher.isConnected(node.name));
     let packages: Promise<AgentPackage[]> | undefined;
     await Promise.all(
       absent.map(async (node) => {
-        if (!node.ssh) return;
+        if (!node.ssh) return progress.phase(node.name, this.waitsFor(node.name));
         try {
           // Who was admitted before may be about to connect; a stranger cannot.
           if (this.parts.ledger.node(node.name) && (await this.connects(node.name, GRACE_MS, signal)))
@@ -67,6 +67,14 @@ export class Bootstrapper {
         }
       }),
     );
+  }
+
+  /** A run waits minutes for such a node: whoever watches must learn what it waits for, and what to do. */
+  private waitsFor(node: string): string {
+    const known = this.parts.ledger.node(node);
+    if (known && !known.revoked) return 'its agent is away (there: journalctl -u kk-agent); waiting';
+    const option = known ? '--replace' : '--name';
+    return `not a node yet: run on it the line of kk-controller join-command ${option} ${node}`;
   }
 
   private async limited(

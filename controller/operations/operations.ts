@@ -174,7 +174,7 @@ export function operations(parts: OperationsParts): Operations {
         {
           code: 'CERT_REVOKED',
           message: `The certificates of ${name} were revoked.`,
-          remedy: `To let it come back: \`kk-controller token create --replace ${name}\`.`,
+          remedy: `To let it come back, run on it the line of \`kk-controller join-command --replace ${name}\`.`,
         },
         true,
       );
@@ -245,7 +245,13 @@ async function* bootstrapLines(
     done: (node: string, error: BootstrapLine['error']) =>
       queue.push({ node, phase: error ? 'failed' : 'connected', done: true, ...(error ? { error } : {}) }),
   };
-  void parts.bootstrapper.bring(nodes, progress, signal).finally(() => queue.end());
+  void parts.bootstrapper
+    .bring(
+      nodes.filter((node) => node.ssh),
+      progress,
+      signal,
+    )
+    .finally(() => queue.end());
   yield* queue.items;
 }
 

@@ -11,7 +11,7 @@ export function revokeCommand(cli: Cli): Command {
     .addHelpText(
       'after',
       `
-To let the same name join again: kk-controller token create --replace <node>
+To let it come back, run on it the line of: kk-controller join-command --replace <node>
 
 Examples:
   kk-controller revoke worker7`,
