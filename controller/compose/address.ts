@@ -33,7 +33,7 @@ export class Address {
     return hostsOf(this.listen.host).map((host) => `https://${host}:${this.port}`);
   }
 
-  /** Listens, and remembers where: agents know the address. Throws KkError PORT_IN_USE. */
+  /** Listens, and remembers where: agents know the address. Throws KkError PORT_IN_USE, ADDRESS_NOT_HERE. */
   async open(app: AgentApp): Promise<void> {
     const { host, port } = this.listen;
     try {
@@ -59,9 +59,19 @@ function isPortTrouble(cause: unknown): boolean {
 }
 
 function portInUse(host: string, port: number, cause: Error): KkError {
+  const message = `The controller cannot listen on ${host}:${port}: ${cause.message}.`;
+  if (isSystemError(cause, 'EADDRNOTAVAIL')) {
+    return new KkError({
+      code: 'ADDRESS_NOT_HERE',
+      message,
+      remedy:
+        'Give an address of this machine (`ip addr` lists them) with --listen (or KK_LISTEN), or 0.0.0.0 for all.',
+      cause,
+    });
+  }
   return new KkError({
     code: 'PORT_IN_USE',
-    message: `The controller cannot listen on ${host}:${port}: ${cause.message}.`,
+    message,
     remedy: `See who has it with \`ss -ltnp 'sport = :${port}'\`, or choose another with --listen (or KK_LISTEN).`,
     cause,
   });
