@@ -39,7 +39,7 @@ export class Runs {
     this.nowMs = parts.nowMs;
   }
 
-  /** The id that `last`, an id or a unique beginning of one stands for. Throws KkError RUN_UNKNOWN, RUN_AMBIGUOUS. */
+  /** The id that `last`, an id, or a unique beginning of one or of its last part, stands for. Throws KkError RUN_UNKNOWN, RUN_AMBIGUOUS. */
   async idOf(text: string): Promise<string> {
     const ids = text === 'last' ? (await this.archive.list(1)).map((r) => r.id) : await this.archive.idsLike(text);
     const exact = ids.find((id) => id === text);

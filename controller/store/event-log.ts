@@ -49,7 +49,7 @@ export function eventLog(database: Database): RunArchive {
     },
     async idsLike(prefix) {
       const rows = await select(
-        "SELECT id FROM runs WHERE id LIKE ? ESCAPE '\\' ORDER BY created_ms DESC, id DESC LIMIT 20",
+        "SELECT id FROM runs WHERE id LIKE ?1 ESCAPE '\\' OR id LIKE '%-' || ?1 ESCAPE '\\' ORDER BY created_ms DESC, id DESC LIMIT 20",
         `${prefix.replace(/[\\%_]/g, '\\$&')}%`,
       );
       return rows.map((row) => String(row['id']));

@@ -76,6 +76,8 @@ t.test('the log', async (t) => {
   );
   t.strictSame(await log.idsLike('r_'), [], 'a prefix is no pattern');
   t.strictSame(await log.idsLike('r'), ['r2', 'r1']);
+  await log.createRun(record('20300101-7f3a', 3), '{}');
+  t.strictSame(await log.idsLike('7f'), ['20300101-7f3a'], 'the last part tells runs of one day apart');
 });
 
 t.test('nodes', async (t) => {

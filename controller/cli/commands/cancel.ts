@@ -6,7 +6,7 @@ import { wakeController } from '../wake.ts';
 export function cancelCommand(cli: Cli): Command {
   const command = withOutput(new Command('cancel'))
     .description('Cancel a run: commands at work are stopped, nothing new begins')
-    .argument('<run>', 'its id, the beginning of it, or `last`')
+    .argument('<run>', 'its id, the beginning of it or of its last part, or `last`')
     .addHelpText(
       'after',
       `
