@@ -21,8 +21,19 @@ function duration(text: string): number {
 }
 
 /** An option that takes a duration; `usual` (as a person writes it) is its default. Its value is seconds. */
-export function durationOption(flags: string, about: string, usual: string): Option {
-  return new Option(flags, about).argParser(duration).default(duration(usual), usual);
+export function durationOption(
+  flags: string,
+  about: string,
+  usual: string,
+  limits?: { least: string; most: string },
+): Option {
+  const read = (text: string): number => {
+    const seconds = duration(text);
+    if (limits && (seconds < duration(limits.least) || seconds > duration(limits.most)))
+      throw new InvalidArgumentError(`Write a duration from ${limits.least} to ${limits.most}.`);
+    return seconds;
+  };
+  return new Option(flags, about).argParser(read).default(duration(usual), usual);
 }
 
 export function wholeNumber(text: string): number {
@@ -75,10 +86,11 @@ export function listenAddress(text: string): { host: string; port: number } {
   return { host: bare === '' ? '0.0.0.0' : bare, port: number };
 }
 
+/** `https://host:port`, gathered; without a port it is 443, and always said: the agents' side has no default. */
 export function httpsEndpoint(text: string, before: string[] | undefined): string[] {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== 'https:' || url.pathname !== '/' || url.search !== '') {
     throw new InvalidArgumentError('Write https://host:port, as the nodes reach this machine.');
   }
-  return [...(before ?? []), url.origin];
+  return [...(before ?? []), `https://${url.hostname}:${url.port || '443'}`];
 }

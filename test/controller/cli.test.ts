@@ -70,6 +70,11 @@ t.test('tokens and the join line: what is pasted goes alone to standard output',
   t.equal((await run(['token', 'delete', 't1'])).out, 'token t1 deleted.\n');
   const join = await run(['join-command', '--endpoint', 'https://203.0.113.7:9443']);
   t.equal(join.out, 'curl https://203.0.113.7:9443/join.sh | sh\n');
+  t.match((await run(['join-command', '--endpoint', 'https://203.0.113.7'])).out, 'https://203.0.113.7:443/join.sh');
+  const vague = await run(['join-command', '--endpoint', '203.0.113.7']);
+  t.match([vague.code, vague.err], [1, /Write https:\/\/host:port/]);
+  for (const ttl of ['0', '366d'])
+    t.match((await run(['token', 'create', `--ttl=${ttl}`])).err, /Write a duration from 1s to 365d/);
   for (const ttl of ['soon', '5x', '-1']) {
     const bad = await run(['token', 'create', `--ttl=${ttl}`]);
     t.match([bad.code, bad.err], [1, /Write a duration such as 30s/]);

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import type { Cli } from '../cli.ts';
-import { type Format, withOutput } from '../options.ts';
+import { type Format, httpsEndpoint, withOutput } from '../options.ts';
 import { tokenSentence, tokenWish, withTokenOptions } from './token.ts';
 
 interface Options {
@@ -15,7 +15,9 @@ interface Options {
 export function joinCommandCommand(cli: Cli): Command {
   const command = withTokenOptions(withOutput(new Command('join-command')))
     .description('Print the line that makes a machine a node; run it there as root')
-    .option('--endpoint <url>', 'the address of this controller as the node reaches it')
+    .option('--endpoint <url>', 'the address of this controller as the node reaches it', (text: string) =>
+      String(httpsEndpoint(text, undefined)),
+    )
     .addHelpText(
       'after',
       `

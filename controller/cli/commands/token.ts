@@ -86,7 +86,7 @@ function remove(cli: Cli): Command {
 /** What a new token may be told, also by `join-command`. */
 export function withTokenOptions(command: Command): Command {
   return command
-    .addOption(durationOption('--ttl <duration>', 'how long it is good', '1h'))
+    .addOption(durationOption('--ttl <duration>', 'how long it is good', '1h', { least: '1s', most: '365d' }))
     .option('--uses <number>', 'how many nodes may join with it', wholeNumber, 1)
     .option('--name <node>', 'the only name that may join with it')
     .option('--replace <node>', 'a known name that may join again with a new key');
