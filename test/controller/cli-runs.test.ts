@@ -147,10 +147,17 @@ t.test('exec: output behind the name of its node, results together, exit 3 when 
   ];
   operations.next = {
     ...fakeRun('x1', graphOf(SOURCES), results),
-    logs: [log('cp1', 0, 'on'), log('cp1', 2, 'e\ntwo\nlast'), log('cp1', 0, 'on'), log('cp1', 0, 'err\n', 'stderr')],
+    logs: [
+      log('cp1', 0, 'on'),
+      log('cp1', 2, 'e\ntwo\n'),
+      log('cp1', 0, 'on'),
+      log('cp1', 0, 'err\n', 'stderr'),
+      log('cp1', 108, 'last'),
+    ],
   };
   const ran = await run(['exec', 'all,!w2', '--timeout', '30s', '--', 'df', '-h', '--x']);
-  t.same(lines(ran.out), ['cp1 | one', 'cp1 | two', 'cp1 | err', 'cp1 | last', 'w1  | only at the end']);
+  const gap = 'cp1 | … 100 bytes are only on the node …';
+  t.same(lines(ran.out), ['cp1 | one', 'cp1 | two', 'cp1 | err', gap, 'cp1 | last', 'w1  | only at the end']);
   t.same([ran.code, lines(ran.err)], [3, ['exit 0: cp1', 'exit 7: w1']]);
   t.match(operations.asked.pop(), {
     exec: { selector: ['all', '!w2'], argv: ['df', '-h', '--x'], timeoutSeconds: 30, by: 'ada' },
@@ -163,6 +170,8 @@ t.test('exec: output behind the name of its node, results together, exit 3 when 
   t.equal(logs.code, 0, 'without -f the past only, and no verdict on it');
   t.match(logs.out, /11:59:08Z cp1 \| one\n/);
   t.notMatch((await run(['logs', 'x1', '--node', 'w1'])).out, /cp1 \|/);
+  const elsewhere = await run(['logs', 'x1', '--node', 'w9']);
+  t.match([elsewhere.code, elsewhere.err], [1, /NODE_NOT_IN_RUN[\s\S]*do: Its nodes: .*cp1/]);
   const follow = await run(['logs', 'x1', '-f', '--task', 'swap']);
   t.match([follow.code, follow.out], [3, /cp1 \| two\n[\s\S]*run x1 failed after 1m\n/]);
   t.match((await run(['cancel', 'last'])).out, /run x1 is asked to cancel/);

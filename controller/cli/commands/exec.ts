@@ -3,7 +3,7 @@ import { KkError } from '../../../shared/errors.ts';
 import type { Cli } from '../cli.ts';
 import { followRun, rawWatcher, type Watcher } from '../follow.ts';
 import { durationOption, type Format, withOutput } from '../options.ts';
-import { outputOf, PrefixedLines, resultLines, resultOf } from '../output/exec-text.ts';
+import { outputOf, PrefixedLines, reason, resultLines, resultOf } from '../output/exec-text.ts';
 import { clean } from '../output/text.ts';
 import { reviveController } from '../start-run.ts';
 import { wakeController } from '../wake.ts';
@@ -75,7 +75,7 @@ function execWatcher(cli: Cli): Watcher {
         results.set(line.node, resultOf(line));
       } else if (line.type === 'blocked') results.set(line.node, clean(line.cause));
       else if (line.type === 'node' && line.error)
-        results.set(line.node, `${line.error.code}: ${clean(line.error.message)}`);
+        results.set(line.node, `${line.error.code}: ${reason(line.error.message)}`);
     },
     note: (text) => cli.note(text),
     restart() {

@@ -1,12 +1,13 @@
 import { Command } from 'commander';
+import { KkError } from '../../../shared/errors.ts';
 import { EXIT_CODE } from '../../../shared/lifecycle.ts';
-import type { StreamLine } from '../../views/types.ts';
+import type { RunView, StreamLine } from '../../views/types.ts';
 import type { Cli } from '../cli.ts';
 import { exitCodeOf } from '../follow.ts';
 import { type Format, withOutput } from '../options.ts';
 import { eventText } from '../output/event-text.ts';
 import { PrefixedLines } from '../output/exec-text.ts';
-import { clean, clock, span } from '../output/text.ts';
+import { clean, clock, names, span } from '../output/text.ts';
 import { wakeController } from '../wake.ts';
 
 interface Options {
@@ -19,7 +20,7 @@ interface Options {
 export function logsCommand(cli: Cli): Command {
   const command = withOutput(new Command('logs'))
     .description('Tell what happened in a run, with the output of its commands')
-    .argument('[run]', 'its id, the beginning of it, or `last`', 'last')
+    .argument('[run]', 'its id, the beginning of it or of its last part, or `last`', 'last')
     .option('-f, --follow', 'go on until the run has ended')
     .option('--node <node>', 'only of this node')
     .option('--task <text>', 'only of tasks whose name or key holds this text')
@@ -38,6 +39,7 @@ Examples:
     const { client } = cli;
     await wakeController(cli);
     const run = await client.run(id);
+    if (options.node !== undefined) checkNode(run, options.node);
     const stop = new AbortController();
     const stopListening = cli.parts.onInterrupt(() => stop.abort());
     const printer = new LogPrinter(cli, options);
@@ -53,6 +55,19 @@ Examples:
       printer.end();
     }
     return end;
+  });
+}
+
+/** Nothing told of a node that has no part in the run would read as nothing done. */
+function checkNode(run: RunView, node: string): void {
+  if (run.nodes.some((part) => part.node === node)) return;
+  throw new KkError({
+    code: 'NODE_NOT_IN_RUN',
+    message: `Node "${node}" has no part in run ${run.id}.`,
+    remedy: `Its nodes: ${names(
+      run.nodes.map((part) => part.node),
+      20,
+    )}.`,
   });
 }
 

@@ -15,9 +15,13 @@ export class PrefixedLines {
   add(line: StreamLine & { type: 'log' }): { node: string; text: string }[] {
     this.heard.add(line.node);
     const key = `${line.node}\0${line.task}\0${line.stream}`;
-    if (line.offset < (this.#next.get(key) ?? 0)) return [];
+    const next = this.#next.get(key) ?? 0;
+    if (line.offset < next) return [];
     this.#next.set(key, line.offset + Buffer.byteLength(line.text));
-    const lines = `${this.#rest.get(key)?.text ?? ''}${line.text}`.split('\n');
+    const before = this.#rest.get(key)?.text ?? '';
+    // A node that writes faster than its link takes it leaves pieces out: said, or two halves would read as one line.
+    const gap = line.offset > next ? `${before === '' ? '' : '\n'}${onlyThere(line.offset - next)}\n` : '';
+    const lines = `${before}${gap}${line.text}`.split('\n');
     this.#rest.set(key, { node: line.node, text: lines.pop() ?? '' });
     return lines.map((text) => ({ node: line.node, text }));
   }
@@ -37,9 +41,13 @@ export function outputOf(output: Json | undefined): string[] {
     if (!captured || captured.bytes === 0) return [];
     const { head = '', tail = '', bytes = 0 } = captured;
     const missing = bytes - Buffer.byteLength(head) - Buffer.byteLength(tail);
-    const text = missing > 0 ? `${head}\n… ${missing} bytes are only on the node …\n${tail}` : head + tail;
+    const text = missing > 0 ? `${head}\n${onlyThere(missing)}\n${tail}` : head + tail;
     return text.replace(/\n$/, '').split('\n');
   });
+}
+
+function onlyThere(bytes: number): string {
+  return `… ${bytes} bytes are only on the node …`;
 }
 
 interface Captured {
@@ -54,7 +62,12 @@ export function resultOf(line: StreamLine & { type: 'ended' }): string {
   if (output?.signal) return `killed by ${output.signal}`;
   if (line.outcome === 'ok' || (line.outcome === 'failed' && output?.code !== undefined))
     return `exit ${output?.code ?? 0}`;
-  return line.error ? `${line.error.code}: ${clean(line.error.message)}` : line.outcome;
+  return line.error ? `${line.error.code}: ${reason(line.error.message)}` : line.outcome;
+}
+
+/** A message as it may stand before a colon and the nodes it is about. */
+export function reason(message: string): string {
+  return clean(message).replace(/\.$/, '');
 }
 
 /** Nodes that ended in the same way, together; the good ones first. */
@@ -62,12 +75,11 @@ export function resultLines(results: ReadonlyMap<string, string>, colors: Colors
   const groups = [...Map.groupBy(results, ([, result]) => result)].sort(([a], [b]) => rank(a) - rank(b));
   return groups.map(([result, nodes]) => {
     const word = result === 'exit 0' ? colors.green(result) : colors.red(result);
-    return `${word}: ${names(
-      nodes.map(([node]) => clean(node)),
-      10,
-    )}`;
+    return `${word}: ${names(nodes.map(([node]) => clean(node)).sort(byName), 10)}`;
   });
 }
+
+const byName = new Intl.Collator('en', { numeric: true }).compare;
 
 function rank(result: string): number {
   return result === 'exit 0' ? 0 : 1;

@@ -95,10 +95,7 @@ function conclusion(run: RunView, colors: Colors): string[] {
         'Mend what the table names and run the command again; apply --skip-prechecks goes ahead all the same.',
       ];
     case 'cancelled':
-      return [
-        line(colors.yellow('Cancelled'), `after ${took}.`),
-        'Apply the plan again to go on: what is done stays done.',
-      ];
+      return [line(colors.yellow('Cancelled:'), `${took}.`), 'Apply the plan again to go on: what is done stays done.'];
     default:
       return runHasEnded(run.status) ? [] : [line(painted(run.status, colors), took)];
   }
