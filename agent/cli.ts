@@ -44,7 +44,8 @@ export function cli({ wrapper, exit }: CliOptions): Command {
     .option('--endpoint <url...>', 'where the controller is: https://host:port, best first', [])
     .option('--token-stdin', 'read the join token from stdin')
     .option('--rejoin', 'join again even if this machine is a node already')
-    .action(async (options: { name: string; endpoint: string[]; tokenStdin?: true; rejoin?: true }) => {
+    .option('--replace', 'join again if this machine is that node already')
+    .action(async (options: { name: string; endpoint: string[]; tokenStdin?: true; rejoin?: true; replace?: true }) => {
       const { install } = await import('./commands/install.ts');
       await install({ ...options, wrapper });
     });

@@ -16,6 +16,7 @@ export async function install(options: {
   endpoint: string[];
   tokenStdin?: true;
   rejoin?: true;
+  replace?: true;
   wrapper: readonly [string, ...string[]];
 }): Promise<void> {
   const { name } = options;
@@ -30,7 +31,13 @@ export async function install(options: {
     host: createHost({ wrapper: { argv: options.wrapper } }),
     uid: process.getuid?.() ?? -1,
     identity: async () =>
-      judgeKnown(await store.load(), { name, token, rejoin: options.rejoin === true, now: Date.now() }),
+      judgeKnown(await store.load(), {
+        name,
+        token,
+        rejoin: options.rejoin === true,
+        replace: options.replace === true,
+        now: Date.now(),
+      }),
     endpoints: options.endpoint,
     name,
     join: async (endpoint) => {

@@ -13,6 +13,8 @@ export interface Wish {
   token: string | undefined;
   /** The SSH step: someone with root on the machine wants it admitted anew, whatever it was before. */
   rejoin: boolean;
+  /** The join line of `--replace`: the same node of the same fleet joins anew, since its certificate may be revoked. */
+  replace: boolean;
   /** Epoch milliseconds. */
   now: number;
 }
@@ -48,7 +50,7 @@ export function judgeKnown(identity: Identity | undefined, wish: Wish): 'keep' |
       remedy: `Use the name ${identity.name}. Or, for a new name: ${LEAVE.toLowerCase()}, then join again.`,
     });
   }
-  return 'keep';
+  return wish.replace ? 'join' : 'keep';
 }
 
 const LEAVE = 'Stop kk-agent and remove /var/lib/kk-agent';

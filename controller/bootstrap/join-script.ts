@@ -18,6 +18,8 @@ export interface JoinLine {
   token?: string;
   /** The node's name; absent: the machine's host name. */
   name?: string;
+  /** The machine joins anew even where it is that node already: its certificate may be a revoked one. */
+  replace?: true;
 }
 
 /**
@@ -42,11 +44,12 @@ function scriptUrl(line: JoinLine): string {
   return `${shellWord(checkedEndpoint(line.endpoint))}/join.sh`;
 }
 
-function shell({ token, name }: JoinLine): string {
+function shell({ token, name, replace }: JoinLine): string {
   if (name !== undefined && !isNodeName(name)) throw new Error(`not a node name: ${JSON.stringify(name)}`);
   return [
     ...(token === undefined ? [] : [`KK_JOIN_TOKEN=${shellWord(token)}`]),
     ...(name === undefined ? [] : [`KK_NODE_NAME=${name}`]),
+    ...(replace ? ['KK_REPLACE=1'] : []),
     'sh',
   ].join(' ');
 }

@@ -1,6 +1,7 @@
 # The join script: served at /join.sh, run by `curl ... | KK_JOIN_TOKEN=... sh` (controller/bootstrap/join-script.ts).
 # KK_JOIN_TOKEN  the token; when empty it is asked for on the terminal
 # KK_NODE_NAME   the node's name; default: the machine's host name
+# KK_REPLACE     1: a node of that name gives its identity up and joins anew, for one that was revoked
 # KK_PROXY       fetch the agent through this proxy; the environment's proxies are ignored
 
 # The token never is in an argument or in a child's environment.
@@ -45,7 +46,9 @@ kk_join() {
     kk_unpack
   fi
   kk_own=$(uname -n | tr '[:upper:]' '[:lower:]')
-  kk_install "${KK_NODE_NAME:-$kk_own}"
+  set --
+  [ "${KK_REPLACE-}" != 1 ] || set -- --replace
+  kk_install "${KK_NODE_NAME:-$kk_own}" "$@"
 }
 
 kk_join

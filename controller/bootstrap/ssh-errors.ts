@@ -66,7 +66,7 @@ const SSH_RULES: readonly Rule[] = [
     message: (at, ssh) => `${at} does not let ${ssh.user} in${ssh.passwordFile ? ' with this password' : ''}.`,
     remedy: (ssh) =>
       ssh.passwordFile === undefined
-        ? `Add the public key to the authorized_keys of ${ssh.user} there, or correct ssh.user or ssh.privateKeyFile.`
+        ? `Add the public key to the authorized_keys of ${ssh.user} there, or correct ssh.user or ssh.private_key_file.`
         : `Correct the password in ${ssh.passwordFile}, or ssh.user; the machine must allow logins by password.`,
   },
   {

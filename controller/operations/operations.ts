@@ -201,7 +201,11 @@ export function operations(parts: OperationsParts): Operations {
         pin: parts.authority.controllerKeyPin,
         token: text,
       };
-      return { command: joinCommand({ ...line, ...(name === undefined ? {} : { name }) }), token };
+      const who = {
+        ...(name === undefined ? {} : { name }),
+        ...(wish.replace === undefined ? {} : { replace: true as const }),
+      };
+      return { command: joinCommand({ ...line, ...who }), token };
     },
 
     async *bootstrap(sources, names, signal) {

@@ -23,7 +23,7 @@ export type PeerVerdict =
       serial?: string;
     };
 
-const JOIN_AGAIN = 'make a token with `kk-controller token create --replace NAME` and join the node again with it';
+const JOIN_AGAIN = 'run on it the line of `kk-controller join-command --replace NAME`';
 
 /**
  * Judges the certificate of an upgrade, new or resumed (ENGINE 4.3). It looks at the certificate itself and at the

@@ -176,7 +176,7 @@ t.test('who a machine is already', async (t) => {
   const token = tokenOf(certificateHash(ca));
   const judged = (known: Identity | undefined, change: Partial<Wish> = {}): string => {
     try {
-      return judgeKnown(known, { name: 'n1', token, rejoin: false, now, ...change });
+      return judgeKnown(known, { name: 'n1', token, rejoin: false, replace: false, now, ...change });
     } catch (error) {
       return reportOf(error).code;
     }
@@ -190,4 +190,6 @@ t.test('who a machine is already', async (t) => {
   t.equal(judged(identity, { name: 'n2' }), 'NODE_NAMED_OTHERWISE');
   t.equal(judged(identity, { token: tokenOf('b'.repeat(64)) }), 'NODE_OF_ANOTHER_FLEET');
   t.equal(judged(identity, { token: tokenOf('b'.repeat(64)), rejoin: true }), 'join', 'the SSH step takes it over');
+  t.equal(judged(identity, { replace: true }), 'join', 'a revoked node comes back by the line of --replace');
+  t.equal(judged(identity, { name: 'n2', replace: true }), 'NODE_NAMED_OTHERWISE', 'no other node is lost by it');
 });

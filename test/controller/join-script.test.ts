@@ -14,6 +14,7 @@ t.test('the line and the script hold values, never more than values', async (t) 
     joinCommand({ endpoint, pin: PIN, token: TOKEN, name: 'n1' }),
     `curl -fsS -k --noproxy '*' --pinnedpubkey sha256//${PIN} ${endpoint}/join.sh | KK_JOIN_TOKEN=${TOKEN} KK_NODE_NAME=n1 sh`,
   );
+  t.match(joinCommand({ endpoint, pin: PIN, name: 'n1', replace: true }), / \| KK_NODE_NAME=n1 KK_REPLACE=1 sh$/);
   t.match(joinCommand({ endpoint, pin: PIN }), /\| sh$/, 'without a token the script asks');
   for (const bad of ['http://a:1', 'https://a', "https://a';id;':1", 'https://a:1/x', 'https://$(id):1']) {
     t.throws(() => renderJoinScript({ endpoints: [bad], pin: PIN, agents: [] }), bad);

@@ -81,7 +81,7 @@ t.test('certificates that grew old while their node was away', async (t) => {
     const refused = next(line, 'forgotten', { code: 'CERT_EXPIRED', final: true });
     await line.agent('forgotten');
     t.match((await refused).message, /expired at .* 400 days/);
-    t.match((await refused).details, { remedy: /token create --replace/ });
+    t.match((await refused).details, { remedy: /join-command --replace/ });
     await line.agents.get('forgotten')?.stop();
     await line.join('forgotten', { replace: true });
     await line.agent('forgotten');
