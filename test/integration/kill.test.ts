@@ -120,7 +120,13 @@ t.test('killed in the middle of a command', async (t) => {
     const other = join(site.home, 'other');
     const attempts = {
       PORT_IN_USE: site.run('controller', ['--state', other, 'serve', '--listen', `127.0.0.1:${site.port}`]),
-      ADDRESS_NOT_HERE: site.run('controller', ['--state', other, 'serve', '--listen', `192.0.2.1:${site.port}`]),
+      ADDRESS_NOT_HERE: site.run('controller', [
+        '--state',
+        `${other}-too`,
+        'serve',
+        '--listen',
+        `192.0.2.1:${site.port}`,
+      ]),
       CONTROLLER_RUNNING: site.run('controller', ['--state', site.state, 'serve', '--listen', '127.0.0.1:0']),
       STATE_IN_USE: site.run('agent', ['run', '--state', join(site.home, 'n1')]),
     };
