@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { stringify } from 'yaml';
+import { KkError } from '../../shared/errors.ts';
 import { type ServeIo, type ServeOptions, type Settings, socketPath } from '../config/settings.ts';
 import { Client } from './client.ts';
 import type { Format } from './options.ts';
@@ -41,8 +42,15 @@ export class Cli {
     this.#stateFolder = parts.settings.stateFolder;
   }
 
+  /** Absolute. Throws KkError STATE_NOT_WRITABLE for the kernel's own folders, where making one never comes back. */
   get stateFolder(): string {
-    return resolve(this.#stateFolder);
+    const folder = resolve(this.#stateFolder);
+    if (!/^\/(proc|sys)(\/|$)/.test(folder)) return folder;
+    throw new KkError({
+      code: 'STATE_NOT_WRITABLE',
+      message: `${folder} cannot be a state folder: it is the kernel's.`,
+      remedy: 'Give a folder on a disk with --state.',
+    });
   }
 
   set stateFolder(folder: string) {

@@ -53,11 +53,13 @@ export class Bootstrapper {
     let packages: Promise<AgentPackage[]> | undefined;
     await Promise.all(
       absent.map(async (node) => {
+        const known = this.parts.ledger.node(node.name);
         if (!node.ssh) return progress.phase(node.name, this.waitsFor(node.name));
+        // A person shut it out; only a person lets it in again.
+        if (known?.revoked) return progress.done(node.name, nodeRevoked(node.name));
         try {
           // Who was admitted before may be about to connect; a stranger cannot.
-          if (this.parts.ledger.node(node.name) && (await this.connects(node.name, GRACE_MS, signal)))
-            return progress.done(node.name, undefined);
+          if (known && (await this.connects(node.name, GRACE_MS, signal))) return progress.done(node.name, undefined);
           packages ??= readAgentPackages(this.parts.agentFolder);
           const error = await this.limited(node, await packages, progress, signal);
           if (!signal.aborted) progress.done(node.name, error);
@@ -147,4 +149,13 @@ export class Bootstrapper {
     }
     return this.parts.dispatcher.isConnected(node);
   }
+}
+
+function nodeRevoked(node: string): ErrorReport {
+  return {
+    code: 'NODE_REVOKED',
+    message: `${node} was revoked.`,
+    remedy: `To let it back in, run on it the line of \`kk-controller join-command --replace ${node}\`; else take it out of the inventory.`,
+    node,
+  };
 }

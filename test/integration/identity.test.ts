@@ -140,6 +140,9 @@ t.test('who is who', async (t) => {
     await line.agent('bad');
     await refused;
     await line.agents.get('bad')?.stop();
+    const plan = planOf(['bad'], `        - {name: p, hosts: all, tasks: [{name: x, debug: y}]}\n`);
+    const { view } = await line.apply(plan.replace('address:', 'ssh: {user: root}, address:'));
+    t.match(view.nodes, [{ state: 'unreachable', error: { code: 'NODE_REVOKED' } }], 'a plan does not let it in again');
     await line.join('bad', { replace: true });
     await line.agent('bad');
     t.equal(await works(line, 'bad'), 'done');
