@@ -1,9 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { request } from 'node:http';
-import { isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { connect } from 'node:tls';
 import type { EnrolAnswer, EnrolRequest } from '../../shared/enrolment.ts';
 import { ENROL_BODY_LIMIT, enrolAnswerSchema, refusalSchema } from '../../shared/enrolment.ts';
 import { KkError } from '../../shared/errors.ts';
@@ -11,6 +9,7 @@ import { parseToken } from '../../shared/identity.ts';
 import type { Identity, IdentityStore } from './identity-store.ts';
 import { makeCsr, makeKeyAndCsr } from './keys.ts';
 import { peerChain } from './peer-chain.ts';
+import { openTls } from './tls.ts';
 import { verifyController } from './verify-controller.ts';
 
 /** Answers are a few certificates; anything longer is not one. */
@@ -50,7 +49,7 @@ export async function enrol(input: JoinInput): Promise<Identity> {
   }
   const timeoutMs = input.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   const url = endpointUrl(input.endpoint);
-  const socket = await openTls(url, timeoutMs);
+  const socket = await openTls(url, { timeoutMs });
   try {
     const chain = peerChain(socket);
     const verdict = verifyController(chain, { caHash }, input.clock());
@@ -108,44 +107,6 @@ function endpointUrl(endpoint: string): URL {
     code: 'ENDPOINT_INVALID',
     message: `${JSON.stringify(endpoint)} is not an address of a controller.`,
     remedy: 'Give it as https://host:port.',
-  });
-}
-
-/** A TLS 1.3 connection to whoever answers; who that is gets judged afterwards, so OpenSSL's opinion is not asked. */
-function openTls(url: URL, timeoutMs: number): Promise<TLSSocket> {
-  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  const unreachable = (cause: Error): KkError =>
-    new KkError({
-      code: 'CONTROLLER_UNREACHABLE',
-      message: `The controller at ${url.origin} cannot be reached (${cause.message}).`,
-      remedy:
-        'Check the address and that the port is open from this node: firewall, route, `kk-controller serve` running.',
-      cause,
-    });
-  return new Promise((resolve, reject) => {
-    const socket = connect({
-      host,
-      port: Number(url.port || 443),
-      minVersion: 'TLSv1.3',
-      rejectUnauthorized: false,
-      ALPNProtocols: ['http/1.1'],
-      ...(isIP(host) ? {} : { servername: host }),
-    });
-    const fail = (cause: Error): void => {
-      socket.destroy();
-      reject(unreachable(cause));
-    };
-    const closed = (): void => fail(new Error('the connection was closed'));
-    const late = (): void => fail(new Error(`no answer within ${timeoutMs / 1000} s`));
-    socket.setTimeout(timeoutMs, late);
-    // The error listener stays: a socket that fails between here and the request must not end the process.
-    socket.on('error', fail);
-    socket.once('close', closed);
-    socket.once('secureConnect', () => {
-      socket.setTimeout(0, late);
-      socket.off('close', closed);
-      resolve(socket);
-    });
   });
 }
 

@@ -1,11 +1,11 @@
 /** Sockets to the controller: TLS 1.3 with the node's certificate, the controller recognised, then a WebSocket. */
-import { isIP } from 'node:net';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import { WebSocket } from 'ws';
 import { KkError } from '../../shared/errors.ts';
 import { FRAME_LIMIT, SUBPROTOCOL } from '../../shared/protocol/level.ts';
 import type { Identity } from '../identity/identity-store.ts';
 import { peerChain } from '../identity/peer-chain.ts';
+import { openTls, unreachable } from '../identity/tls.ts';
 import { verifyController } from '../identity/verify-controller.ts';
 
 /** For TCP and TLS together, and again for the upgrade. */
@@ -41,7 +41,8 @@ export type Dial = (endpoint: string, identity: Identity, events: ConnectionEven
 export function dialWith(now: () => number): Dial {
   return async (endpoint, identity, events) => {
     const url = new URL(endpoint);
-    const socket = await openTls(url, identity);
+    const credentials = { key: identity.keyPem, cert: identity.certificatePem };
+    const socket = await openTls(url, { timeoutMs: CONNECT_TIMEOUT_MS, credentials });
     const verdict = verifyController(peerChain(socket), identity, now());
     if (!verdict.ok) {
       socket.destroy();
@@ -50,38 +51,6 @@ export function dialWith(now: () => number): Dial {
     }
     return upgrade(url, socket, events);
   };
-}
-
-function openTls(url: URL, identity: Identity): Promise<TLSSocket> {
-  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  return new Promise((resolve, reject) => {
-    const socket = connectTls({
-      host,
-      port: Number(url.port || 443),
-      minVersion: 'TLSv1.3',
-      // OpenSSL's opinion is not asked: verifyController judges.
-      rejectUnauthorized: false,
-      key: identity.keyPem,
-      cert: identity.certificatePem,
-      ALPNProtocols: ['http/1.1'],
-      ...(isIP(host) ? {} : { servername: host }),
-    });
-    const fail = (cause: Error): void => {
-      socket.destroy();
-      reject(unreachable(url, cause));
-    };
-    const closed = (): void => fail(new Error('the connection was closed during the TLS handshake'));
-    const late = (): void => fail(new Error(`no answer within ${CONNECT_TIMEOUT_MS / 1000} s`));
-    socket.setTimeout(CONNECT_TIMEOUT_MS, late);
-    // The listener stays: an error between here and the upgrade must not end the process.
-    socket.on('error', fail);
-    socket.once('close', closed);
-    socket.once('secureConnect', () => {
-      socket.setTimeout(0, late);
-      socket.off('close', closed);
-      resolve(socket);
-    });
-  });
 }
 
 function upgrade(url: URL, socket: TLSSocket, events: ConnectionEvents): Promise<Connection> {
@@ -126,15 +95,5 @@ function upgrade(url: URL, socket: TLSSocket, events: ConnectionEvents): Promise
         },
       });
     });
-  });
-}
-
-function unreachable(url: URL, cause: Error): KkError {
-  return new KkError({
-    code: 'CONTROLLER_UNREACHABLE',
-    message: `The controller at ${url.origin} cannot be reached (${cause.message || 'refused'}).`,
-    remedy:
-      'Check the address and that the port is open from this node: firewall, route, `kk-controller serve` running.',
-    cause,
   });
 }
