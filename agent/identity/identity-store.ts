@@ -177,6 +177,6 @@ function damaged(path: string, why: string): KkError {
   return new KkError({
     code: 'IDENTITY_DAMAGED',
     message: `The identity of this node in ${path} cannot be used: ${why}.`,
-    remedy: 'Remove the file and join the node again with a token from `kk-controller token create --replace NAME`.',
+    remedy: 'Remove the file, then run here the line of `kk-controller join-command --replace NAME`.',
   });
 }

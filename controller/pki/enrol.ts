@@ -112,12 +112,12 @@ export function judgeName(input: {
   const { name, known, keyHash, token } = input;
   if (known === undefined) return { ok: true };
   const sameKey = known.keyHash === keyHash;
-  const create = `\`kk-controller token create --replace ${name}\``;
+  const line = `the line of \`kk-controller join-command --replace ${name}\``;
   if (known.revoked && sameKey) {
     return refusal(
       'CERT_REVOKED',
       `The key of node ${name} was revoked.`,
-      `Remove the agent's identity on the node, then join it with a token from ${create}.`,
+      `Run on the node ${line}: it makes a new key.`,
     );
   }
   const mayReplace = token.replace === name || (token.ssh && token.name === name);
@@ -125,6 +125,6 @@ export function judgeName(input: {
   return refusal(
     'NAME_TAKEN',
     `The name ${name} belongs to ${known.revoked ? 'a revoked node' : 'another key'}.`,
-    `If this is the same node set up anew, use a token from ${create}; otherwise choose another name.`,
+    `If this is the same node set up anew, run on it ${line}; otherwise choose another name.`,
   );
 }

@@ -30,7 +30,7 @@ export function duplicateIdentity(name: string, machines: readonly Machine[]): K
   return new KkError({
     code: 'DUPLICATE_IDENTITY',
     message: `Two machines use the certificate of node ${name}; both are held.`,
-    remedy: `Remove the agent's identity on the copy and give it a machine-id of its own; join it under another name. If the first machine is gone for good, join this one with a token from \`kk-controller token create --replace ${name}\`.`,
+    remedy: `Remove the agent's identity on the copy and give it a machine-id of its own; join it under another name. If the first machine is gone for good, run on this one the line of \`kk-controller join-command --replace ${name}\`.`,
     evidence: machines.map((m) => `machine ${m.machineId} boot ${m.bootId}`).join('\n'),
     node: name,
   });

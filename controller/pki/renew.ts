@@ -29,7 +29,7 @@ export async function renewNode(
     throw new KkError({
       code: 'CERT_REVOKED',
       message: `Node ${name} may not renew its certificate: it was revoked, removed or replaced.`,
-      remedy: `Join it again with a token from \`kk-controller token create --replace ${name}\`.`,
+      remedy: `Run on it the line of \`kk-controller join-command --replace ${name}\`.`,
       node: name,
     });
   }
