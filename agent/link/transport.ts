@@ -17,8 +17,6 @@ const POLICY = 1008;
 export interface Connection {
   /** One frame; dropped when the connection has ended. */
   send(frame: Uint8Array): void;
-  /** Bytes taken and not yet handed to the kernel. */
-  buffered(): number;
   /** Ends it; `onClose` follows. Without `violation` it is an ordinary end. */
   close(violation?: string): void;
 }
@@ -86,7 +84,6 @@ function upgrade(url: URL, socket: TLSSocket, events: ConnectionEvents): Promise
         send: (frame) => {
           if (web.readyState === WebSocket.OPEN) web.send(frame);
         },
-        buffered: () => web.bufferedAmount,
         close: (violation) => {
           if (violation === undefined) web.close(1000);
           else web.close(POLICY, violation.slice(0, 120));

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { KkError } from '../../shared/errors.ts';
 import { joinCommand } from '../bootstrap/join-script.ts';
-import { compile } from '../compile/compile.ts';
+import { compile, DEFAULT_COMPILE_OPTIONS } from '../compile/compile.ts';
 import { graphFromJson } from '../compile/serialise.ts';
 import type { Fleet } from '../dispatch/fleet.ts';
 import type { Authority } from '../pki/authority.ts';
@@ -15,7 +15,7 @@ import type { Runner } from '../run/runner.ts';
 import type { BootstrapLine, Operations } from '../server/operations.ts';
 import type { RunArchive } from '../store/event-log.ts';
 import type { Identities } from '../store/identities.ts';
-import type { Nodes } from '../store/nodes.ts';
+import type { NodeRecord, Nodes } from '../store/nodes.ts';
 import type { Tokens } from '../store/tokens.ts';
 import { nodeView, tokenView } from '../views/node-view.ts';
 import { runSummary } from '../views/run-view.ts';
@@ -75,9 +75,8 @@ export function operations(parts: OperationsParts): Operations {
     );
   };
 
-  const nodeViewOf = async (name: string): Promise<NodeView> => {
+  const nodeViewOf = (name: string, record: NodeRecord | undefined): NodeView => {
     const identity = identities.node(name);
-    const { record } = await parts.nodes.get(name);
     return nodeView(
       {
         name,
@@ -130,7 +129,10 @@ export function operations(parts: OperationsParts): Operations {
     },
 
     async exec(request) {
-      const compiled = compile(execPlan(await knownInventory(parts), request), { ...EXEC, kind: 'exec' });
+      const compiled = compile(execPlan(await knownInventory(parts), request), {
+        ...DEFAULT_COMPILE_OPTIONS,
+        kind: 'exec',
+      });
       if ('problems' in compiled) throw new Error('the plan of exec does not compile');
       const run = await runner.create(compiled.graph, { id: newRunId(), by: request.by });
       return { run: run.record.id };
@@ -146,14 +148,11 @@ export function operations(parts: OperationsParts): Operations {
       await runner.flush();
     },
 
-    nodes: () =>
-      Promise.all(
-        identities
-          .all()
-          .map((identity) => identity.name)
-          .sort()
-          .map(nodeViewOf),
-      ),
+    async nodes() {
+      const records = new Map((await parts.nodes.all()).map(({ name, record }) => [name, record]));
+      const names = identities.all().map((identity) => identity.name);
+      return names.sort().map((name) => nodeViewOf(name, records.get(name)));
+    },
     async revoke(name) {
       const known = identities.node(name);
       if (!known) {
@@ -178,7 +177,7 @@ export function operations(parts: OperationsParts): Operations {
         },
         true,
       );
-      return nodeViewOf(name);
+      return nodeViewOf(name, (await parts.nodes.get(name)).record);
     },
 
     createToken: mint,
@@ -223,8 +222,6 @@ export function operations(parts: OperationsParts): Operations {
     },
   };
 }
-
-const EXEC = { runVars: {}, tags: [], skipTags: [], skipPrechecks: false, prechecksOnly: false } as const;
 
 async function* bootstrapLines(
   parts: OperationsParts,
