@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander';
-import { KkErrors, reportOf } from '../../shared/errors.ts';
+import { KkError, KkErrors, reportOf } from '../../shared/errors.ts';
 import { EXIT_CODE } from '../../shared/lifecycle.ts';
 import { SETTINGS } from '../config/settings.ts';
 import { Cli, type CliParts } from './cli.ts';
@@ -58,6 +58,8 @@ export function buildProgram(cli: Cli): Command {
     .configureOutput({
       writeOut: (text) => parts.out.write(text),
       writeErr: (text) => parts.err.write(text),
+      // told by runCli, in the form of all other errors
+      outputError: () => {},
       getOutHelpWidth: () => Math.min(parts.out.columns || 100, 120),
       getErrHelpWidth: () => Math.min(parts.err.columns || 100, 120),
       getOutHasColors: () => false,
@@ -93,15 +95,33 @@ Examples:
 /** argv (without node and script) in, exit code out; every error is told on `err`. */
 export async function runCli(argv: readonly string[], parts: CliParts): Promise<number> {
   const cli = new Cli(parts);
+  const program = buildProgram(cli);
   try {
-    await buildProgram(cli).parseAsync(argv, { from: 'user' });
+    await program.parseAsync(argv, { from: 'user' });
     return cli.exitCode;
   } catch (thrown) {
-    // commander has told it already; asking for help or the version is no error
-    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT_CODE.done : EXIT_CODE.usage;
-    return tell(cli, thrown);
+    if (!(thrown instanceof CommanderError)) return tell(cli, thrown);
+    // asking for help or the version is no error; no command at all prints the help
+    if (thrown.exitCode === 0) return EXIT_CODE.done;
+    return thrown.code === 'commander.help' ? EXIT_CODE.usage : tell(cli, usageError(thrown, program, argv));
   }
 }
+
+/** What commander refuses, as an error of ours: its hint, or the help of the command that was meant, is the remedy. */
+function usageError({ message }: CommanderError, program: Command, argv: readonly string[]): KkError {
+  const [what = '', ...hints] = message.replace(/^error: /, '').split('\n');
+  const meant = program.commands.find((command) => argv.includes(command.name()));
+  const command = meant ? ` ${meant.name()}` : '';
+  const hint = hints.join(' ').replace(/^\((.*)\)$/, '$1');
+  const help = `See \`kk-controller${command} --help\`.`;
+  return new KkError({
+    code: 'USAGE',
+    message: /[.?!]$/.test(what) ? sentence(what) : `${sentence(what)}.`,
+    remedy: hint === '' ? help : `${hint} ${help}`,
+  });
+}
+
+const sentence = (text: string): string => `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
 
 function tell(cli: Cli, thrown: unknown): number {
   const reports = thrown instanceof KkErrors ? thrown.reports : [reportOf(thrown)];

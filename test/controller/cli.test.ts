@@ -35,7 +35,9 @@ t.test('every command explains itself, with examples', async (t) => {
   const words = 'COMP_WORDS=(kk-controller token cr); COMP_CWORD=2; _kk_controller; echo $COMPREPLY';
   t.equal(spawnSync('bash', ['-c', `${bash?.out}\n${words}`], { encoding: 'utf8' }).stdout, 'create\n');
   const typo = await run(['aply']);
-  t.match([typo.code, typo.err], [1, /Did you mean apply/]);
+  t.match([typo.code, typo.err], [1, /error USAGE\n {2}Unknown command 'aply'\.\n {2}do: Did you mean apply\?/]);
+  const bare = await run(['apply']);
+  t.match([bare.code, bare.err], [1, /error USAGE\n.*plan\.yaml.*\n {2}do: See `kk-controller apply --help`/]);
 });
 
 t.test('looking: tables for people, JSON and YAML for programs', async (t) => {
