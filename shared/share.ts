@@ -92,11 +92,29 @@ export const Common = z.strictObject({
 });
 export type Common = z.infer<typeof Common>;
 
+/**
+ * What becomes, in a revision above 1, of the steps that the node ended in earlier ones (ENGINE 3.4). A step that ended ok
+ * and whose evaluated inputs are the same is kept: it ends again at once, `kept`, and nothing is done.
+ */
+export const Revised = z.strictObject({
+  /** False: failed, interrupted and blocked steps of this node end again as they had. */
+  retryFailed: z.boolean(),
+  /** Tasks that run again although they ended ok; also one that is not idempotent and whose inputs have changed. */
+  rerun: z.array(z.int().min(0)),
+  /** Tasks that a person has taken out; they end skipped, with the reason. */
+  skip: z.array(z.strictObject({ task: z.int().min(0), reason: z.string().max(1000) })),
+});
+export type Revised = z.infer<typeof Revised>;
+
 export const Share = z.strictObject({
   format: z.literal(SHARE_FORMAT),
   node: z.string(),
   /** `exec` runs outside the four slots and takes no node lock (ENGINE 2.10). */
   kind: z.enum(['plan', 'exec']),
+  /** A dry run: steps are inspected, nothing on the node is written. `changed` then means: would change. */
+  check: z.literal(true).optional(),
+  /** Of revision 2 and up. */
+  revised: Revised.optional(),
   /** Indexes into `Common.tasks`, rising. */
   tasks: z.array(z.int().min(0)),
   hostVars: Vars,
@@ -141,5 +159,9 @@ export const StepResult = z.strictObject({
   register: z.json().optional(),
   items: z.int().optional(),
   attempts: z.int().optional(),
+  /** Ended in an earlier revision with the same inputs; not done again. */
+  kept: z.literal(true).optional(),
+  /** Dry run: why it cannot be told what this step would do (it needs the output of one that was not run). */
+  unknown: z.string().optional(),
 });
 export type StepResult = z.infer<typeof StepResult>;

@@ -46,6 +46,6 @@ function messageOf(run: string, decision: Exclude<Decision, { kind: 'push' }>): 
     case 'resume':
       return { kind: 'resume', value: { run } };
     case 'cancel':
-      return { kind: 'cancel', value: { run, grace_ms: CANCEL_GRACE_MS } };
+      return { kind: 'cancel', value: { run, grace_ms: CANCEL_GRACE_MS, force: false } };
   }
 }

@@ -37,9 +37,9 @@ function encode(type: protobuf.Type, head: Record<string, unknown>, kind: string
   return type.encode(type.fromObject(fields)).finish();
 }
 
-/** One message of an agent as a frame. `sequence`: 0 unless durable. */
-export function encodeToController(message: FromAgent, sequence = 0): Uint8Array {
-  return encode(ToControllerType, { sequence }, message.kind, message.value);
+/** One message of an agent as a frame. `sequence`: 0 unless durable; `after`: 0 unless numbers are skipped. */
+export function encodeToController(message: FromAgent, sequence = 0, after = 0): Uint8Array {
+  return encode(ToControllerType, { sequence, after }, message.kind, message.value);
 }
 
 /**
@@ -50,7 +50,7 @@ export function decodeToController(bytes: Uint8Array): ToController | undefined 
   const plain = decode(ToControllerType, bytes);
   const kind = plain['body'];
   if (typeof kind !== 'string') return undefined;
-  return { sequence: plain['sequence'], kind, value: plain[kind] } as ToController;
+  return { sequence: plain['sequence'], after: plain['after'], kind, value: plain[kind] } as ToController;
 }
 
 /** One message for an agent as a frame; `kind: 'none'` carries only the ack. */

@@ -144,7 +144,7 @@ export interface ToAgentBodies {
   permit: StepRef;
   hold: { run: string; reason: string };
   resume: { run: string };
-  cancel: { run: string; grace_ms: number };
+  cancel: { run: string; grace_ms: number; force: boolean };
   log_credit: { bytes: number };
   renewed: { certificate_pem: string; bundle_pem: string; error: Uint8Array };
   closing: { code: string; message: string; remedy: string; final: boolean };
@@ -169,7 +169,7 @@ export function isDurable(message: FromAgent): message is DurableMessage {
   return (DURABLE_KINDS as readonly string[]).includes(message.kind);
 }
 
-/** A frame from an agent: `sequence` 0 for what is not durable. */
-export type ToController = { sequence: number } & FromAgent;
+/** A frame from an agent: `sequence` 0 for what is not durable; `after` 0 unless numbers are skipped. */
+export type ToController = { sequence: number; after: number } & FromAgent;
 /** A frame for an agent; a frame may carry nothing but an ack. */
 export type ToAgent = { ack: number } & (ForAgent | { kind: 'none' });

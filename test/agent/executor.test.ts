@@ -273,7 +273,7 @@ t.test('hold, lease and cancel', async (t) => {
   bench.commands.hold('loop b');
   await bench.settle();
   t.ok(bench.commands.calls.includes('loop b'), 'and goes on with it');
-  bench.handle({ kind: 'cancel', value: { run: 'r1', grace_ms: 1 } });
+  bench.handle({ kind: 'cancel', value: { run: 'r1', grace_ms: 1, force: false } });
   await bench.settle();
   t.same(bench.commands.working, ['disruptive'], 'a permit step is let finish');
   bench.commands.release('disruptive');
@@ -496,7 +496,7 @@ t.test('a permit step is let finish after a cancel with all its items and attemp
   ]);
   bench.handle({ kind: 'permit', value: { run: 'r1', revision: 1, task: 0 } });
   await bench.settle();
-  bench.handle({ kind: 'cancel', value: { run: 'r1', grace_ms: 1 } });
+  bench.handle({ kind: 'cancel', value: { run: 'r1', grace_ms: 1, force: false } });
   await bench.settle();
   bench.commands.release('member a');
   await bench.settle();
@@ -526,7 +526,7 @@ t.test('restart: what a cancel was ending is still looked for', async (t) => {
   bench.commands.deaf = true;
   bench.push([task('long')]);
   await bench.settle();
-  bench.handle({ kind: 'cancel', value: { run: 'r1', grace_ms: 1 } });
+  bench.handle({ kind: 'cancel', value: { run: 'r1', grace_ms: 1, force: false } });
   await bench.settle();
   t.same(bench.commands.working, ['long'], 'it takes its time to end');
   bench.commands.found = { code: 143 };
@@ -600,7 +600,7 @@ t.test('a cancelled command has its whole grace before its step is given up', as
   bench.commands.deaf = true;
   bench.push([task('stubborn', { inputs: { shell: 'stubborn', grace_seconds: 600 } })]);
   await bench.settle();
-  bench.handle({ kind: 'cancel', value: { run: 'r1', grace_ms: 1 } });
+  bench.handle({ kind: 'cancel', value: { run: 'r1', grace_ms: 1, force: false } });
   await bench.settle();
   bench.clock.advance(600_000);
   await bench.settle();
