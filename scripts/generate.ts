@@ -2,6 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errorsPage } from './generate/errors.ts';
+import { lifecyclePage } from './generate/lifecycle.ts';
 import { planSchema } from './generate/plan-schema.ts';
 import { protocolSchema } from './generate/protocol.ts';
 
@@ -10,6 +11,7 @@ export const GENERATED: Readonly<Record<string, () => Promise<string>>> = {
   'shared/protocol/gen/kk.json': protocolSchema,
   'docs/reference/plan.schema.json': planSchema,
   'docs/reference/errors.md': errorsPage,
+  'docs/reference/lifecycle.md': lifecyclePage,
 };
 
 if (import.meta.main) {
