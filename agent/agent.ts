@@ -5,13 +5,14 @@ import type { KkError } from '../shared/errors.ts';
 import { commandFailure, createExecutors } from './actions/index.ts';
 import { systemClock } from './clock.ts';
 import { BlobFolder } from './executor/blobs.ts';
-import { disk } from './executor/durable.ts';
+import { type Disk, disk } from './executor/durable.ts';
 import { Executor } from './executor/executor.ts';
 import { type Patience, patient } from './executor/full-disk.ts';
 import { Journal } from './executor/journal.ts';
-import type { Logger } from './executor/ports.ts';
+import type { Clock, Logger } from './executor/ports.ts';
 import { gatherFacts, gatherForRule } from './facts/index.ts';
 import { bootId } from './host/boot-id.ts';
+import type { Host } from './host/host.ts';
 import { createHost } from './host/index.ts';
 import { IdentityStore } from './identity/identity-store.ts';
 import type { Self } from './link/hello.ts';
@@ -30,10 +31,24 @@ export interface AgentOptions {
   onFatal: (error: KkError) => void;
   /** What tells this machine from others; default: /etc/machine-id. */
   machineId?: string;
+  /** What tells this boot from others; default: the kernel's. */
+  bootId?: string;
+  /** Parts of the machine that are simulated; default: the real ones. */
+  machine?: Partial<Machine>;
   /** Uniform in [0, 1), for the jitter of reconnects; default: Math.random. */
   random?: () => number;
   /** How sockets are opened; default: TLS with the identity's certificate. */
   dial?: Dial;
+}
+
+/** The machine under the agent: all that a simulated fleet or schedule replaces. Link, executor and journal are always real. */
+export interface Machine {
+  host: Host;
+  clock: Clock;
+  /** For what must survive a power cut: journal and blobs. */
+  disk: Disk;
+  /** What the machine tells of itself. */
+  gather: { facts: typeof gatherFacts; forRule: typeof gatherForRule };
 }
 
 export interface RunningAgent {
@@ -48,11 +63,14 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const { logger } = options;
   const paths = statePaths(options.stateFolder);
   const own = await selfOf(options.version);
-  const self: Self = { ...own, machineId: options.machineId ?? own.machineId };
+  const self: Self = {
+    ...own,
+    machineId: options.machineId ?? own.machineId,
+    bootId: options.bootId ?? own.bootId,
+  };
   const unlock = await lockState(paths, self.bootId);
   try {
-    const host = createHost({ wrapper: { argv: options.wrapper } });
-    const clock = systemClock(host);
+    const { host, clock, disk, gather } = machineOf(options);
     const patience: Patience = {
       pause: (ms) => new Promise((resolve) => clock.after(ms, resolve)),
       onTrouble: (report) =>
@@ -76,9 +94,9 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       blobs: await BlobFolder.open(paths.blobs, patient(disk, patience)),
       host,
       clock,
-      actions: createExecutors({ stateFolder: paths.root, gather: { facts: gatherFacts, forRule: gatherForRule } }),
+      actions: createExecutors({ stateFolder: paths.root, gather }),
       commandFailure,
-      gatherFacts,
+      gatherFacts: gather.facts,
       bootId: self.bootId,
       runsFolder: paths.runs,
       onLog: (chunk) => log.add(chunk),
@@ -114,6 +132,16 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     await unlock();
     throw thrown;
   }
+}
+
+function machineOf({ wrapper, machine = {} }: AgentOptions): Machine {
+  const host = machine.host ?? createHost({ wrapper: { argv: wrapper } });
+  return {
+    host,
+    clock: machine.clock ?? systemClock(host),
+    disk: machine.disk ?? disk,
+    gather: machine.gather ?? { facts: gatherFacts, forRule: gatherForRule },
+  };
 }
 
 /** Who this process is to the controller. */

@@ -34,13 +34,13 @@ export type Dial = (endpoint: string, identity: Identity, events: ConnectionEven
 /**
  * Connects to `https://host:port`. Who answers is judged by its certificate alone, before a byte of ours is sent: ENGINE
  * 4.2. Every connection is a full handshake, so a resumed session cannot outlive a changed trust bundle. `now` is epoch
- * milliseconds. Rejects with KkError CONTROLLER_UNREACHABLE, CONTROLLER_FOREIGN, CONTROLLER_WRONG_NAME, CLOCK_SKEW.
+ * milliseconds; `open` makes the connection. Rejects with KkError CONTROLLER_UNREACHABLE, CONTROLLER_FOREIGN, CONTROLLER_WRONG_NAME, CLOCK_SKEW.
  */
-export function dialWith(now: () => number): Dial {
+export function dialWith(now: () => number, open: typeof openTls = openTls): Dial {
   return async (endpoint, identity, events) => {
     const url = new URL(endpoint);
     const credentials = { key: identity.keyPem, cert: identity.certificatePem };
-    const socket = await openTls(url, { timeoutMs: CONNECT_TIMEOUT_MS, credentials });
+    const socket = await open(url, { timeoutMs: CONNECT_TIMEOUT_MS, credentials });
     const verdict = verifyController(peerChain(socket), identity, now());
     if (!verdict.ok) {
       socket.destroy();
