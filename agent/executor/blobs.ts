@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSystemError } from '../../shared/errors.ts';
-import { type Disk, makePrivateFolder } from './durable.ts';
+import type { Disk } from '../durable/disk.ts';
+import { makePrivateFolder } from '../durable/files.ts';
 
 /** Common documents that no run needs are kept for the next one, up to this many (Hello.blobs). */
 const KEPT = 16;
@@ -12,8 +13,20 @@ export function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** Documents by their sha256: `blobs/<sha256>`, written whole or not at all. */
-export class BlobFolder {
+/** Documents by their sha256, as the executor needs them. */
+export interface Blobs {
+  /** Newest first, at most 16. */
+  list(): string[];
+  /** The bytes, or undefined when they are not there or not what their name says (they are then removed). */
+  read(digest: string): Promise<Buffer | undefined>;
+  /** Keeps bytes under their digest, durably. */
+  write(digest: string, bytes: Uint8Array): Promise<void>;
+  /** Removes what is neither needed nor among the newest. */
+  sweep(needed: ReadonlySet<string>): Promise<void>;
+}
+
+/** In a folder: `blobs/<sha256>`, written whole or not at all. */
+export class BlobFolder implements Blobs {
   readonly #folder: string;
   readonly #disk: Disk;
   #known: string[] = [];
@@ -32,12 +45,10 @@ export class BlobFolder {
     return blobs;
   }
 
-  /** Newest first, at most 16. */
   list(): string[] {
     return this.#known.slice(0, KEPT);
   }
 
-  /** The bytes, or undefined when they are not there or not what their name says (they are then removed). */
   async read(digest: string): Promise<Buffer | undefined> {
     if (!NAME.test(digest)) return undefined;
     try {
@@ -51,14 +62,12 @@ export class BlobFolder {
     return undefined;
   }
 
-  /** Keeps bytes under their digest, durably. */
   async write(digest: string, bytes: Uint8Array): Promise<void> {
     if (this.#known.includes(digest)) return;
-    await this.#disk.replace(join(this.#folder, digest), bytes);
+    await this.#disk.replace(join(this.#folder, digest), bytes, 'agent.blob');
     this.#known.unshift(digest);
   }
 
-  /** Removes what is neither needed nor among the newest. */
   async sweep(needed: ReadonlySet<string>): Promise<void> {
     const gone = this.#known.slice(KEPT).filter((name) => !needed.has(name));
     for (const name of gone) await rm(join(this.#folder, name), { force: true });

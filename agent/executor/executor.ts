@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { reportOf } from '../../shared/errors.ts';
 import type { Facts } from '../../shared/facts.ts';
@@ -6,7 +5,7 @@ import type { Generation } from '../../shared/protocol/messages.ts';
 import type { Common } from '../../shared/share.ts';
 import type { Held, Wish, Work, WorkMessage } from '../link/work.ts';
 import { readCommon } from './accept.ts';
-import type { BlobFolder } from './blobs.ts';
+import type { Blobs } from './blobs.ts';
 import { Inbox } from './inbox.ts';
 import type { Journal, Outgoing } from './journal.ts';
 import type { ExecutorPorts } from './ports.ts';
@@ -20,7 +19,7 @@ export interface ExecutorOptions extends ExecutorPorts {
   journal: Journal;
   /** What the journal held when it was opened. */
   records: readonly JournalRecord[];
-  blobs: BlobFolder;
+  blobs: Blobs;
 }
 
 /** A step that has begun and not ended. */
@@ -334,7 +333,7 @@ export class Executor implements Work {
   async #dropOutputs({ run }: RunRecord, step = ''): Promise<void> {
     try {
       await this.#options.journal.synced();
-      await rm(join(this.#options.runsFolder, run, step), { recursive: true, force: true });
+      await this.#options.host.files.remove(join(this.#options.runsFolder, run, step));
     } catch (thrown) {
       this.#options.logger.warn({ run, report: reportOf(thrown) }, 'the outputs of a run could not be removed');
     }

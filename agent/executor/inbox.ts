@@ -4,14 +4,14 @@ import type { Push } from '../../shared/protocol/messages.ts';
 import type { Common, Json, Share } from '../../shared/share.ts';
 import type { Wish, WorkMessage } from '../link/work.ts';
 import { checkRunId, readCommon, readShare, refusal } from './accept.ts';
-import { type BlobFolder, sha256 } from './blobs.ts';
+import { type Blobs, sha256 } from './blobs.ts';
 import type { Logger } from './ports.ts';
 import type { NewRecord } from './records.ts';
 import type { AgentState, RunRecord } from './state.ts';
 
 export interface InboxPorts {
   state: AgentState;
-  blobs: BlobFolder;
+  blobs: Blobs;
   logger: Logger;
   record(record: NewRecord): void;
   isAtWork(run: string): boolean;

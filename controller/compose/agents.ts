@@ -4,7 +4,7 @@ import { type AgentPackage, openAgent } from '../bootstrap/agent-package.ts';
 import { renderJoinScript } from '../bootstrap/join-script.ts';
 import type { Patience } from '../config/settings.ts';
 import { gateway, peerOf } from '../dispatch/gateway.ts';
-import type { GatewayParts } from '../dispatch/ports.ts';
+import type { GatewayParts, Timer } from '../dispatch/ports.ts';
 import { enrolNode } from '../pki/enrol.ts';
 import { renewNode } from '../pki/renew.ts';
 import type { Clock } from '../run/ports.ts';
@@ -65,6 +65,7 @@ function gatewayParts({ state, engine, clock, log, ...side }: AgentsSide): Gatew
     authority,
     ledger: identities,
     clock,
+    timer,
     generation: state.generation,
     leaseMs: side.leaseMs,
     helloMs: side.patience.helloMs,
@@ -107,6 +108,11 @@ function gatewayParts({ state, engine, clock, log, ...side }: AgentsSide): Gatew
     renew: (name, csrPem) => renewNode({ name, csrPem }, { authority, ledger: identities, clock: clock.nowMs }),
     audit: (what, details) => log.info(details, what),
   };
+}
+
+function timer(ms: number, then: () => void): Timer {
+  const set = setTimeout(then, ms);
+  return { refresh: () => set.refresh(), cancel: () => clearTimeout(set) };
 }
 
 function joinedAnew(node: string): { code: string; message: string; remedy: string } {

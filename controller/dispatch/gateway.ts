@@ -11,7 +11,7 @@ import { type Hello, isDurable, type ToAgentBodies, type ToController } from '..
 import { judgePeer, type PeerVerdict } from '../pki/judge-peer.ts';
 import { seenWith } from '../pki/ledger.ts';
 import type { Fleet } from './fleet.ts';
-import type { GatewayParts } from './ports.ts';
+import type { GatewayParts, Timer } from './ports.ts';
 import { closeWith, Session } from './session.ts';
 import { commonLevel, welcomeFor } from './welcome.ts';
 
@@ -68,12 +68,12 @@ export async function gateway(
 type Admitted = Exclude<PeerVerdict, { kind: 'refused' }>;
 
 /** One connection from its upgrade to its close. A misbehaving peer closes its connection, never the process. */
-class Conversation {
+export class Conversation {
   private session: Session | undefined;
   private greeted = false;
-  private helloTimer: NodeJS.Timeout | undefined;
+  private helloTimer: Timer | undefined;
   /** Begins anew with each frame. */
-  private silence: NodeJS.Timeout | undefined;
+  private silence: Timer | undefined;
   /** Messages are handled in order; Hello takes time, so later ones wait in this chain. */
   private chain: Promise<void> = Promise.resolve();
   private readonly socket: WebSocket;
@@ -100,14 +100,14 @@ class Conversation {
   start(): void {
     this.socket.on('error', () => this.socket.terminate());
     if (!this.admitted()) return;
-    this.helloTimer = setTimeout(() => this.refuse(helloMissing()), this.parts.helloMs);
+    this.helloTimer = this.parts.timer(this.parts.helloMs, () => this.refuse(helloMissing()));
     this.socket.on('message', (data: Buffer, isBinary: boolean) => {
       this.silence?.refresh();
       this.chain = this.chain.then(() => this.onFrame(data, isBinary)).catch((thrown: unknown) => this.refuse(thrown));
     });
     this.socket.on('close', () => {
-      clearTimeout(this.helloTimer);
-      clearTimeout(this.silence);
+      this.helloTimer?.cancel();
+      this.silence?.cancel();
       this.onClose();
     });
   }
@@ -169,7 +169,7 @@ class Conversation {
     if (!peer) return;
     commonLevel(hello);
     this.greeted = true;
-    clearTimeout(this.helloTimer);
+    this.helloTimer?.cancel();
     if (hello.purpose === 'PURPOSE_RENEW') {
       this.socket.send(encode({ kind: 'welcome', value: welcomeFor(parts, peer.name, hello) }));
       return;
@@ -197,7 +197,7 @@ class Conversation {
     const welcome = welcomeFor(parts, peer.name, hello);
     this.session.sendFrame(encode({ kind: 'welcome', value: welcome }, acked));
     this.fleet.add(this.session);
-    this.silence = setTimeout(() => this.onSilence(peer.name), MISSED_HEARTBEATS * welcome.heartbeat_ms);
+    this.silence = parts.timer(MISSED_HEARTBEATS * welcome.heartbeat_ms, () => this.onSilence(peer.name));
     parts.connected(peer.name, hello);
   }
 

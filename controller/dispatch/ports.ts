@@ -3,11 +3,20 @@ import type { Authority } from '../pki/authority.ts';
 import type { IdentityLedger } from '../pki/ports.ts';
 import type { Clock } from '../run/ports.ts';
 
+/** A timer that was set. */
+export interface Timer {
+  /** Begins anew. */
+  refresh(): void;
+  cancel(): void;
+}
+
 /** What the gateway needs from the rest of the controller; `compose` hands it in. */
 export interface GatewayParts {
   authority: Authority;
   ledger: IdentityLedger;
   clock: Clock;
+  /** Calls `then` once after `ms`. */
+  timer(ms: number, then: () => void): Timer;
   generation: number;
   leaseMs: number;
   /** How long a connection may be open before its Hello (kk.proto: 10 s). */

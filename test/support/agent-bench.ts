@@ -14,6 +14,7 @@ import { type Disk, type DurableFile, disk } from '../../agent/executor/durable.
 import { Executor } from '../../agent/executor/executor.ts';
 import { Journal } from '../../agent/executor/journal.ts';
 import type { Clock } from '../../agent/executor/ports.ts';
+import { hostFiles } from '../../agent/host/files.ts';
 import type { Host } from '../../agent/host/host.ts';
 import type { Wish, WorkMessage } from '../../agent/link/work.ts';
 import type { ActionInput, ActionOutput } from '../../shared/actions/index.ts';
@@ -257,7 +258,7 @@ export class Bench {
     leftovers.folders.add(folder);
     const clock = options.clock ?? new HandClock();
     const commands = options.commands ?? new Commands();
-    const host = { bootTimeMs: () => clock.bootTimeMs(), nowMs: () => clock.nowMs() } as Host;
+    const host = { files: hostFiles, bootTimeMs: () => clock.bootTimeMs(), nowMs: () => clock.nowMs() } as Host;
     const { journal, records } = await Journal.open({
       path: join(folder, 'journal.log'),
       disk: held(options.disk ?? disk),
