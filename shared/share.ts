@@ -34,6 +34,30 @@ export type Need = z.infer<typeof Need>;
 export const RegisterType = z.enum(['string', 'integer', 'number', 'boolean', 'list', 'map', 'any']);
 export type RegisterType = z.infer<typeof RegisterType>;
 
+/** The three parts of a block, in the order in which they may run on a node. */
+export const BlockPart = z.enum(['block', 'rescue', 'always']);
+export type BlockPart = z.infer<typeof BlockPart>;
+
+const Register = z.strictObject({ name: z.string(), type: RegisterType, pattern: z.string().optional() });
+
+/**
+ * A task that restores a known state after an interruption, before its step runs again (ENGINE 3.3). It may be repeated, and
+ * is evaluated with the variables of its step, the loop's item, and the registers of those before it.
+ */
+export const RecoverTask = z.strictObject({
+  name: z.string(),
+  at: Place,
+  action: z.string(),
+  inputs: z.json() as unknown as z.ZodType<Json>,
+  places: z.record(z.string(), Place),
+  when: z.array(SourceText),
+  vars: Vars,
+  /** Seconds; 0 = no limit. */
+  timeout: z.number().min(0),
+  register: Register.optional(),
+});
+export type RecoverTask = z.infer<typeof RecoverTask>;
+
 export const TaskSpec = z.strictObject({
   /** Stable identity across runs: `play/role/task`. */
   key: z.string(),
@@ -43,7 +67,10 @@ export const TaskSpec = z.strictObject({
   /** The file that states the task; `at` and `places` are positions in it. */
   file: z.string(),
   at: Place,
+  /** A kind of the catalogue, or `block`: begun before its parts and ended after them, see shared/blocks.ts. */
   action: z.string(),
+  /** The block, by its task's index, that the task is a direct member of. */
+  within: z.strictObject({ block: z.int().min(0), part: BlockPart }).optional(),
   /** The action's inputs as written; strings may hold templates. */
   inputs: z.json() as unknown as z.ZodType<Json>,
   /** Place of each templated string in `inputs`, `vars` and `loop`: key is a JSON pointer such as `/inputs/content`. */
@@ -53,9 +80,7 @@ export const TaskSpec = z.strictObject({
   /** A list, or a template that yields one. */
   loop: (z.json() as unknown as z.ZodType<Json>).optional(),
   /** `name` is bound on this node; `exported` ones travel to the controller with the step's end, because a gate reads them. */
-  register: z
-    .strictObject({ name: z.string(), type: RegisterType, pattern: z.string().optional(), exported: z.boolean() })
-    .optional(),
+  register: Register.extend({ exported: z.boolean() }).optional(),
   /** Other nodes' registers that this task reads: `node('cp1').token` is answered from gate `value/3@cp1`. */
   reads: z.array(z.strictObject({ node: z.string(), register: z.string(), gate: z.string() })),
   until: SourceText.optional(),
@@ -73,6 +98,8 @@ export const TaskSpec = z.strictObject({
   permit: z.strictObject({ name: z.string(), count: z.int().min(1) }).optional(),
   sensitive: z.boolean(),
   onInterrupt: z.enum(['fail', 'rerun']),
+  /** In order; absent: none. */
+  recover: z.array(RecoverTask).optional(),
 });
 export type TaskSpec = z.infer<typeof TaskSpec>;
 
@@ -141,6 +168,8 @@ export const StepResult = z.strictObject({
   /** The action's output, for people (`sensitive`: absent). */
   output: z.json().optional(),
   diffs: z.array(Diff).optional(),
+  /** Changes that a rollback cannot bring back, each with why. */
+  lost: z.array(z.string()).optional(),
   /** One for the step, or one per loop item that failed. */
   error: z
     .strictObject({
