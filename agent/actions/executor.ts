@@ -29,10 +29,17 @@ export interface ActionContext {
   recovering?: { bootId: string };
 }
 
-/** `already`: the node is as wanted and apply is not called. */
-export type Inspected<O> = { already: true; output: O } | { already: false; diffs?: Diff[] };
+/**
+ * `already`: the node is as wanted and apply is not called. For a dry run, `changed: false`: what is left to do changes
+ * nothing on the node; `foreseen`: what apply would give, as far as it is known.
+ */
+export type Inspected<O> =
+  | { already: true; output: O }
+  | { already: false; diffs?: Diff[]; changed?: false; foreseen?: O };
 
 export interface Applied<O> {
+  /** Nothing on the node may be written, by those that only look neither; throw {@link Unknown} where that would be needed. */
+  dryRun?: true;
   output: O;
   /** Default true: apply is only called when something was to do. */
   changed?: boolean;

@@ -107,7 +107,9 @@ export function systemdExecutor(stateFolder: string, unitFolder = UNIT_FOLDER): 
   return {
     async inspect(input, context) {
       const { unit, state, doing, diffs } = await plan(input, context, stamps, unitFolder);
-      return doing.length === 0 ? { already: true, output: output(unit, state, doing) } : { already: false, diffs };
+      const foreseen = output(unit, state, doing);
+      if (doing.length === 0) return { already: true, output: foreseen };
+      return { already: false, diffs, foreseen, ...(changes(doing).length > 0 ? {} : { changed: false as const }) };
     },
 
     async apply(input, context) {

@@ -1,7 +1,10 @@
 import type { ActionKind } from '../../shared/actions/index.ts';
+import { crash } from '../../shared/crash.ts';
 import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
 import type { Json, StepResult, TaskSpec } from '../../shared/share.ts';
 import type { ActionContext, ActionExecutor } from '../actions/executor.ts';
+import { Unknown } from '../actions/unknown.ts';
+import { dryRun } from './dry-run.ts';
 import type { Inputs } from './inputs.ts';
 import type { Clock } from './ports.ts';
 
@@ -11,6 +14,9 @@ export interface Attempted {
   changed: boolean;
   diffs?: StepResult['diffs'];
   error?: ErrorReport;
+  /** Dry run: see {@link ItemEnd}. */
+  undone?: true;
+  unknown?: string;
 }
 
 /** An aborted action that does not settle is left behind this long after its grace; the step's end must not wait for it. */
@@ -25,6 +31,8 @@ export interface AttemptOptions {
   clock: Clock;
   /** Resolves when `begun` is on disk; awaited before what cannot be repeated or outlives the agent. */
   begunIsSynced: () => Promise<void>;
+  /** Look only (share.ts, Share.check). */
+  dryRun: boolean;
 }
 
 /** inspect, then apply if something is to do, within the task's timeout. Never rejects. */
@@ -40,9 +48,13 @@ export async function attempt(spec: TaskSpec, options: AttemptOptions): Promise<
   const abandoned = abandonment(signal, clock, patience);
   try {
     const context: ActionContext = { ...options.context, signal, timeoutMs: spec.timeout * 1000 };
-    const done = await Promise.race([work(options, context, spec.action === 'command'), abandoned.promise]);
+    const doing = options.dryRun
+      ? dryRun(spec.action, options.executor, inputs, context)
+      : work(options, context, spec.action === 'command');
+    const done = await Promise.race([doing, abandoned.promise]);
     return timeout.signal.aborted ? { ...done, error: timedOut(spec).report } : done;
   } catch (thrown) {
+    if (thrown instanceof Unknown) return { changed: false, unknown: thrown.message };
     return { changed: false, error: timeout.signal.aborted ? timedOut(spec).report : reportOf(thrown) };
   } finally {
     stopTimer();
@@ -60,9 +72,11 @@ async function work(
   const inspected = await executor.inspect(input, context);
   if (inspected.already) return { output: inspected.output as Json, changed: false };
   if (!inputs.repeatable || outlives) await begunIsSynced();
+  crash.at('agent.step.begun');
   // What an earlier life of the agent began may be at work: only the action can end it.
   if (context.recovering === undefined) context.signal.throwIfAborted();
   const applied = await executor.apply(input, context);
+  crash.at('agent.step.done');
   const diffs = applied.diffs ?? inspected.diffs;
   return {
     output: applied.output as Json,

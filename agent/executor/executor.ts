@@ -1,18 +1,21 @@
+import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
 import { reportOf } from '../../shared/errors.ts';
 import type { Facts } from '../../shared/facts.ts';
 import type { Generation } from '../../shared/protocol/messages.ts';
-import type { Common } from '../../shared/share.ts';
+import type { Common, TaskSpec } from '../../shared/share.ts';
 import type { Held, Wish, Work, WorkMessage } from '../link/work.ts';
 import { readCommon } from './accept.ts';
 import type { Blobs } from './blobs.ts';
+import type { Digest } from './digest.ts';
 import { Inbox } from './inbox.ts';
 import type { Journal, Outgoing } from './journal.ts';
 import type { ExecutorPorts } from './ports.ts';
 import type { JournalRecord, NewRecord } from './records.ts';
-import { type Decision, type Phase, type Scheduling, schedule, stepKey } from './schedule.ts';
+import { keepsEarlier } from './revision.ts';
+import { type Decision, isWaiting, type Phase, type Scheduling, schedule, stepKey } from './schedule.ts';
 import { type AgentState, applyRecord, emptyState, type RunRecord } from './state.ts';
-import { Step } from './step.ts';
+import { folderOf, Step } from './step.ts';
 import { ShareVariables } from './variables.ts';
 
 export interface ExecutorOptions extends ExecutorPorts {
@@ -25,6 +28,7 @@ export interface ExecutorOptions extends ExecutorPorts {
 /** A step that has begun and not ended. */
 interface Live {
   run: RunRecord;
+  spec: TaskSpec;
   abort: AbortController;
   /** Set while the step is queued: lets it go on (true) or tells it that it was cancelled. */
   wake?: (go: boolean) => void;
@@ -38,6 +42,8 @@ interface Prepared {
   /** Steps may start: facts are there, or could not be gathered. */
   ready: boolean;
   facts?: Promise<Facts>;
+  /** Tasks that do not stand as an earlier revision ended them. */
+  differing: Set<number>;
 }
 
 /** The contact is journaled when it has moved by this part of the lease: a restart then costs at most that much of it. */
@@ -55,6 +61,7 @@ export class Executor implements Work {
   readonly #live = new Map<string, Live>();
   readonly #wished = new Set<string>();
   readonly #inbox: Inbox;
+  readonly #digest: Digest;
   #journaledContact = Number.NEGATIVE_INFINITY;
   #ticking = false;
   #closed = false;
@@ -62,6 +69,7 @@ export class Executor implements Work {
 
   private constructor(options: ExecutorOptions) {
     this.#options = options;
+    this.#digest = (text) => createHmac('sha256', options.journal.id).update(text).digest('hex');
     for (const record of options.records) applyRecord(this.#state, record);
     this.#inbox = new Inbox({
       state: this.#state,
@@ -72,6 +80,7 @@ export class Executor implements Work {
       commonOf: (run) => this.#prepared.get(run)?.common,
       accepted: (run, common) => this.#prepare(run, common),
       cancelled: (run) => this.#cancel(run),
+      replaced: (run) => this.#replaced(run),
       forgotten: (run) => this.#forget(run),
       wish: (wish) => this.#onWish(wish),
       changed: () => this.#tick(),
@@ -169,7 +178,8 @@ export class Executor implements Work {
   }
 
   #prepare(run: RunRecord, common: Common): void {
-    const prepared: Prepared = { common, variables: new ShareVariables(run, common), ready: run.facts !== undefined };
+    const variables = new ShareVariables(run, common);
+    const prepared: Prepared = { common, variables, ready: run.facts !== undefined, differing: new Set() };
     this.#prepared.set(run.run, prepared);
     if (!prepared.ready) {
       if (run.share.kind === 'plan' || readsFacts(run, common)) void this.#firstFacts(run, prepared);
@@ -221,6 +231,8 @@ export class Executor implements Work {
       specsOf: (run) => this.#prepared.get(run.run)?.common.tasks ?? [],
       isReady: (run) => this.#prepared.get(run.run)?.ready ?? false,
       leaseHolds: (run) => this.#leaseHolds(run),
+      isReplaced: (run) => this.#inbox.isReplaced(run),
+      keeps: (run, task) => this.#keeps(run, task),
       phases: this.#phases,
     };
   }
@@ -238,9 +250,9 @@ export class Executor implements Work {
         return;
       }
       case 'want-permit': {
-        const key = stepKey(run.run, decision.task);
-        if (this.#wished.has(key)) return;
-        this.#wished.add(key);
+        const wish = `${stepKey(run.run, decision.task)}@${run.revision}`;
+        if (this.#wished.has(wish)) return;
+        this.#wished.add(wish);
         this.#onWish({
           kind: 'permit_wanted',
           value: { run: run.run, revision: run.revision, task: decision.task },
@@ -250,7 +262,15 @@ export class Executor implements Work {
       case 'block': {
         const { tasks, cause, cancelled } = decision;
         const atMs = this.#options.clock.nowMs();
-        this.#record({ type: 'blocked', run: run.run, revision: run.revision, tasks, cause, cancelled, atMs });
+        const keys = tasks.map((task) => this.#keyOf(run, task));
+        this.#record({ type: 'blocked', run: run.run, revision: run.revision, tasks, cause, cancelled, atMs, keys });
+        return;
+      }
+      case 'end': {
+        const { task, ending } = decision;
+        const atMs = this.#options.clock.nowMs();
+        const at = { run: run.run, revision: run.revision, task, key: this.#keyOf(run, task), atMs, durationMs: 0 };
+        this.#record({ type: 'ended', ...at, ...ending });
         return;
       }
     }
@@ -262,7 +282,7 @@ export class Executor implements Work {
     if (prepared === undefined || spec === undefined) return;
     const key = stepKey(run.run, task);
     const abort = new AbortController();
-    const live: Live = { run, abort, done: Promise.resolve() };
+    const live: Live = { run, spec, abort, done: Promise.resolve() };
     this.#phases.set(key, 'working');
     this.#live.set(key, live);
     const step = new Step(
@@ -271,9 +291,10 @@ export class Executor implements Work {
         record: (record) => this.#record(record),
         synced: () => this.#options.journal.synced(),
         turn: () => this.#turn(key, live),
-        rest: () => this.#rest(key),
+        rest: () => this.#rest(key, live),
         facts: () => this.#factsOf(prepared),
         cancelled: abort.signal,
+        digest: this.#digest,
       },
       run,
       prepared.common,
@@ -286,14 +307,29 @@ export class Executor implements Work {
       this.#live.delete(key);
       this.#inbox.stepEnded();
       this.#tick();
-      if (spec.sensitive) await this.#dropOutputs(run, String(task));
+      if (spec.sensitive) await this.#dropOutputs(run, folderOf(run, task));
     });
-    // A permit step is let finish (ENGINE 2.6); what was cancelled before a restart still is.
-    if (run.cancel !== undefined && spec.permit === undefined) abort.abort();
+    // What was cancelled before a restart still is.
+    if (run.cancel !== undefined && isCancelled(run.cancel, spec)) abort.abort();
+  }
+
+  #keyOf(run: RunRecord, task: number): string {
+    return this.#prepared.get(run.run)?.common.tasks[task]?.key ?? '';
+  }
+
+  /** Does what the step did in an earlier revision stand? If not it waits for its slot, and is asked once. */
+  #keeps(run: RunRecord, task: number): boolean {
+    const prepared = this.#prepared.get(run.run);
+    const spec = prepared?.common.tasks[task];
+    if (prepared === undefined || spec === undefined || prepared.differing.has(task)) return false;
+    const { common, variables } = prepared;
+    const keeps = keepsEarlier({ run, common, variables, task, spec, digest: this.#digest });
+    if (!keeps) prepared.differing.add(task);
+    return keeps;
   }
 
   #turn(key: string, live: Live): Promise<boolean> {
-    if (live.abort.signal.aborted) return Promise.resolve(false);
+    if (live.abort.signal.aborted || this.#mustGiveWay(live)) return Promise.resolve(false);
     this.#phases.set(key, 'queued');
     return new Promise((resolve) => {
       const settle = (go: boolean): void => {
@@ -308,16 +344,29 @@ export class Executor implements Work {
     });
   }
 
-  #rest(key: string): void {
+  #rest(key: string, live: Live): void {
     this.#phases.set(key, 'resting');
+    if (this.#mustGiveWay(live)) live.abort.abort();
     this.#tick();
   }
 
-  #cancel(run: RunRecord): void {
+  /** A later revision waits for this step: it begins no item or attempt more, unless it holds a permit. */
+  #mustGiveWay({ run, spec }: Live): boolean {
+    return this.#inbox.isReplaced(run) && spec.permit === undefined;
+  }
+
+  /** What waits gives way to the later revision at once; what is at work finishes its item or attempt. */
+  #replaced(run: RunRecord): void {
     for (const [key, live] of this.#live) {
-      if (live.run !== run) continue;
-      const spec = this.#prepared.get(run.run)?.common.tasks[Number(key.slice(key.lastIndexOf('/') + 1))];
-      if (spec?.permit === undefined) live.abort.abort();
+      const waits = this.#phases.get(key) !== 'working' || isWaiting(live.spec);
+      if (live.run === run && waits && this.#mustGiveWay(live)) live.abort.abort();
+    }
+  }
+
+  #cancel(run: RunRecord): void {
+    if (run.cancel === undefined) return;
+    for (const live of this.#live.values()) {
+      if (live.run === run && isCancelled(run.cancel, live.spec)) live.abort.abort();
     }
   }
 
@@ -338,6 +387,11 @@ export class Executor implements Work {
       this.#options.logger.warn({ run, report: reportOf(thrown) }, 'the outputs of a run could not be removed');
     }
   }
+}
+
+/** A permit step is let finish (ENGINE 2.6), unless the cancel is forced. */
+function isCancelled(cancel: { force: boolean }, spec: TaskSpec): boolean {
+  return spec.permit === undefined || cancel.force;
 }
 
 /** Does any text of the share's tasks mention facts? An `exec` on many nodes should not gather and send them for nothing. */

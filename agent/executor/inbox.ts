@@ -18,6 +18,8 @@ export interface InboxPorts {
   commonOf(run: string): Common | undefined;
   accepted(run: RunRecord, common: Common): void;
   cancelled(run: RunRecord): void;
+  /** A later revision of the run has come and waits. */
+  replaced(run: RunRecord): void;
   forgotten(run: RunRecord): void;
   wish(wish: Wish): void;
   changed(): void;
@@ -29,6 +31,9 @@ interface Incoming {
   size: number;
 }
 
+/** Messages about a run as a whole: they name no revision. */
+const DESIRED: ReadonlySet<WorkMessage['kind']> = new Set(['hold', 'resume', 'cancel', 'forget']);
+
 /** No document is larger: 64 MiB hold the tasks and inventory of far more than 5,000 nodes. */
 const DOCUMENT_LIMIT = 64 * 1024 * 1024;
 
@@ -39,7 +44,7 @@ const DOCUMENT_LIMIT = 64 * 1024 * 1024;
 export class Inbox {
   readonly #ports: InboxPorts;
   #queue: Promise<void> = Promise.resolve();
-  /** Pushes that wait for a document, or for the steps of an older revision to end; and what came after them. */
+  /** Pushes not yet taken on: they wait for a document, or for the steps of an older revision to end; and what came after them. */
   readonly #waiting = new Map<string, { push: Push; after: WorkMessage[] }>();
   readonly #incoming = new Map<string, Incoming>();
 
@@ -48,10 +53,14 @@ export class Inbox {
   }
 
   handle(message: WorkMessage): void {
+    this.#enqueue(message.kind, () => this.#take(message));
+  }
+
+  #enqueue(kind: WorkMessage['kind'], work: () => Promise<void> | undefined): void {
     this.#queue = this.#queue
-      .then(() => this.#take(message))
+      .then(work)
       .catch((thrown) =>
-        this.#ports.logger.error({ kind: message.kind, report: reportOf(thrown) }, 'a message could not be dealt with'),
+        this.#ports.logger.error({ kind, report: reportOf(thrown) }, 'a message could not be dealt with'),
       );
   }
 
@@ -66,30 +75,30 @@ export class Inbox {
       this.#ports.wish({ kind: 'blob_wanted', value: { sha256: sha, offset: size } });
   }
 
+  /** A later revision than this one has come, whether it was taken on or not. */
+  isReplaced({ run, revision, replaced }: RunRecord): boolean {
+    const waiting = this.#waiting.get(run);
+    return replaced === true || (waiting !== undefined && waiting.push.revision > revision);
+  }
+
   /** A step has ended: a newer revision may have waited for it. */
   stepEnded(): void {
-    for (const [run, waiting] of [...this.#waiting]) {
-      if (this.#ports.isAtWork(run)) continue;
-      this.#waiting.delete(run);
-      for (const message of [{ kind: 'push', value: waiting.push } as const, ...waiting.after]) this.handle(message);
+    for (const { push } of this.#waiting.values()) {
+      if (this.#ports.isAtWork(push.run)) continue;
+      this.#enqueue('push', () => (this.#waiting.get(push.run)?.push === push ? this.#takeOn(push) : undefined));
     }
   }
 
   async #take(message: WorkMessage): Promise<void> {
     if (message.kind === 'blob_part') return this.#blobPart(message.value);
+    if (message.kind === 'push') return this.#push(message.value);
     const { run: id } = message.value;
-    if (message.kind === 'push') {
-      const waiting = this.#waiting.get(id);
-      if (waiting !== undefined && waiting.push.revision >= message.value.revision) return;
-      return this.#push(message.value);
-    }
-    const waiting = this.#waiting.get(id);
-    if (waiting !== undefined && message.kind !== 'forget') {
-      waiting.after.push(message);
-      return;
-    }
     const run = this.#ports.state.runs.get(id);
-    if (run === undefined) return;
+    if (message.kind === 'forget') this.#waiting.delete(id);
+    const waiting = this.#waiting.get(id);
+    // What tells of the share is for the one that waits; what tells of the run is for both, and at once for the older.
+    waiting?.after.push(message);
+    if (run === undefined || (waiting !== undefined && !DESIRED.has(message.kind))) return;
     this.#apply(run, message);
     this.#ports.changed();
   }
@@ -129,11 +138,13 @@ export class Inbox {
         if (run.held !== undefined) record({ type: 'resume', run: id });
         return;
       case 'cancel':
-        if (run.cancel === undefined) record({ type: 'cancel', run: id, graceMs: message.value.grace_ms });
+        if (run.cancel === undefined || (message.value.force && !run.cancel.force)) {
+          const { grace_ms: graceMs, force } = message.value;
+          record({ type: 'cancel', run: id, graceMs, ...(force ? { force } : {}) });
+        }
         this.#ports.cancelled(run);
         return;
       case 'forget':
-        this.#waiting.delete(id);
         record({ type: 'forget', run: id });
         this.#ports.forgotten(run);
         return;
@@ -141,27 +152,38 @@ export class Inbox {
   }
 
   async #push(push: Push): Promise<void> {
-    const { state, isAtWork } = this.#ports;
+    const { state, commonOf } = this.#ports;
+    const waiting = this.#waiting.get(push.run);
+    if (waiting !== undefined && waiting.push.revision >= push.revision) return;
     const held = state.runs.get(push.run);
-    const isHeld = held !== undefined && held.revision >= push.revision && this.#ports.commonOf(push.run) !== undefined;
-    if (isHeld || state.refused.has(`${push.run}/${push.revision}`)) return;
-    if (held !== undefined && held.revision < push.revision && isAtWork(push.run)) {
-      this.#waiting.set(push.run, { push, after: [] });
-      return;
-    }
+    const isOld = held !== undefined && held.revision > push.revision;
+    const isHeld = held?.revision === push.revision && commonOf(push.run) !== undefined;
+    if (isOld || isHeld || state.refused.has(`${push.run}/${push.revision}`)) return;
+    this.#waiting.set(push.run, { push, after: [] });
+    if (held !== undefined && held.revision < push.revision) this.#ports.replaced(held);
+    await this.#takeOn(push);
+  }
+
+  /** Accepts or refuses a push that waits, then deals with what came after it; or leaves it to wait for what it needs. */
+  async #takeOn(push: Push): Promise<void> {
+    if (this.#ports.isAtWork(push.run)) return;
     try {
       checkRunId(push.run);
       const share = await this.#document(push.share_sha256, push.share);
       const common = await this.#document(push.common_sha256, push.common);
-      if (share === undefined || common === undefined) {
-        this.#waiting.set(push.run, { push, after: this.#waiting.get(push.run)?.after ?? [] });
-        return;
-      }
+      if (share === undefined || common === undefined) return;
       await this.#accept(push, readShare(share), readCommon(common), common);
     } catch (thrown) {
-      if (!(thrown instanceof KkError)) throw thrown;
+      if (!(thrown instanceof KkError)) {
+        this.#waiting.delete(push.run);
+        throw thrown;
+      }
       this.#refuse(push, thrown.report);
     }
+    const after = this.#waiting.get(push.run)?.after ?? [];
+    this.#waiting.delete(push.run);
+    for (const message of after) await this.#take(message);
+    this.#ports.changed();
   }
 
   async #accept(push: Push, share: Share, common: Common, bytes: Uint8Array): Promise<void> {
@@ -170,12 +192,9 @@ export class Inbox {
     if (why !== undefined) return this.#refuse(push, why);
     const { run: id, revision, common_sha256, lease_ms: leaseMs } = push;
     await this.#ports.blobs.write(common_sha256, bytes);
-    const old = state.runs.get(id);
     // The same revision again (its document was lost): only the document was missing.
-    if (old?.revision !== revision) {
-      const oldCommon = this.#ports.commonOf(id);
-      const carried = old === undefined || oldCommon === undefined ? [] : carriedOver(old, oldCommon, common);
-      record({ type: 'push', run: id, revision, share, common: common_sha256, leaseMs, carried });
+    if (state.runs.get(id)?.revision !== revision) {
+      record({ type: 'push', run: id, revision, share, common: common_sha256, leaseMs });
       record({ type: 'accepted', run: id, revision });
     }
     const run = state.runs.get(id);
@@ -242,13 +261,4 @@ export class Inbox {
     await this.#ports.blobs.write(part.sha256, bytes);
     this.stepEnded();
   }
-}
-
-/** Steps of the old revision that stand in the new one: ended well, under the same key (ENGINE 3.4). */
-function carriedOver(old: RunRecord, oldCommon: Common, common: Common): [number, number][] {
-  const byKey = new Map(common.tasks.map((spec, index) => [spec.key, index]));
-  return [...old.steps].flatMap(([task, { state }]): [number, number][] => {
-    const now = byKey.get(oldCommon.tasks[task]?.key ?? '');
-    return (state === 'ok' || state === 'skipped') && now !== undefined ? [[task, now]] : [];
-  });
 }

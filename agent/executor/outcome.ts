@@ -156,6 +156,8 @@ export function resultOf(spec: TaskSpec, items: readonly Json[] | undefined, end
     changed: ends.some((end) => end.changed),
     attempts: ends.reduce((most, end) => Math.max(most, end.attempts), 0),
   };
+  const unknown = ends.find((end) => end.unknown !== undefined)?.unknown;
+  if (unknown !== undefined) result.unknown = unknown;
   if (items !== undefined) result.items = items.length;
   if (!spec.sensitive) {
     const outputs = ends.map((end) => end.output ?? null);

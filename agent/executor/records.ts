@@ -21,6 +21,10 @@ export interface ItemEnd {
   output?: Json;
   diffs?: StepResult['diffs'];
   error?: ErrorReport;
+  /** Dry run: why it cannot be told what would be done; what it would bind is not known either. */
+  unknown?: string;
+  /** Dry run: it would do something, so what it would bind is not known. */
+  undone?: true;
 }
 
 /** Records of the node's own: never sent. Times are wall clock milliseconds unless they say otherwise. */
@@ -34,23 +38,34 @@ export type LocalRecord =
       common: string;
       /** 0: as in Welcome. */
       leaseMs: number;
-      /** For a higher revision: index in the old common document -> index in this one, for steps that are kept. */
-      carried: [old: number, now: number][];
     }
   | { type: 'gate'; run: string; revision: number; gate: string; values: Json }
   | { type: 'gate-closed'; run: string; revision: number; gate: string; cause: string }
   | { type: 'permit'; run: string; revision: number; task: number }
   | { type: 'hold'; run: string; reason: string }
   | { type: 'resume'; run: string }
-  | { type: 'cancel'; run: string; graceMs: number }
+  /** `force`: permit steps too. */
+  | { type: 'cancel'; run: string; graceMs: number; force?: true }
   | { type: 'forget'; run: string }
   /** `mac` in base64: kept to be given back, the agent cannot verify it. */
   | { type: 'generation'; value: number; mac: string }
   | { type: 'acked'; sequence: number }
   /** The heartbeat that was last answered: sent at `atMs` of CLOCK_BOOTTIME in that boot, under that lease. */
   | { type: 'contact'; boot: string; atMs: number; leaseMs: number }
-  | { type: 'attempt'; run: string; task: number; item: number; attempt: number; boot: string; inputs: string }
-  | { type: 'item'; run: string; task: number; item: number; end: ItemEnd };
+  | {
+      type: 'attempt';
+      run: string;
+      task: number;
+      item: number;
+      attempt: number;
+      boot: string;
+      /** Digest of the evaluated inputs. */
+      inputs: string;
+      /** Begun because an earlier one was interrupted. */
+      recovery?: true;
+    }
+  /** `inputs`: of an item that is kept from an earlier revision; else its attempts tell. */
+  | { type: 'item'; run: string; task: number; item: number; end: ItemEnd; inputs?: string };
 
 /** Records that are messages too; `sequence` is given by the journal. */
 export type SentRecord =
@@ -77,8 +92,24 @@ export type SentRecord =
       durationMs: number;
       /** Names the step bound on this node: its register, or what set_fact says. */
       bindings: Record<string, Json>;
+      /** The task's, by which a later revision knows the step (ENGINE 3.4). Journals of earlier agents lack it. */
+      key?: string;
+      /** Digest of items and inputs of a step that ended ok. */
+      inputs?: string;
+      /** Dry run: names that the step would have bound, and nobody can say to what. */
+      unbound?: string[];
     }
-  | { type: 'blocked'; run: string; revision: number; tasks: number[]; cause: string; cancelled: boolean; atMs: number }
+  | {
+      type: 'blocked';
+      run: string;
+      revision: number;
+      tasks: number[];
+      cause: string;
+      cancelled: boolean;
+      atMs: number;
+      /** The tasks' keys, as in `ended`. */
+      keys?: string[];
+    }
   | { type: 'facts'; run: string; version: number; facts: Facts };
 
 export type JournalRecord = JournalHeader | LocalRecord | (SentRecord & { sequence: number });

@@ -1,7 +1,8 @@
 /** Which steps may start now, which never will. Pure: state in, decisions out. */
 import { type StepState, satisfies } from '../../shared/lifecycle.ts';
 import type { Need, Share, TaskSpec } from '../../shared/share.ts';
-import { type RunRecord, stateOf } from './state.ts';
+import { endAtOnce } from './revision.ts';
+import { type Ending, type RunRecord, stateOf } from './state.ts';
 
 /** Steps at work at once on a node, `exec` runs not counted (ENGINE 1.8). */
 export const SLOTS = 4;
@@ -20,12 +21,18 @@ export interface Scheduling {
   isReady(run: RunRecord): boolean;
   /** False: nothing new starts (ENGINE 2.6). */
   leaseHolds(run: RunRecord): boolean;
+  /** A later revision has come: nothing of this one starts, and only permit steps go on. */
+  isReplaced(run: RunRecord): boolean;
+  /** What the step did in an earlier revision stands (ENGINE 3.4). Asked when its needs are satisfied. */
+  keeps(run: RunRecord, task: number): boolean;
   /** By {@link stepKey}, every step that has begun or is about to. */
   phases: ReadonlyMap<string, Phase>;
 }
 
 export type Decision =
   | { kind: 'start' | 'continue' | 'want-permit'; run: RunRecord; task: number }
+  /** Ends without having begun. */
+  | { kind: 'end'; run: RunRecord; task: number; ending: Ending }
   | { kind: 'block'; run: RunRecord; tasks: number[]; cause: string; cancelled: boolean };
 
 export function stepKey(run: string, task: number): string {
@@ -82,7 +89,12 @@ export function schedule(input: Scheduling): Decision[] {
   const newest = input.runs.findLast((run) => run.share.kind === 'plan');
   for (const run of input.runs) {
     const specs = input.specsOf(run);
-    const blocks = blocksOf(run, specs, input.phases, newest);
+    const isReplaced = input.isReplaced(run);
+    const ends = isReplaced ? [] : endsOf(run, specs, input.phases);
+    decisions.push(...ends);
+    // What follows from them is decided when they are in the state.
+    if (ends.length > 0) continue;
+    const blocks = isReplaced ? [] : blocksOf(run, specs, input.phases, newest);
     decisions.push(...blocks);
     if (run.held !== undefined || !input.isReady(run) || !input.leaseHolds(run)) continue;
     const blocked = new Set(blocks.flatMap((block) => (block.kind === 'block' ? block.tasks : [])));
@@ -95,8 +107,10 @@ export function schedule(input: Scheduling): Decision[] {
       // Of a cancelled run only permit steps are still queued: they finish, with all their items and attempts.
       if (phase === 'queued') candidates.push({ kind: 'continue', run, task, spec });
       if (phase !== undefined || !mayStart || run.cancel !== undefined || stateOf(run, task) !== 'waiting') continue;
-      if (!needsOf(run, spec).every((need) => isSatisfied(run, specs, need))) continue;
-      if (spec.permit === undefined || run.permits.has(task)) candidates.push({ kind: 'start', run, task, spec });
+      if (isReplaced || !needsOf(run, spec).every((need) => isSatisfied(run, specs, need))) continue;
+      // It does nothing: no slot, lock or permit is needed.
+      if (input.keeps(run, task)) decisions.push({ kind: 'start', run, task });
+      else if (mayWork(run, task, spec)) candidates.push({ kind: 'start', run, task, spec });
       else decisions.push({ kind: 'want-permit', run, task });
     }
   }
@@ -137,6 +151,28 @@ function isSatisfied(run: RunRecord, specs: readonly TaskSpec[], need: Need): bo
   if ('gate' in need) return run.gates.get(need.gate)?.open === true;
   if (!tasksOf(run).has(need.task)) return true;
   return satisfies(stateOf(run, need.task), specs[need.task]?.ignoreErrors ?? false);
+}
+
+/** A dry run disrupts nothing, so it takes no permit from those who do. */
+function mayWork(run: RunRecord, task: number, spec: TaskSpec): boolean {
+  return spec.permit === undefined || run.permits.has(task) || run.share.check === true;
+}
+
+/** Of a later revision: steps that a person has taken out, and those that end again as they had. */
+function endsOf(run: RunRecord, specs: readonly TaskSpec[], phases: ReadonlyMap<string, Phase>): Decision[] {
+  if (run.share.revised === undefined) return [];
+  const ends: Decision[] = [];
+  const blocked = new Map<string, number[]>();
+  for (const task of run.share.tasks) {
+    const spec = specs[task];
+    if (spec === undefined || stateOf(run, task) !== 'waiting' || phases.has(stepKey(run.run, task))) continue;
+    const end = endAtOnce(run, task, spec);
+    if (end === undefined) continue;
+    if ('blocked' in end) blocked.set(end.blocked, [...(blocked.get(end.blocked) ?? []), task]);
+    else ends.push({ kind: 'end', run, task, ending: end });
+  }
+  for (const [cause, tasks] of blocked) ends.push({ kind: 'block', run, tasks, cause, cancelled: false });
+  return ends;
 }
 
 const UNSATISFYING: ReadonlySet<StepState> = new Set<StepState>(['failed', 'interrupted', 'blocked', 'cancelled']);

@@ -3,26 +3,46 @@
 import type { Facts } from '../../shared/facts.ts';
 import type { StepState } from '../../shared/lifecycle.ts';
 import type { WireOutcome } from '../../shared/protocol/messages.ts';
-import type { Json, Share } from '../../shared/share.ts';
+import type { Json, Share, StepResult } from '../../shared/share.ts';
 import type { ItemEnd, JournalRecord } from './records.ts';
+import { type Earlier, earlierOf, slim } from './revision.ts';
 
 export interface ItemState {
   /** The last attempt begun, from 1; 0: none yet. */
   attempt: number;
   /** Boot in which it began. */
   boot: string;
+  /** Digest of the inputs of that attempt. */
+  inputs?: string;
   ended?: ItemEnd;
+}
+
+/** How a step ended, as a later revision of its run may tell it again. */
+export interface Ending {
+  outcome: WireOutcome;
+  result: StepResult;
+  bindings: Record<string, Json>;
+  /** Digest of items and inputs, when it ended ok. */
+  inputs?: string;
 }
 
 export interface StepRecord {
   state: StepState;
   /** Frozen at begun; undefined: no loop. */
   items?: Json[];
-  begunAtMs: number;
+  /** Absent: it ended without work (skipped, kept from an earlier revision, blocked). */
+  hasBegun?: true;
+  /** How often it was begun anew after an interruption (ENGINE 3.3). */
+  recoveries: number;
   /** By item number; 0 for a step without a loop. */
   byItem: Map<number, ItemState>;
   /** What the step failed with, for the cause of those that are blocked by it. */
   failure?: { code: string; message: string };
+  /** The task's. */
+  key?: string;
+  ending?: Ending;
+  /** Why it was blocked. */
+  cause?: string;
 }
 
 export type GateState = { open: true; values: Json } | { open: false; cause: string };
@@ -39,9 +59,17 @@ export interface RunRecord {
   permits: Set<number>;
   /** Registers and set_fact by name; the later write wins. */
   bindings: Map<string, Json>;
+  /** Dry run: names that nobody can say the value of -> the task that would bind them. */
+  unbound: Map<string, number>;
   facts?: { version: number; facts: Facts };
+  /** Those that the run began with. */
+  firstFacts?: Facts;
   held?: string;
-  cancel?: { graceMs: number };
+  cancel?: { graceMs: number; force: boolean };
+  /** What earlier revisions of the run left, by task key. */
+  earlier: ReadonlyMap<string, Earlier>;
+  /** A later revision came and was refused: nothing of this one starts any more. */
+  replaced?: true;
 }
 
 export interface AgentState {
@@ -73,7 +101,7 @@ export function stateOf(run: RunRecord, task: number): StepState {
 function stepOf(run: RunRecord, task: number): StepRecord {
   const found = run.steps.get(task);
   if (found !== undefined) return found;
-  const made: StepRecord = { state: 'waiting', begunAtMs: 0, byItem: new Map() };
+  const made: StepRecord = { state: 'waiting', recoveries: 0, byItem: new Map() };
   run.steps.set(task, made);
   return made;
 }
@@ -90,24 +118,26 @@ export function itemOf(step: StepRecord, item: number): ItemState {
 function push(state: AgentState, record: Extract<JournalRecord, { type: 'push' }>): void {
   const { run, revision, share, common, leaseMs } = record;
   const old = state.runs.get(run);
-  const steps = new Map<number, StepRecord>();
-  for (const [was, now] of record.carried) {
-    const step = old?.steps.get(was);
-    if (step !== undefined) steps.set(now, step);
-  }
   const made: RunRecord = {
     run,
     revision,
     share,
     common,
     leaseMs,
-    steps,
+    steps: new Map(),
     gates: new Map(),
     permits: new Set(),
-    bindings: old?.bindings ?? new Map(),
+    bindings: new Map(),
+    unbound: new Map(),
+    earlier: old === undefined ? new Map() : earlierOf(old),
   };
-  if (old?.facts !== undefined) made.facts = old.facts;
-  if (old?.held !== undefined) made.held = old.held;
+  // The facts of a run are frozen (ENGINE 1.4); what a `facts` step has added, it adds again.
+  if (old?.facts !== undefined && old.firstFacts !== undefined) {
+    made.facts = { version: old.facts.version, facts: old.firstFacts };
+    made.firstFacts = old.firstFacts;
+  }
+  // Whose revision is raised has arrived last.
+  state.runs.delete(run);
   state.runs.set(run, made);
 }
 
@@ -121,9 +151,12 @@ export function applyRecord(state: AgentState, record: JournalRecord): void {
     case 'push':
       push(state, record);
       return;
-    case 'refused':
+    case 'refused': {
       state.refused.add(`${record.run}/${record.revision}`);
+      const held = state.runs.get(record.run);
+      if (held !== undefined && held.revision < record.revision) held.replaced = true;
       return;
+    }
     case 'generation':
       state.generation = { value: record.value, mac: record.mac };
       return;
@@ -153,38 +186,63 @@ export function applyRecord(state: AgentState, record: JournalRecord): void {
       delete run.held;
       return;
     case 'cancel':
-      run.cancel = { graceMs: record.graceMs };
+      run.cancel = { graceMs: record.graceMs, force: record.force === true };
       return;
     case 'facts':
       run.facts = { version: record.version, facts: record.facts };
+      run.firstFacts ??= record.facts;
       return;
     case 'begun': {
       const step = stepOf(run, record.task);
       step.state = 'begun';
-      step.begunAtMs = record.atMs;
+      step.hasBegun = true;
       if (record.items !== undefined) step.items = record.items;
       return;
     }
     case 'attempt': {
-      const item = itemOf(stepOf(run, record.task), record.item);
-      [item.attempt, item.boot] = [record.attempt, record.boot];
+      const step = stepOf(run, record.task);
+      const item = itemOf(step, record.item);
+      [item.attempt, item.boot, item.inputs] = [record.attempt, record.boot, record.inputs];
+      if (record.recovery === true) step.recoveries += 1;
       return;
     }
-    case 'item':
-      itemOf(stepOf(run, record.task), record.item).ended = record.end;
+    case 'item': {
+      const item = itemOf(stepOf(run, record.task), record.item);
+      item.ended = record.end;
+      if (record.inputs !== undefined) item.inputs = record.inputs;
       return;
+    }
     case 'ended': {
       const step = stepOf(run, record.task);
       step.state = OUTCOME_STATE[record.outcome];
-      // Outputs of items can be large and nothing asks for them any more.
-      step.byItem.clear();
+      // Outputs of items can be large, and only what a loop had done before it failed may be asked for again.
+      for (const [item, { ended }] of step.byItem) {
+        if (step.state === 'ok' || ended?.outcome !== 'ok') step.byItem.delete(item);
+      }
       const { error } = record.result;
       if (error !== undefined) step.failure = { code: error.code, message: error.message };
-      for (const [name, value] of Object.entries(record.bindings)) run.bindings.set(name, value);
+      const { outcome, bindings, key, inputs } = record;
+      if (key !== undefined) step.key = key;
+      step.ending = { outcome, result: slim(record.result), bindings };
+      if (inputs !== undefined) step.ending.inputs = inputs;
+      for (const [name, value] of Object.entries(bindings)) {
+        run.bindings.set(name, value);
+        run.unbound.delete(name);
+      }
+      for (const name of record.unbound ?? []) {
+        run.bindings.delete(name);
+        run.unbound.set(name, record.task);
+      }
       return;
     }
     case 'blocked':
-      for (const task of record.tasks) stepOf(run, task).state = record.cancelled ? 'cancelled' : 'blocked';
+      for (const [index, task] of record.tasks.entries()) {
+        const step = stepOf(run, task);
+        step.state = record.cancelled ? 'cancelled' : 'blocked';
+        step.cause = record.cause;
+        const key = record.keys?.[index];
+        if (key !== undefined) step.key = key;
+      }
       return;
   }
 }

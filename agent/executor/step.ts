@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { ACTIONS, type ActionKind, isActionKind } from '../../shared/actions/index.ts';
 import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
@@ -7,14 +6,18 @@ import type { Facts } from '../../shared/facts.ts';
 import type { WireOutcome } from '../../shared/protocol/messages.ts';
 import type { Common, Json, SourceText, StepResult, TaskSpec } from '../../shared/share.ts';
 import type { ActionExecutor } from '../actions/executor.ts';
+import { Unknown } from '../actions/unknown.ts';
 import { type Attempted, attempt } from './attempt.ts';
 import { isOfItem, loopItems, whySkipped } from './conditions.ts';
+import { type Digest, inputsDigest, stepDigest } from './digest.ts';
+import { namesBound, wouldHaveChanged } from './dry-run.ts';
 import { holds, renderFile } from './evaluate.ts';
 import { type Inputs, inputsOf } from './inputs.ts';
 import { loopRegister, registerOf, resultOf, typedRegister } from './outcome.ts';
 import { pause } from './pause.ts';
 import type { ExecutorPorts } from './ports.ts';
 import type { ItemEnd, NewRecord } from './records.ts';
+import { type Earlier, earlierFor, standingOf } from './revision.ts';
 import type { RunRecord } from './state.ts';
 import { failedWhen, interruptedError, untilNotMet, wasKilled } from './step-errors.ts';
 import type { ShareVariables } from './variables.ts';
@@ -31,13 +34,25 @@ export interface StepPorts extends ExecutorPorts {
   /** The run's facts, gathered once. */
   facts(): Promise<Facts>;
   cancelled: AbortSignal;
+  digest: Digest;
 }
 
 /** How one item ended; `stopped` ones leave no record and end the step with that outcome. */
 type ItemDone = { end: ItemEnd } | { stopped: 'cancelled' | 'interrupted'; error?: ErrorReport; attempts: number };
 
+/** A step that takes its node down each time must not do so for ever. */
+const MAX_RECOVERIES = 2;
+
 /** Deterministic mistakes of the plan: another attempt would give the same. */
 const NO_RETRY = /^(EXPR_|ACTION_INPUT$|REGISTER_|NODE_READ_)/;
+
+/**
+ * Where a step keeps the outputs of its attempts, below the run's folder. Tasks may have other numbers in another revision,
+ * and attempts count from 1 in each.
+ */
+export function folderOf({ revision }: RunRecord, task: number): string {
+  return revision === 1 ? String(task) : `${revision}.${task}`;
+}
 
 /** One task on this node, from `when` to `ended`. */
 export class Step {
@@ -73,6 +88,8 @@ export class Step {
     } catch (thrown) {
       if (!(thrown instanceof KkError))
         this.#ports.logger.error({ err: thrown, task: this.#spec.key }, 'a step failed unexpectedly');
+      if (thrown instanceof Unknown)
+        return this.#end('OUTCOME_SKIPPED', { changed: false, unknown: thrown.message }, {}, true);
       const error = this.#reported(reportOf(thrown));
       this.#end('OUTCOME_FAILED', { changed: false, error }, this.#failedBinding(error));
     }
@@ -96,6 +113,19 @@ export class Step {
       }
       const { run, revision } = this.#run;
       const { bootId: boot, clock } = this.#ports;
+      const standing = standingOf({
+        run: this.#run,
+        common: this.#common,
+        variables: this.#variables,
+        task: this.#task,
+        spec,
+        digest: this.#ports.digest,
+      });
+      if (standing !== undefined) {
+        if ('refused' in standing) throw new KkError(standing.refused);
+        const { outcome, result, bindings, inputs: digest } = standing.kept;
+        return this.#end(outcome, result, bindings, false, digest);
+      }
       // Of a sensitive loop only their number is written (ENGINE 2.7).
       const frozen = items === undefined ? {} : { items: spec.sensitive ? items.map(() => null) : items };
       this.#ports.record({ type: 'begun', run, revision, task: this.#task, atMs: clock.nowMs(), boot, ...frozen });
@@ -117,16 +147,24 @@ export class Step {
     const count = items?.length ?? 1;
     for (let item = 0; item < count; item += 1) {
       const known = this.#run.steps.get(this.#task)?.byItem.get(item);
+    const kept = [...(earlierFor(this.#run, this.#task, this.#spec)?.items ?? [])];
       if (known?.ended !== undefined) {
         ends.push(known.ended);
         continue;
       }
       // An item that a restart cut short is no new start: its command may be at work and must be followed.
       const hasBegun = (known?.attempt ?? 0) > 0;
+      const extra = items === undefined ? {} : { item: items[item] as Json, loop_index: item };
+      const before = items === undefined || known !== undefined ? undefined : this.#takeKept(kept, extra);
+      if (before !== undefined) {
+        ends.push(before.end);
+        this.#itemEnded(item, before.end, before.inputs);
+        continue;
+      }
       const done: ItemDone =
         ends.length > 0 && !hasBegun && !(await this.#ports.turn())
           ? { stopped: 'cancelled', attempts: 0 }
-          : await this.#item(item, items === undefined ? {} : { item: items[item] as Json, loop_index: item });
+          : await this.#item(item, extra);
       if ('stopped' in done) return this.#stop(done, items, ends);
       ends.push(done.end);
       if (items !== undefined) this.#itemEnded(item, done.end);
@@ -136,6 +174,24 @@ export class Step {
 
   /** One item (or the step itself): attempts until it is done. Never rejects. */
   async #item(item: number, extra: Record<string, Json>): Promise<ItemDone> {
+  /** Of the items that ended ok before an earlier revision of the loop failed: the one that would do the same. */
+  #takeKept(kept: Earlier['items'][number][], extra: Record<string, Json>): Earlier['items'][number] | undefined {
+    if (kept.length === 0 || (this.#spec.sensitive && this.#spec.register !== undefined)) return undefined;
+    try {
+      const scope = this.#variables.scopeOf(this.#spec, extra);
+      const digest = this.#digestOf(inputsOf(this.#spec, this.#kind(), scope), scope, extra);
+      const at = kept.findIndex(({ inputs }) => inputs === digest);
+      return at < 0 ? undefined : kept.splice(at, 1)[0];
+    } catch {
+      // The item itself will say what is wrong with it.
+      return undefined;
+    }
+  }
+
+  #digestOf(inputs: Inputs, scope: Scope, extra: Record<string, Json>): string {
+    return inputsDigest(this.#ports.digest, this.#common, this.#spec, inputs, scope, extra['item']);
+  }
+
     const spec = this.#spec;
     try {
       const hasBegun = (this.#run.steps.get(this.#task)?.byItem.get(item)?.attempt ?? 0) > 0;
@@ -144,40 +200,86 @@ export class Step {
         const register = registerOf(spec.action, undefined, { changed: false, failed: false, skipped: true });
         return { end: { outcome: 'skipped', changed: false, attempts: 0, register: { ...register, ...extra } } };
       }
-      return await this.#attempts(item, extra);
+      return await (this.#run.share.check === true ? this.#look(item, extra) : this.#attempts(item, extra));
     } catch (thrown) {
       if (!(thrown instanceof KkError))
         this.#ports.logger.error({ err: thrown, task: spec.key }, 'a step failed unexpectedly');
+      if (thrown instanceof Unknown) return { end: this.#itemUnknown(thrown.message) };
       return { end: this.#itemFailed(reportOf(thrown), { changed: false }, extra, 1) };
     }
   }
 
   async #attempts(item: number, extra: Record<string, Json>): Promise<ItemDone> {
     const spec = this.#spec;
+  /** Of a dry run: one look. */
+  async #look(item: number, extra: Record<string, Json>): Promise<ItemDone> {
+    const spec = this.#spec;
+    const number = (this.#run.steps.get(this.#task)?.byItem.get(item)?.attempt ?? 0) + 1;
+    const scope = this.#variables.scopeOf(spec, extra);
+    const tried = await this.#attempt(item, number, inputsOf(spec, this.#kind(), scope), scope, extra, {
+      isRecovery: false,
+    });
+    if (tried.error !== undefined) {
+      if (this.#ports.cancelled.aborted) return { stopped: 'cancelled', attempts: number };
+      if (NO_RETRY.test(tried.error.code) || !wouldHaveChanged(this.#run)) {
+        return { end: this.#itemFailed(tried.error, tried, extra, number) };
+      }
+      // What it misses may be what an earlier step would have made.
+      const unknown = `it cannot be looked at before the earlier tasks have run: ${tried.error.message}`;
+      return { end: { outcome: 'ok', changed: true, attempts: number, undone: true, unknown } };
+    }
+    if (tried.undone === undefined && tried.unknown !== undefined) return { end: this.#itemUnknown(tried.unknown) };
+    if (tried.undone === undefined) return { end: this.#judge(tried, extra, number).end };
+    const { unknown, changed } = tried;
+    const end: ItemEnd = { outcome: 'ok', attempts: number, ...this.#kept(tried), undone: true };
+    return {
+      end: { ...end, changed: changed && this.#mayChange(scope), ...(unknown === undefined ? {} : { unknown }) },
+    };
+  }
+
+  #itemUnknown(unknown: string): ItemEnd {
+    return { outcome: 'skipped', changed: false, attempts: 0, unknown };
+  }
+
+  /** changed_when, as far as it does not ask for the output. */
+  #mayChange(scope: Scope): boolean {
+    const { changedWhen, file } = this.#spec;
+    try {
+      return changedWhen.every((condition) => holds(condition, file, scope));
+    } catch {
+      return true;
+    }
+  }
+
     const { clock, cancelled } = this.#ports;
     const was = this.#run.steps.get(this.#task)?.byItem.get(item);
     // An attempt that a restart cut short is taken up under its own number.
     let recovering = was !== undefined && was.attempt > 0 ? { bootId: was.boot } : undefined;
     for (let number = Math.max(1, was?.attempt ?? 1); ; number += 1) {
+    let isRecovery = false;
       const scope = this.#variables.scopeOf(spec, extra);
       const inputs = inputsOf(spec, this.#kind(), scope);
       if (recovering !== undefined && !this.#canRecover(inputs)) {
-        if (spec.onInterrupt === 'fail') return { stopped: 'interrupted', error: interruptedError(), attempts: number };
+        const error = this.#mayRerun() ? undefined : interruptedError();
+        if (error !== undefined) return { stopped: 'interrupted', error, attempts: number };
         if (!(await this.#ports.turn())) return { stopped: 'cancelled', attempts: number };
         recovering = undefined;
         continue;
       }
+        isRecovery = true;
       if (recovering !== undefined && inputs.repeatable && !this.#mayLive(recovering.bootId)) {
         if (!(await this.#ports.turn())) return { stopped: 'cancelled', attempts: number };
       }
-      const tried = await this.#attempt(item, number, inputs, scope, recovering);
+      const tried = await this.#attempt(item, number, inputs, scope, extra, recovering ?? { isRecovery });
+      isRecovery = false;
       if (tried.error?.code === 'INTERRUPTED') {
-        if (spec.onInterrupt === 'fail' || recovering === undefined)
+        if (!this.#mayRerun() || recovering === undefined)
           return { stopped: 'interrupted', error: tried.error, attempts: number };
         if (!(await this.#ports.turn())) return { stopped: 'cancelled', attempts: number };
         recovering = undefined;
         continue;
       }
+        isRecovery = true;
       recovering = undefined;
       const judged = this.#judge(tried, extra, number);
       if (cancelled.aborted && (judged.end.outcome === 'failed' || wasKilled(tried)))
@@ -191,6 +293,12 @@ export class Step {
 
   /** A command's process is found again by its folder; anything else must be repeatable. */
   #canRecover(inputs: Inputs): boolean {
+  /** Is it said that it may simply run again, and has it not been tried too often (ENGINE 3.3)? */
+  #mayRerun(): boolean {
+    const { recoveries = 0 } = this.#run.steps.get(this.#task) ?? {};
+    return this.#spec.onInterrupt === 'rerun' && recoveries < MAX_RECOVERIES;
+  }
+
     return inputs.repeatable || this.#spec.action === 'command';
   }
 
@@ -204,14 +312,17 @@ export class Step {
     number: number,
     inputs: Inputs,
     scope: Scope,
-    recovering: { bootId: string } | undefined,
+    extra: Record<string, Json>,
+    begins: { bootId: string } | { isRecovery: boolean },
   ): Promise<Attempted> {
     const spec = this.#spec;
     const { run, share } = this.#run;
     const { bootId: boot, clock, host } = this.#ports;
-    if (recovering === undefined) {
-      const digest = createHash('sha256').update(JSON.stringify(inputs.value)).digest('hex');
-      this.#ports.record({ type: 'attempt', run, task: this.#task, item, attempt: number, boot, inputs: digest });
+    if ('isRecovery' in begins) {
+      const digest = this.#digestOf(inputs, scope, extra);
+      const recovery = begins.isRecovery ? { recovery: true as const } : {};
+      const at = { run, task: this.#task, item, attempt: number, boot, inputs: digest };
+      this.#ports.record({ type: 'attempt', ...at, ...recovery });
     }
     const node = this.#common.nodes[share.node];
     return attempt(spec, {
@@ -222,7 +333,8 @@ export class Step {
       begunIsSynced: () => this.#ports.synced(),
       context: {
         host,
-        folder: join(this.#ports.runsFolder, run, String(this.#task), `${item}.${number}`),
+      dryRun: share.check === true,
+        folder: join(this.#ports.runsFolder, run, folderOf(this.#run, this.#task), `${item}.${number}`),
         log: (stream, offset, data) => {
           if (spec.sensitive) return;
           const name = stream === 'stdout' ? 'STREAM_STDOUT' : 'STREAM_STDERR';
@@ -263,7 +375,7 @@ export class Step {
     if (tried.error === undefined && spec.failedWhen.length > 0 && all(spec.failedWhen)) error = failedWhen(spec);
     const ok = { ...tried, changed };
     const failed = (why: ErrorReport): ItemEnd => this.#itemFailed(why, ok, extra, attempts);
-    if (spec.until !== undefined) {
+    if (spec.until !== undefined && this.#run.share.check !== true) {
       // An attempt that threw has no output to ask about.
       const met = tried.error === undefined && all([spec.until]);
       if (!met)
@@ -301,10 +413,11 @@ export class Step {
     return { changed, ...(output === undefined ? {} : { output }), ...(diffs === undefined ? {} : { diffs }) };
   }
 
-  #itemEnded(item: number, end: ItemEnd): void {
+  #itemEnded(item: number, end: ItemEnd, inputs?: string): void {
     const { register: _register, output: _output, diffs: _diffs, ...bare } = end;
     const written = this.#spec.sensitive ? bare : end;
-    this.#ports.record({ type: 'item', run: this.#run.run, task: this.#task, item, end: written });
+    const known = inputs === undefined ? {} : { inputs };
+    this.#ports.record({ type: 'item', run: this.#run.run, task: this.#task, item, end: written, ...known });
   }
 
   #finish(items: Json[] | undefined, ends: ItemEnd[]): void {
@@ -313,8 +426,9 @@ export class Step {
     const fields = items === undefined ? ((ends[0]?.register ?? {}) as Record<string, Json>) : loopRegister(ends);
     let failed = ends.some((end) => end.outcome === 'failed');
     const skipped = ends.every((end) => end.outcome === 'skipped');
-    const bindings = this.#bound(fields);
-    if (spec.register !== undefined && !failed && !skipped) {
+    const isUnbound = ends.some((end) => end.undone === true || end.unknown !== undefined);
+    const bindings = isUnbound ? {} : this.#bound(fields);
+    if (!isUnbound && spec.register !== undefined && !failed && !skipped) {
       try {
         const value = typedRegister(spec, fields);
         bindings[spec.register.name] = value;
@@ -324,19 +438,27 @@ export class Step {
         result.error = this.#reported(reportOf(thrown));
       }
     }
-    for (const { outcome, output } of ends) {
-      if (outcome !== 'ok') continue;
+    for (const { outcome, output, undone } of ends) {
+      if (outcome !== 'ok' || undone === true) continue;
       if (spec.action === 'set_fact') Object.assign(bindings, output);
       if (spec.action === 'facts') this.#newFacts((output as unknown as { facts: Facts }).facts);
     }
-    this.#end(failed ? 'OUTCOME_FAILED' : skipped ? 'OUTCOME_SKIPPED' : 'OUTCOME_OK', result, bindings);
+    const outcome = failed ? 'OUTCOME_FAILED' : skipped ? 'OUTCOME_SKIPPED' : 'OUTCOME_OK';
+    this.#end(outcome, result, bindings, isUnbound, outcome === 'OUTCOME_OK' ? this.#stepDigest(items) : undefined);
+  }
+
+  #stepDigest(items: Json[] | undefined): string {
+    const byItem = this.#run.steps.get(this.#task)?.byItem;
+    const digests = (items ?? [null]).map((_, item) => byItem?.get(item)?.inputs);
+    return stepDigest(this.#ports.digest, digests, items !== undefined);
   }
 
   #stop(done: Extract<ItemDone, { stopped: string }>, items: Json[] | undefined, ends: ItemEnd[]): void {
     const result = resultOf(this.#spec, items, ends);
     result.attempts = Math.max(result.attempts ?? 0, done.attempts);
     if (done.error !== undefined) result.error = this.#reported(done.error);
-    else result.reason = 'the run was cancelled';
+    else
+      result.reason = this.#run.cancel === undefined ? 'a later revision of the run has come' : 'the run was cancelled';
     this.#end(done.stopped === 'cancelled' ? 'OUTCOME_CANCELLED' : 'OUTCOME_INTERRUPTED', result, {});
   }
 
@@ -344,7 +466,14 @@ export class Step {
     this.#ports.record({ type: 'facts', run: this.#run.run, version: (this.#run.facts?.version ?? 0) + 1, facts });
   }
 
-  #end(outcome: WireOutcome, result: StepResult, bindings: Record<string, Json>): void {
+  /** `isUnbound`: of a dry run, nobody knows what it would bind. `inputs`: the digest of a step that ended ok. */
+  #end(
+    outcome: WireOutcome,
+    result: StepResult,
+    bindings: Record<string, Json>,
+    isUnbound = false,
+    inputs?: string,
+  ): void {
     const { run, revision } = this.#run;
     const { clock } = this.#ports;
     const atMs = clock.nowMs();
@@ -362,7 +491,10 @@ export class Step {
       durationMs,
       bindings: written,
     });
-    if (this.#spec.sensitive) for (const [name, value] of Object.entries(bindings)) this.#run.bindings.set(name, value);
+    if (!this.#spec.sensitive) return;
+    for (const [name, value] of Object.entries(bindings)) this.#run.bindings.set(name, value);
+    const ending = this.#run.steps.get(this.#task)?.ending;
+    if (ending !== undefined) ending.bindings = bindings;
   }
 
   #skippedBinding(): Record<string, Json> {
@@ -376,6 +508,9 @@ export class Step {
   }
 
   #bound(value: Json): Record<string, Json> {
+      key: this.#spec.key,
+      ...(inputs === undefined ? {} : { inputs }),
+      ...(isUnbound ? { unbound: namesBound(this.#spec) } : {}),
     return this.#spec.register === undefined ? {} : { [this.#spec.register.name]: value };
   }
 

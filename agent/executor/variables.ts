@@ -3,6 +3,7 @@
 import { KkError } from '../../shared/errors.ts';
 import { ExprError, type Scope, type Value } from '../../shared/expr/index.ts';
 import type { Common, Json, TaskSpec, Vars } from '../../shared/share.ts';
+import { Unknown } from '../actions/unknown.ts';
 import { originOf, renderDeep } from './evaluate.ts';
 import type { RunRecord } from './state.ts';
 
@@ -99,6 +100,8 @@ export class ShareVariables {
         if (name === 'facts') return run.facts?.facts as unknown as Value | undefined;
         const bound = run.bindings.get(name);
         if (bound !== undefined) return bound;
+        const binder = run.unbound.get(name);
+        if (binder !== undefined) throw new Unknown(needsOutputOf(`"${this.#common.tasks[binder]?.name ?? name}"`));
         const value = taskVar(name);
         return value === undefined ? own(documents, name) : value;
       },
@@ -125,7 +128,10 @@ export class ShareVariables {
 
   #read(spec: TaskSpec, selector: Value, register: string): Value | undefined {
     const node = Array.isArray(selector) ? selector[0] : selector;
-    if (node === this.#run.share.node) return this.#run.bindings.get(register);
+    if (node === this.#run.share.node) {
+      if (this.#run.unbound.has(register)) throw new Unknown(needsOutputOf(`the task that registers "${register}"`));
+      return this.#run.bindings.get(register);
+    }
     const read = spec.reads.find((known) => known.node === node && known.register === register);
     if (read === undefined) {
       throw new KkError({
@@ -136,8 +142,16 @@ export class ShareVariables {
       });
     }
     const gate = this.#run.gates.get(read.gate);
-    return gate?.open === true ? gate.values : undefined;
+    if (gate?.open !== true) return undefined;
+    if (this.#run.share.check === true && gate.values === null) {
+      throw new Unknown(needsOutputOf(`the task that registers "${register}" on ${node}`));
+    }
+    return gate.values;
   }
+}
+
+function needsOutputOf(task: string): string {
+  return `it needs the output of ${task}, which a dry run does not run`;
 }
 
 function own(map: Readonly<Record<string, Json>>, name: string): Json | undefined {

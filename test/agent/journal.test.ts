@@ -299,7 +299,6 @@ t.test('sequences go on above everything that was given out, also when only an o
     share: { format: 1, node: 'n', kind: 'plan', tasks: [], hostVars: {}, batches: {} },
     common: 'c',
     leaseMs: 0,
-    carried: [],
   });
   const { journal } = await Journal.open(options(path));
   for (const record of [push('old'), blocked([1], 'old'), push('exec'), blocked([1], 'exec'), blocked([2], 'exec')])

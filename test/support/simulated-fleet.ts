@@ -129,8 +129,8 @@ export class SimulatedAgent {
         const common = bytesJson(message.value.common) as Common;
         this.commons.set(run, common);
         const share = bytesJson(message.value.share) as Share;
-        this.record({ type: 'push', run, revision: 1, share, common: '', leaseMs: 0, carried: [] });
-        this.record({ type: 'accepted', run, revision: 1 });
+        this.record({ type: 'push', run, revision, share, common: '', leaseMs: 0 });
+        this.record({ type: 'accepted', run, revision });
         return;
       }
       case 'open_gate': {
@@ -221,6 +221,8 @@ export class SimulatedAgent {
   private record(record: NewRecord): void {
     if (isSent(record as JournalRecord)) {
       const sent = record as Parameters<typeof messageOf>[0];
+      isReplaced: ({ run }) => this.waiting.has(run),
+      keeps: (run, task) => this.endBefore(run, task) !== undefined,
       applyRecord(this.state, { ...sent, sequence: this.say(messageOf(sent)) });
     } else applyRecord(this.state, record as JournalRecord);
   }

@@ -1,0 +1,159 @@
+/** What a later revision of a run makes of the steps that earlier ones ended (ENGINE 3.4). Pure. */
+import { type ActionKind, isActionKind } from '../../shared/actions/index.ts';
+import type { ErrorReport } from '../../shared/errors.ts';
+import type { Common, Json, StepResult, TaskSpec } from '../../shared/share.ts';
+import { isOfItem, loopItems, whySkipped } from './conditions.ts';
+import { type Digest, inputsDigest, stepDigest } from './digest.ts';
+import { inputsOf } from './inputs.ts';
+import { registerOf } from './outcome.ts';
+import type { ItemEnd } from './records.ts';
+import type { Ending, RunRecord, StepRecord } from './state.ts';
+import type { ShareVariables } from './variables.ts';
+
+/** What a task's step left in earlier revisions. */
+export interface Earlier {
+  /** How it had ended, or that it was blocked, when the revision was replaced; absent: it had not come so far. */
+  last?: Ending | { blocked: string };
+  /** Its last work, if that ended ok: nothing has been begun since. */
+  done?: Ending;
+  /** Items of a loop that ended ok while others did not. */
+  items: readonly { inputs: string; end: ItemEnd }[];
+}
+
+/** By task key, which holds however the graph has changed meanwhile. */
+export function earlierOf(old: RunRecord): Map<string, Earlier> {
+  const earlier = new Map<string, Earlier>();
+  // What was not reached is as it was before: but its old failure has been taken back by that revision.
+  for (const [key, { last: _last, ...rest }] of old.earlier) earlier.set(key, rest);
+  const byPerson = new Set(old.share.revised?.skip.map(({ task }) => task));
+  for (const [task, step] of old.steps) {
+    if (step.key !== undefined) earlier.set(step.key, leftBy(step, byPerson.has(task), earlier.get(step.key)));
+  }
+  return earlier;
+}
+
+function leftBy(step: StepRecord, byPerson: boolean, before: Earlier | undefined): Earlier {
+  const { ending, cause, state, hasBegun } = step;
+  const last = ending ?? (state === 'blocked' && cause !== undefined ? { blocked: cause } : undefined);
+  const isOver =
+    state === 'failed' || state === 'interrupted' || state === 'blocked' || (state === 'skipped' && byPerson);
+  const left: Earlier = { items: hasBegun ? itemsDone(step) : (before?.items ?? []) };
+  if (last !== undefined && isOver) left.last = last;
+  const done = state === 'ok' ? ending : hasBegun ? undefined : before?.done;
+  if (done !== undefined) left.done = done;
+  return left;
+}
+
+function itemsDone({ byItem }: StepRecord): { inputs: string; end: ItemEnd }[] {
+  return [...byItem.values()].flatMap(({ ended, inputs }) =>
+    ended?.outcome === 'ok' && inputs !== undefined ? [{ inputs, end: ended }] : [],
+  );
+}
+
+/**
+ * The end of a waiting step that nothing is asked about: a person has taken it out, or it ends again as it had.
+ * undefined: it is for its needs to say.
+ */
+export function endAtOnce(run: RunRecord, task: number, spec: TaskSpec): Ending | { blocked: string } | undefined {
+  const { revised } = run.share;
+  if (revised === undefined) return undefined;
+  const skip = revised.skip.find((one) => one.task === task);
+  if (skip !== undefined) return skipped(spec, skip.reason);
+  if (revised.retryFailed || revised.rerun.includes(task)) return undefined;
+  const last = run.earlier.get(spec.key)?.last;
+  return last === undefined || 'blocked' in last ? last : again(last);
+}
+
+function skipped(spec: TaskSpec, reason: string): Ending {
+  const register = registerOf(spec.action, undefined, { changed: false, failed: false, skipped: true });
+  return {
+    outcome: 'OUTCOME_SKIPPED',
+    result: { changed: false, reason },
+    bindings: spec.register === undefined ? {} : { [spec.register.name]: register },
+  };
+}
+
+/** The same end once more; what it changed was told when it was done. */
+function again(ending: Ending): Ending {
+  const { diffs: _diffs, ...result } = ending.result;
+  return { ...ending, result: { ...result, kept: true } };
+}
+
+/** What tells of the node and not of the inputs is looked at again each time. */
+const LOOKS_AGAIN: ReadonlySet<string> = new Set<ActionKind>(['check', 'facts', 'wait_for']);
+
+/** What a step left that may count in this revision; undefined: nothing, or it was asked to run again. */
+export function earlierFor(run: RunRecord, task: number, spec: TaskSpec): Earlier | undefined {
+  const { revised } = run.share;
+  if (revised === undefined || revised.rerun.includes(task) || LOOKS_AGAIN.has(spec.action)) return undefined;
+  return run.earlier.get(spec.key);
+}
+
+export interface Standing {
+  run: RunRecord;
+  common: Common;
+  variables: ShareVariables;
+  task: number;
+  spec: TaskSpec;
+  digest: Digest;
+}
+
+/**
+ * Does what was done in an earlier revision stand: `kept`, with its end; `refused`: it must not be done a second time with
+ * other inputs without being asked to; undefined: it runs. Of a step whose needs are satisfied. Throws KkError EXPR_* and
+ * ACTION_INPUT as the step itself would.
+ */
+export function standingOf(at: Standing): { kept: Ending } | { refused: ErrorReport } | undefined {
+  const { run, common, variables, task, spec, digest } = at;
+  const done = earlierFor(run, task, spec)?.done;
+  if (done === undefined || !isActionKind(spec.action)) return undefined;
+  const first = spec.when.filter((condition) => spec.loop === undefined || !isOfItem(spec, condition));
+  if (whySkipped(spec, first, variables.scopeOf(spec)) !== undefined) return undefined;
+  const items = loopItems(spec, variables.scopeOf(spec));
+  let repeatable = true;
+  const digests = (items ?? [undefined]).map((item, index) => {
+    const extra: Record<string, Json> = item === undefined ? {} : { item, loop_index: index };
+    const scope = variables.scopeOf(spec, extra);
+    const ofItem = items === undefined ? [] : spec.when.filter((condition) => isOfItem(spec, condition));
+    if (whySkipped(spec, ofItem, scope) !== undefined) return undefined;
+    const inputs = inputsOf(spec, spec.action as ActionKind, scope);
+    repeatable &&= inputs.repeatable;
+    return inputsDigest(digest, common, spec, inputs, scope, item);
+  });
+  const isSame = done.inputs !== undefined && done.inputs === stepDigest(digest, digests, items !== undefined);
+  const isWhole = spec.register === undefined || Object.hasOwn(done.bindings, spec.register.name);
+  if (isSame && isWhole) return { kept: again(done) };
+  return repeatable ? undefined : { refused: rerunNeeded(isSame) };
+}
+
+/** {@link standingOf} says `kept`; what is wrong with the step it will say itself. */
+export function keepsEarlier(at: Standing): boolean {
+  try {
+    const standing = standingOf(at);
+    return standing !== undefined && 'kept' in standing;
+  } catch {
+    return false;
+  }
+}
+
+/** `isSame`: only the value that it had bound is lost, since values of sensitive steps are kept in memory alone. */
+function rerunNeeded(isSame: boolean): ErrorReport {
+  return {
+    code: 'RERUN_NEEDED',
+    message: isSame
+      ? 'The task was done in an earlier revision of this run, and its sensitive register did not outlive the agent; it cannot be repeated safely.'
+      : 'The task was done in an earlier revision of this run with other inputs, and it cannot be repeated safely.',
+    remedy:
+      'If it may be done a second time, resume with --rerun and the name of this task; else put its inputs back as they were, or take it out with `runs skip`.',
+  };
+}
+
+/** The result of an end that will be asked for again, without what is large. */
+export function slim(result: StepResult): StepResult {
+  const { diffs: _diffs, output, ...rest } = result;
+  if (output === undefined || JSON.stringify(output).length > KEPT_OUTPUT) return rest;
+  return { ...rest, output };
+}
+
+/** Characters of an output that are kept in memory until the run is forgotten: a node may end thousands of steps. */
+const KEPT_OUTPUT = 4096;
