@@ -345,7 +345,7 @@ export class Step {
         node: { name: share.node, address: node?.address ?? '', groups: node?.groups ?? [] },
         roleFile: (path) => this.#roleFile(`${spec.role}/${path}`),
         render: (text, file) => renderFile(text, `${spec.role}/${file}`, scope),
-        ...(recovering === undefined ? {} : { recovering }),
+        ...('bootId' in begins ? { recovering: begins } : {}),
       },
     });
   }
