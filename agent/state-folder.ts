@@ -1,9 +1,9 @@
 /** The agent's state folder: one agent at a time, of this version or an older one. */
 import { readFileSync } from 'node:fs';
-import { link, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isSystemError, KkError } from '../shared/errors.ts';
-import { makePrivateFolder } from './executor/durable.ts';
+import { KkError } from '../shared/errors.ts';
+import { claim, makePrivateFolder, takeAway } from './durable/files.ts';
 import { lives, type ProcessIdentity, startTicks } from './host/process-identity.ts';
 
 /** What lies where in it. */
@@ -13,6 +13,8 @@ export interface StatePaths {
   journal: string;
   blobs: string;
   runs: string;
+  /** What a rollback restores. */
+  undo: string;
   /** How the link stands, for `kk-agent status`. */
   status: string;
   lock: string;
@@ -25,6 +27,7 @@ export function statePaths(root: string): StatePaths {
     journal: join(root, 'journal.log'),
     blobs: join(root, 'blobs'),
     runs: join(root, 'runs'),
+    undo: join(root, 'undo'),
     status: join(root, 'status.json'),
     lock: join(root, 'lock'),
   };
@@ -36,35 +39,34 @@ export function statePaths(root: string): StatePaths {
  */
 export async function lockState(paths: StatePaths, bootId: string): Promise<() => Promise<void>> {
   const own = JSON.stringify({ pid: process.pid, startTicks: startTicks(process.pid), bootId });
-  const draft = `${paths.lock}.${process.pid}`;
   try {
     await makePrivateFolder(paths.root);
     await makePrivateFolder(paths.runs);
-    await writeFile(draft, own, { mode: 0o600 });
-    for (;;) {
-      try {
-        // A link is there whole or not at all: nobody can read a lock that is still being written.
-        await link(draft, paths.lock);
-        return () => rm(paths.lock, { force: true });
-      } catch (thrown) {
-        if (!isSystemError(thrown, 'EEXIST')) throw thrown;
-      }
-      const holder = holderOf(paths.lock, bootId);
+    while (!(await claim(paths.lock, own, 'agent.lock'))) {
+      const text = await readFile(paths.lock, 'utf8').catch(() => undefined);
+      const holder = text === undefined ? undefined : holderIn(text, bootId);
       if (holder !== undefined) throw inUse(paths.root, holder.pid);
-      await rm(paths.lock, { force: true });
+      if (text !== undefined) await takeAway(paths.lock, text, 'agent.lock.stale');
     }
+    return () => rm(paths.lock, { force: true });
   } catch (thrown) {
     if (thrown instanceof KkError) throw thrown;
     throw notWritable(paths.root, thrown);
-  } finally {
-    await rm(draft, { force: true }).catch(() => {});
   }
 }
 
 /** The living process that holds the lock; undefined: nobody does. */
 export function holderOf(lock: string, bootId: string): ProcessIdentity | undefined {
   try {
-    const held = JSON.parse(readFileSync(lock, 'utf8')) as ProcessIdentity & { bootId: string };
+    return holderIn(readFileSync(lock, 'utf8'), bootId);
+  } catch {
+    return undefined;
+  }
+}
+
+function holderIn(text: string, bootId: string): ProcessIdentity | undefined {
+  try {
+    const held = JSON.parse(text) as ProcessIdentity & { bootId: string };
     return held.bootId === bootId && lives(held) ? held : undefined;
   } catch {
     return undefined;

@@ -1,7 +1,7 @@
 /** A disk without room is told and waited for; it is never an error of the work. */
 import { dirname } from 'node:path';
 import { type ErrorReport, isSystemError } from '../../shared/errors.ts';
-import type { Disk } from './durable.ts';
+import type { Disk } from '../durable/disk.ts';
 
 /** A full disk is tried again this often, in milliseconds. */
 export const RETRY_MS = 5_000;
@@ -27,11 +27,11 @@ export function diskFull(path: string): ErrorReport {
 /** The same disk, whose `replace` waits for room. */
 export function patient(disk: Disk, { pause, onTrouble }: Patience): Disk {
   return {
-    open: (path) => disk.open(path),
-    async replace(path, bytes) {
+    open: (path, point) => disk.open(path, point),
+    async replace(path, bytes, point) {
       for (let full = false; ; full = true) {
         try {
-          await disk.replace(path, bytes);
+          await disk.replace(path, bytes, point);
           if (full) onTrouble(undefined);
           return;
         } catch (thrown) {

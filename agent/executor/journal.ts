@@ -1,6 +1,6 @@
 import { type ErrorReport, KkError } from '../../shared/errors.ts';
 import type { DurableMessage } from '../../shared/protocol/messages.ts';
-import type { Disk, DurableFile } from './durable.ts';
+import type { Disk, DurableFile } from '../durable/disk.ts';
 import { encodeFrame, scanFrames } from './frames.ts';
 import { diskFull, isDiskFull, RETRY_MS } from './full-disk.ts';
 import { isSent, JOURNAL_FORMAT, type JournalRecord, messageOf, type NewRecord } from './records.ts';
@@ -8,6 +8,8 @@ import { retained } from './retained.ts';
 
 /** Above this size the journal is rewritten without forgotten runs, if that has a chance to halve it. */
 const COMPACT_ABOVE = 16 * 1024 * 1024;
+
+const POINT = 'agent.journal';
 
 export interface JournalOptions {
   path: string;
@@ -72,7 +74,7 @@ export class Journal {
    * had been synced is not readable, STATE_NEWER when a newer agent wrote it.
    */
   static async open(options: JournalOptions): Promise<Opened> {
-    const { file, content } = await options.disk.open(options.path);
+    const { file, content } = await options.disk.open(options.path, POINT);
     const scan = scanFrames(content);
     if (scan.damaged !== undefined) {
       await file.close();
@@ -152,6 +154,8 @@ export class Journal {
 
   async close(): Promise<void> {
     await this.synced();
+    // It may be rewriting the file.
+    await this.#writing;
     await this.#file.close();
   }
 
@@ -219,7 +223,7 @@ export class Journal {
 
   async #compactNow(): Promise<void> {
     await this.#file.close();
-    const { file, content } = await this.#options.disk.open(this.#options.path);
+    const { file, content } = await this.#options.disk.open(this.#options.path, POINT);
     this.#file = file;
     await this.#compact(scanFrames(content).records as JournalRecord[]);
   }
@@ -228,12 +232,12 @@ export class Journal {
   async #compact(records: readonly JournalRecord[]): Promise<void> {
     const kept = retained(records);
     const bytes = Buffer.concat(kept.map((record, index) => encodeFrame(index + 1, kept.length, record)));
-    await this.#options.disk.replace(this.#options.path, bytes).catch((thrown) => {
+    await this.#options.disk.replace(this.#options.path, bytes, 'agent.journal.rewrite').catch((thrown) => {
       // A full disk: the old file is as good, only larger.
       if (!isDiskFull(thrown)) throw thrown;
     });
     await this.#file.close();
-    const { file, content } = await this.#options.disk.open(this.#options.path);
+    const { file, content } = await this.#options.disk.open(this.#options.path, POINT);
     const scan = scanFrames(content);
     this.#file = file;
     [this.#number, this.#synced, this.#size, this.#sizeAfterCompaction] = [scan.last, scan.last, scan.end, scan.end];

@@ -1,5 +1,6 @@
-import { fdatasyncSync, openSync, writeSync } from 'node:fs';
+import { openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { sync } from '../durable/files.ts';
 import { KEPT, NAMES, type StreamStatus } from './command-folder.ts';
 
 /** Bytes of a stream that are kept on the node. */
@@ -10,7 +11,7 @@ const MERGED_LIMIT = 1024 * 1024;
 export interface Capture {
   take(data: Buffer): void;
   /** After the last byte. */
-  end(): StreamStatus;
+  end(): Promise<StreamStatus>;
 }
 
 /** The index of arrivals, shared by both streams: appends until the limit, or until the disk is full. */
@@ -55,9 +56,9 @@ export function openCapture(folder: string, name: 'stdout' | 'stderr', merged: (
       bytes += data.length;
       tail = Buffer.concat([tail, data.subarray(-KEPT)]).subarray(-KEPT);
     },
-    end() {
+    async end() {
       try {
-        if (stored > 0) fdatasyncSync(fd);
+        if (stored > 0) await sync(join(folder, name), 'agent.command.output');
       } catch {
         // What the disk lost will be missing when it is read; the command's own end counts more.
       }

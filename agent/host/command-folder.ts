@@ -2,8 +2,9 @@
  * What the runner (in the agent) and the wrapper (a process of its own) tell each other through the command's folder.
  * Only node builtins here and below: the wrapper is started once per command and must start fast.
  */
-import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { claim } from '../durable/files.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 
 /** Agent to wrapper; deleted as soon as it was read, since stdin and env may hold secrets. Mode 0600. */
@@ -73,17 +74,7 @@ export function readJson<T>(folder: string, name: string): T | undefined {
   }
 }
 
-/** Makes the command ours, whole and exclusively (as O_EXCL would, but never seen half written); false: it is taken. */
-export function claim(folder: string, started: Started): boolean {
-  const own = join(folder, `${NAMES.started}.${process.pid}`);
-  writeFileSync(own, JSON.stringify(started), { mode: 0o600 });
-  try {
-    linkSync(own, join(folder, NAMES.started));
-    return true;
-  } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw thrown;
-  } finally {
-    rmSync(own, { force: true });
-  }
+/** Makes the command ours, whole and exclusively; false: it is taken. */
+export function claimCommand(folder: string, started: Started): Promise<boolean> {
+  return claim(join(folder, NAMES.started), JSON.stringify(started), 'agent.command.started');
 }

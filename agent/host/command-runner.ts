@@ -1,12 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { watch } from 'node:fs';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crash } from '../../shared/crash.ts';
+import { claim, makePrivateFolder } from '../durable/files.ts';
 import { bootId } from './boot-id.ts';
 import { interrupted, unfit, wrapperFailed } from './command-errors.ts';
 import {
   CANCEL_SIGNAL,
-  claim,
+  claimCommand,
   NAMES,
   readJson,
   type Started,
@@ -138,9 +140,10 @@ async function writeSpec(folder: string, spec: CommandSpec): Promise<void> {
     timeoutMs: spec.timeoutMs,
     graceMs: spec.graceMs,
   };
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makePrivateFolder(folder);
   // Exclusive: a late wrapper of an earlier use of this folder would find a spec and run it a second time.
-  await writeFile(join(folder, NAMES.spec), JSON.stringify(wrapped), { mode: 0o600, flag: 'wx' });
+  const path = join(folder, NAMES.spec);
+  if (!(await claim(path, JSON.stringify(wrapped), 'agent.command.spec'))) throw new Error(`${path} is there already`);
 }
 
 function spawnWrapper(argv: readonly string[]): Promise<ChildProcess> {
@@ -159,11 +162,13 @@ export function commandRunner(wrapper: { argv: readonly string[] }): CommandRunn
     if (signal?.aborted) return neverRan(folder);
     await writeSpec(folder, spec);
     const argv = [...wrapper.argv, folder];
+    crash.at('agent.command.launch');
     const child = await spawnWrapper(argv).catch(async (thrown) => {
       // It may hold secrets, and nobody will read it now.
       await rm(join(folder, NAMES.spec), { force: true });
       throw thrown;
     });
+    crash.at('agent.command.launched');
     const door = bell();
     child.once('exit', door.ring);
     const alive = () => child.exitCode === null && child.signalCode === null;
@@ -180,8 +185,8 @@ export function commandRunner(wrapper: { argv: readonly string[] }): CommandRunn
 
   /** Sees to it that no late wrapper begins; false: one has begun. */
   async function forestall(folder: string): Promise<boolean> {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    if (!claim(folder, { by: 'agent' })) return false;
+    await makePrivateFolder(folder);
+    if (!(await claimCommand(folder, { by: 'agent' }))) return false;
     await rm(join(folder, NAMES.spec), { force: true });
     return true;
   }

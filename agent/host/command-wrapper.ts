@@ -1,20 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import {
-  accessSync,
-  closeSync,
-  constants,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { crash } from '../../shared/crash.ts';
+import { claim, replace } from '../durable/files.ts';
 import { type Capture, openCapture, openMerged } from './command-capture.ts';
-import { CANCEL_SIGNAL, claim, NAMES, readJson, type Status, type WrapperSpec } from './command-folder.ts';
+import { CANCEL_SIGNAL, claimCommand, NAMES, readJson, type Status, type WrapperSpec } from './command-folder.ts';
 import { groupLives, startTicks } from './process-identity.ts';
 
 /** After the main process ended, what it left in its pipes is read for at most so long. */
@@ -49,17 +39,20 @@ export async function runWrapper(folder: string): Promise<never> {
   const stdout = openCapture(folder, 'stdout', merged);
   const stderr = openCapture(folder, 'stderr', merged);
   const spec = readJson<WrapperSpec>(folder, NAMES.spec);
-  if (spec === undefined || !claim(folder, { by: 'wrapper', bootId: ownBootId(), ...self() })) process.exit(0);
+  if (spec === undefined) process.exit(0);
+  if (!(await claimCommand(folder, { by: 'wrapper', bootId: ownBootId(), ...self() }))) process.exit(0);
+  crash.at('agent.wrapper.claimed');
   rmSync(join(folder, NAMES.spec), { force: true });
 
   const begun = performance.now();
   const status = { timedOut: false, cancelled: false, interrupted: false, lingering: false };
   const finish = async (how: Pick<Status, 'code' | 'signal' | 'error'>): Promise<never> => {
     const durationMs = Math.round(performance.now() - begun);
-    const last: Status = { ...how, ...status, durationMs, stdout: stdout.end(), stderr: stderr.end() };
+    crash.at('agent.wrapper.ended');
+    const last: Status = { ...how, ...status, durationMs, stdout: await stdout.end(), stderr: await stderr.end() };
     // On a full disk we wait for room: a command whose end is not known cannot be judged.
     // Without its folder nobody will ask: the run was forgotten.
-    while (!writeStatus(folder, last) && existsSync(folder)) await later(STATUS_RETRY_MS);
+    while (!(await writeStatus(folder, last)) && existsSync(folder)) await later(STATUS_RETRY_MS);
     process.exit(0);
   };
 
@@ -72,7 +65,8 @@ export async function runWrapper(folder: string): Promise<never> {
     return finish({ error: { code: 'spawn', message: (thrown as Error).message } });
   }
   const pid = child.pid as number;
-  noteChild(folder, pid);
+  crash.at('agent.wrapper.running');
+  const noted = noteChild(folder, pid);
   feed(child, spec.stdin);
 
   let kill: NodeJS.Timeout | undefined;
@@ -91,6 +85,7 @@ export async function runWrapper(folder: string): Promise<never> {
     child.once('exit', (code, signal) => resolve(signal === null ? { code: code ?? 0 } : { signal }));
   });
   clearTimeout(timeout);
+  await noted;
   if (kill !== undefined) await groupGone(pid, spec.graceMs + KILLED_MS);
   status.lingering = !(await Promise.race([closed, later(DRAIN_MS)]));
   return finish(how);
@@ -171,33 +166,16 @@ async function groupGone(pid: number, atMostMs: number): Promise<void> {
 }
 
 /** So that a command whose wrapper was killed can be ended before its step is tried again. */
-function noteChild(folder: string, pid: number): void {
-  try {
-    writeFileSync(join(folder, NAMES.child), JSON.stringify({ pid, startTicks: startTicks(pid) }), { mode: 0o600 });
-  } catch {
-    // A full disk must not stop what has begun.
-  }
-}
-
-function sync(path: string, flags: string, content?: string): void {
-  const fd = openSync(path, flags, 0o600);
-  try {
-    if (content !== undefined) writeFileSync(fd, content);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
+async function noteChild(folder: string, pid: number): Promise<void> {
+  const child = JSON.stringify({ pid, startTicks: startTicks(pid) });
+  // A full disk must not stop what has begun.
+  await claim(join(folder, NAMES.child), child, 'agent.command.child').catch(() => {});
 }
 
 /** false: it could not be written. */
-function writeStatus(folder: string, status: Status): boolean {
-  const temporary = join(folder, `${NAMES.status}.new`);
-  try {
-    sync(temporary, 'w', JSON.stringify(status));
-    renameSync(temporary, join(folder, NAMES.status));
-    sync(folder, 'r');
-    return true;
-  } catch {
-    return false;
-  }
+function writeStatus(folder: string, status: Status): Promise<boolean> {
+  return replace(join(folder, NAMES.status), JSON.stringify(status), 'agent.command.status').then(
+    () => true,
+    () => false,
+  );
 }

@@ -1,8 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { constants, type FSWatcher, watch } from 'node:fs';
-import { lstat, mkdir, open, readdir, readFile, realpath, rename, rm } from 'node:fs/promises';
+import {
+  lchown,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  realpath,
+  rm,
+  rmdir,
+  symlink,
+} from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isSystemError } from '../../shared/errors.ts';
+import { move, replace } from '../durable/files.ts';
 import { gidOf, uidOf } from './accounts.ts';
 import type { FileStat, HostFiles } from './host.ts';
 
@@ -30,36 +43,10 @@ async function stat(path: string): Promise<FileStat | undefined> {
   return { kind, mode: found.mode & 0o7777, uid: found.uid, gid: found.gid, size: found.size, mtimeMs: found.mtimeMs };
 }
 
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
-}
-
-async function writeAtomic(path: string, content: Uint8Array, attributes: Attributes = {}): Promise<void> {
+function writeAtomic(path: string, content: Uint8Array, attributes: Attributes = {}): Promise<void> {
   // Hidden, so that who watches the folder (kubelet its manifests, systemd its units) does not take it for a file of its own.
   const temporary = join(dirname(path), `.${basename(path).slice(0, 200)}.kk-${randomBytes(6).toString('hex')}`);
-  try {
-    const handle = await open(temporary, 'wx', 0o600);
-    try {
-      await handle.writeFile(content);
-      if (attributes.uid !== undefined || attributes.gid !== undefined) {
-        await handle.chown(attributes.uid ?? -1, attributes.gid ?? -1);
-      }
-      await handle.chmod(attributes.mode ?? 0o644);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(temporary, path);
-  } catch (thrown) {
-    await rm(temporary, { force: true });
-    throw thrown;
-  }
-  await syncFolder(dirname(path));
+  return replace(path, content, 'agent.file', { mode: 0o644, ...attributes, temporary });
 }
 
 /** Through an open handle: whoever may write to the folder could put a symlink to any file there between look and change. */
@@ -87,6 +74,17 @@ async function makeDirectory(path: string, attributes: Attributes = {}): Promise
     throw Object.assign(new Error(`${path} is a symlink of user ${found.uid}`), { code: 'ELOOP' });
   }
   await change(path, attributes, constants.O_DIRECTORY | (isLink ? 0 : constants.O_NOFOLLOW));
+}
+
+async function removeEmpty(path: string): Promise<boolean> {
+  try {
+    await rmdir(path);
+    return true;
+  } catch (thrown) {
+    if (isSystemError(thrown, 'ENOENT')) return true;
+    if (isSystemError(thrown, 'ENOTEMPTY') || isSystemError(thrown, 'EEXIST')) return false;
+    throw thrown;
+  }
 }
 
 function changed(path: string, { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal }): Promise<void> {
@@ -121,6 +119,13 @@ export const hostFiles: HostFiles = {
   makeDirectory,
   setAttributes,
   remove: (path) => rm(path, { recursive: true, force: true }),
+  rename: (from, to) => move(from, to, 'agent.file.moved'),
+  removeEmpty,
+  readLink: async (path) => ((await stat(path))?.kind === 'symlink' ? unlessAbsent(readlink(path)) : undefined),
+  async makeLink(path, target, { uid, gid }) {
+    await symlink(target, path);
+    await lchown(path, uid, gid);
+  },
   changed,
   uidOf,
   gidOf,

@@ -71,6 +71,14 @@ export interface HostFiles {
   setAttributes(path: string, attributes: { mode?: number; uid?: number; gid?: number }): Promise<void>;
   /** A file, or a directory with all in it; nothing there is fine. */
   remove(path: string): Promise<void>;
+  /** Within one folder; what was there before is replaced. The folder is synced. */
+  rename(from: string, to: string): Promise<void>;
+  /** A directory with nothing in it; false: there is something in it. None there is fine. */
+  removeEmpty(path: string): Promise<boolean>;
+  /** What a symlink says; undefined: there is none. */
+  readLink(path: string): Promise<string | undefined>;
+  /** A symlink where nothing is. */
+  makeLink(path: string, target: string, owner: { uid: number; gid: number }): Promise<void>;
   /** Resolves when something may have changed at `path`, at the latest after `timeoutMs`; rejects with the signal's reason. */
   changed(path: string, options: { timeoutMs: number; signal?: AbortSignal }): Promise<void>;
   /** Name to number by /etc/passwd and /etc/group; undefined: unknown. Digits are the number itself. */

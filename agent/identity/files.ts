@@ -1,6 +1,4 @@
-import { randomUUID } from 'node:crypto';
-import { open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { isSystemError, KkError } from '../../shared/errors.ts';
 
 /** The file's text, or undefined when there is none. Other errors pass. */
@@ -11,35 +9,6 @@ export async function readIfThere(path: string): Promise<string | undefined> {
     if (isSystemError(thrown, 'ENOENT')) return undefined;
     throw thrown;
   }
-}
-
-/** Makes the names in a folder (a rename, a removal) survive a power loss. */
-export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Writes a 0600 file so that after a power loss it is either the old or the new one, never half of it. */
-export async function writeSecret(path: string, content: string): Promise<void> {
-  const temporary = `${path}.${randomUUID()}.tmp`;
-  try {
-    const file = await open(temporary, 'wx', 0o600);
-    try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (thrown) {
-    await rm(temporary, { force: true });
-    throw thrown;
-  }
-  await syncFolder(dirname(path));
 }
 
 /** The error of an identity folder that cannot be written. */

@@ -1,10 +1,10 @@
 import { createHash, createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
-import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { parseBundle, spiffeIdOf } from '../../shared/certificates.ts';
 import { isSystemError, KkError } from '../../shared/errors.ts';
-import { notWritable, readIfThere, syncFolder, writeSecret } from './files.ts';
+import { makePrivateFolder, move, remove, replace } from '../durable/files.ts';
+import { notWritable, readIfThere } from './files.ts';
 
 const identitySchema = z.object({
   /** The node's name in its certificate. */
@@ -73,10 +73,7 @@ export class IdentityStore {
   async commit(): Promise<Identity> {
     const next = await this.candidate();
     if (next === undefined) throw new Error('there is no candidate identity to commit');
-    await this.#guard(async () => {
-      await rename(this.#path(FILES.candidate), this.#path(FILES.current));
-      await syncFolder(this.folder);
-    });
+    await this.#guard(() => move(this.#path(FILES.candidate), this.#path(FILES.current), 'agent.identity.commit'));
     return next;
   }
 
@@ -113,16 +110,13 @@ export class IdentityStore {
 
   async #write(file: string, content: object): Promise<void> {
     await this.#guard(async () => {
-      await mkdir(this.folder, { recursive: true, mode: 0o700 });
-      await writeSecret(this.#path(file), `${JSON.stringify(content, null, 2)}\n`);
+      await makePrivateFolder(this.folder);
+      await replace(this.#path(file), `${JSON.stringify(content, null, 2)}\n`, 'agent.identity');
     });
   }
 
   async #remove(file: string): Promise<void> {
-    await this.#guard(async () => {
-      await rm(this.#path(file), { force: true });
-      await syncFolder(this.folder);
-    });
+    await this.#guard(() => remove(this.#path(file), 'agent.identity.remove'));
   }
 
   async #guard<T>(work: () => Promise<T>): Promise<T> {

@@ -1,22 +1,10 @@
 import { createHash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import {
-  access,
-  chmod,
-  copyFile,
-  link,
-  mkdir,
-  open,
-  readdir,
-  readlink,
-  rename,
-  rm,
-  symlink,
-  writeFile,
-} from 'node:fs/promises';
+import { access, chmod, copyFile, link, mkdir, readdir, readlink, rm, symlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { isSystemError, KkError } from '../../shared/errors.ts';
+import { move, replace, sync } from '../durable/files.ts';
 
 /** What placing did. */
 export interface Placed {
@@ -44,8 +32,7 @@ export async function placeExecutable(executable: string, version: string, libra
     const previous = await currentRelease(library);
     await mkdir(library, { recursive: true });
     const cutShort = await isThere(join(library, UNFINISHED));
-    await writeFile(join(library, UNFINISHED), '');
-    await sync(library);
+    await replace(join(library, UNFINISHED), '', 'agent.install.unfinished');
     const there = await digestOf(join(library, release, NAME)).catch(() => undefined);
     if (there === undefined || !release.endsWith(there.slice(0, 8))) await copyInto(executable, library, release);
     if (previous !== release) await pointTo(library, CURRENT, release);
@@ -86,10 +73,9 @@ async function copyInto(executable: string, library: string, release: string): P
   if (executable.startsWith(`${library}/`)) await link(executable, target);
   else await copyFile(executable, target, constants.COPYFILE_FICLONE);
   await chmod(target, 0o755);
-  await sync(target);
+  await sync(target, 'agent.install.executable');
   await rm(join(library, release), { recursive: true, force: true });
-  await rename(making, join(library, release));
-  await sync(library);
+  await move(making, join(library, release), 'agent.install.release');
 }
 
 /** Puts the current executable on the PATH of people who log in; a file of somebody else's is left alone. */
@@ -106,23 +92,13 @@ async function pointTo(folder: string, name: string, target: string): Promise<vo
   await mkdir(folder, { recursive: true });
   await rm(next, { force: true });
   await symlink(target, next);
-  await rename(next, join(folder, name));
-  await sync(folder);
+  await move(next, join(folder, name), 'agent.install.link');
 }
 
 async function forgetOlder(library: string, keep: readonly (string | undefined)[]): Promise<void> {
   for (const entry of await readdir(library, { withFileTypes: true })) {
     if (!entry.isDirectory() || entry.name.startsWith('.') || keep.includes(entry.name)) continue;
     await rm(join(library, entry.name), { recursive: true, force: true });
-  }
-}
-
-async function sync(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

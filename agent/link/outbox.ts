@@ -1,3 +1,4 @@
+import { crash } from '../../shared/crash.ts';
 import { encodeToController } from '../../shared/protocol/codec.ts';
 import type { Work } from './work.ts';
 
@@ -32,11 +33,13 @@ export class Outbox {
       this.#sent = sequence;
       this.#underWay.push({ sequence, size: frame.length });
       this.#bytes += frame.length;
+      crash.at('agent.outbox.send');
       this.#send(frame);
     }
   }
 
   acked(sequence: number): void {
+    crash.at('agent.outbox.acked');
     this.#work.acknowledge(sequence);
     while (this.#underWay[0] !== undefined && this.#underWay[0].sequence <= sequence) {
       this.#bytes -= this.#underWay.shift()?.size ?? 0;

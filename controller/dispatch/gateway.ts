@@ -4,6 +4,7 @@ import websocket from '@fastify/websocket';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { WebSocket } from 'ws';
 import { validityOf } from '../../shared/certificates.ts';
+import { crash } from '../../shared/crash.ts';
 import { KkError, reportOf } from '../../shared/errors.ts';
 import { decodeToController, encodeToAgent as encode, jsonBytes } from '../../shared/protocol/codec.ts';
 import { FRAME_LIMIT, SUBPROTOCOL } from '../../shared/protocol/level.ts';
@@ -185,6 +186,7 @@ export class Conversation {
     const older = this.fleet.get(peer.name);
     const live = older && { machineId: older.hello.machine_id, bootId: older.hello.boot_id };
     const { acked } = await parts.arrived(peer.name, hello, this.certificateEndsMs, live);
+    crash.at('controller.hello.noted');
     if (this.socket.readyState !== this.socket.OPEN || !this.admitted()) return;
     this.session = new Session({
       node: peer.name,

@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { isSignedBy, spiffeIdOf } from '../../shared/certificates.ts';
 import { isSystemError, KkError } from '../../shared/errors.ts';
 import { isFleetId } from '../../shared/identity.ts';
+import { replace } from '../durable/files.ts';
 import type { Random } from './certs.ts';
 import { keyFromPem, keyToPem, makeCa, makeKey, publicKeyDer } from './certs.ts';
-import { readIfThere, writeAtomic } from './files.ts';
+import { readIfThere } from './files.ts';
 import { BACKDATE_MS, ISSUING_LIFE_MS, ROOT_LIFE_MS } from './lifetimes.ts';
 
 /** The CA as it lies in its folder, checked: every key fits its certificate and every certificate its issuer. */
@@ -56,7 +57,7 @@ export async function openCaFolder(
   const damaged = (name: FileName, why: string): KkError => damage(path(name), why);
   const keep = async (name: FileName, content: string | Uint8Array): Promise<void> => {
     try {
-      await writeAtomic(path(name), content, name.endsWith('.key') ? 0o600 : 0o644);
+      await replace(path(name), content, name.endsWith('.key') ? 0o600 : 0o644, 'controller.ca');
     } catch (thrown) {
       throw notWritable(folder, thrown);
     }

@@ -1,3 +1,4 @@
+import { crash } from '../../shared/crash.ts';
 import type { DurableMessage } from '../../shared/protocol/messages.ts';
 import type { ActiveRun } from './active-run.ts';
 import type { RunEvent } from './events.ts';
@@ -109,6 +110,7 @@ export class Intake {
       }
       if (this.error !== undefined) this.parts.trouble(undefined);
       this.error = undefined;
+      crash.at('controller.events.stored');
       this.commit(batch);
       for (const work of taken) if (work.kind === 'mark') work.reached();
     }
@@ -170,6 +172,7 @@ export class Intake {
         this.parts.trouble(thrown);
       }
     }
+    crash.at('controller.events.applied');
     for (const { node, journal, sequence } of acks) this.parts.ack(node, journal, sequence);
   }
 

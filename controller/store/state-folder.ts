@@ -1,6 +1,7 @@
-import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSystemError, KkError } from '../../shared/errors.ts';
+import { claim, takeAway } from '../durable/files.ts';
 
 /** A state folder that belongs to this process until `release`. */
 export interface StateFolder {
@@ -20,8 +21,8 @@ export async function takeStateFolder(path: string, pid: number): Promise<StateF
     for (;;) {
       const owner = await ownerOf(lock);
       if (owner?.alive) throw running(path, owner.pid);
-      if (owner) await putAside(lock, owner.text, pid);
-      if (await claim(lock, `${pid} ${await startTimeOf(pid)}\n`, pid)) break;
+      if (owner) await takeAway(lock, owner.text, 'controller.lock.stale');
+      if (await claim(lock, `${pid} ${await startTimeOf(pid)}\n`, 'controller.lock')) break;
     }
   } catch (cause) {
     if (cause instanceof KkError) throw cause;
@@ -33,34 +34,6 @@ export async function takeStateFolder(path: string, pid: number): Promise<StateF
     });
   }
   return { path, release: () => rm(lock, { force: true }) };
-}
-
-/** The lock appears whole: nobody ever sees it empty and takes it for a dead one. */
-async function claim(lock: string, text: string, pid: number): Promise<boolean> {
-  const own = `${lock}.${pid}`;
-  try {
-    await writeFile(own, text, { mode: 0o600 });
-    await link(own, lock);
-    return true;
-  } catch (thrown) {
-    if (isSystemError(thrown, 'EEXIST')) return false;
-    throw thrown;
-  } finally {
-    await rm(own, { force: true });
-  }
-}
-
-/** Removes a dead lock; one that somebody else has taken in the meantime is given back. */
-async function putAside(lock: string, dead: string, pid: number): Promise<void> {
-  const aside = `${lock}.${pid}.dead`;
-  try {
-    await rename(lock, aside);
-    if ((await readFile(aside, 'utf8')) !== dead) await link(aside, lock);
-  } catch (thrown) {
-    if (!isSystemError(thrown, 'ENOENT') && !isSystemError(thrown, 'EEXIST')) throw thrown;
-  } finally {
-    await rm(aside, { force: true });
-  }
 }
 
 async function ownerOf(lock: string): Promise<{ pid: number; alive: boolean; text: string } | undefined> {

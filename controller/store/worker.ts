@@ -1,5 +1,7 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
+import { crash } from '../../shared/crash.ts';
+import type { Write } from '../durable/points.ts';
 import { MIGRATIONS } from './schema.ts';
 
 /**
@@ -28,6 +30,8 @@ export type Reply =
 
 /** First message of the worker: the database is open, or why not. */
 export type Opened = { opened: true } | { opened: false; code: string; message: string };
+
+const POINT: Write<'transaction'> = 'controller.store';
 
 const port = parentPort;
 if (!port) throw new Error('store/worker.ts runs as a worker thread');
@@ -94,9 +98,12 @@ function serve(database: DatabaseSync): void {
     if (batch.length === 0) return; // closed meanwhile
     let replies: Reply[];
     try {
+      crash.at(`${POINT}.before`);
       database.exec('BEGIN');
       replies = batch.map(runOne);
+      crash.at(`${POINT}.written`);
       database.exec('COMMIT');
+      crash.at(`${POINT}.after`);
     } catch (thrown) {
       if (database.isTransaction) database.exec('ROLLBACK');
       replies = batch.map((request) => ({ id: request.id, ...failureOf(thrown) }));

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { disk } from '../../agent/executor/durable.ts';
+import { disk } from '../../agent/durable/disk.ts';
 import { Bench, chain, task } from '../support/agent-bench.ts';
 
 t.test('a share runs through: when, templates, registers, facts, precedence', async (t) => {
@@ -455,8 +455,8 @@ t.test('what cannot be repeated waits until its begin is on disk; what can does 
   let syncs: (() => void)[] | undefined;
   const slow: typeof disk = {
     ...disk,
-    async open(path) {
-      const { file, content } = await disk.open(path);
+    async open(path, point) {
+      const { file, content } = await disk.open(path, point);
       const sync = (): Promise<void> =>
         syncs === undefined ? file.sync() : new Promise((resolve) => syncs?.push(() => resolve(file.sync())));
       return { content, file: { ...file, sync } };

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { type Disk, disk } from '../../agent/executor/durable.ts';
+import { type Disk, disk } from '../../agent/durable/disk.ts';
 import { encodeFrame, scanFrames } from '../../agent/executor/frames.ts';
 import { Journal, type JournalOptions } from '../../agent/executor/journal.ts';
 import type { NewRecord } from '../../agent/executor/records.ts';
@@ -48,8 +48,8 @@ function watched(): { disk: Disk; syncs: number; full: boolean; broken: boolean 
     full: false,
     broken: false,
     disk: {
-      async open(path: string) {
-        const { file, content } = await disk.open(path);
+      async open(path: string, point) {
+        const { file, content } = await disk.open(path, point);
         return {
           content,
           file: {

@@ -5,10 +5,12 @@ import type { Command } from 'commander';
 import protobuf from 'protobufjs';
 import t from 'tap';
 import { parse } from 'yaml';
+import { PASSED as AGENT_PASSED, AGENT_POINTS, WRITES as AGENT_WRITES } from '../../agent/durable/points.ts';
 import { Cli, type CliParts } from '../../controller/cli/cli.ts';
 import { buildProgram } from '../../controller/cli/program.ts';
 import { compile, DEFAULT_COMPILE_OPTIONS } from '../../controller/compile/compile.ts';
 import { SETTINGS } from '../../controller/config/settings.ts';
+import { CONTROLLER_POINTS, WRITES as CONTROLLER_WRITES, PASSED } from '../../controller/durable/points.ts';
 import { loadSources, parsePlan } from '../../controller/plan/index.ts';
 import { errorCodes } from '../../scripts/generate/errors.ts';
 import { GENERATED } from '../../scripts/generate.ts';
@@ -39,6 +41,36 @@ t.test('the plan of the README does, too', async (t) => {
 t.test('what is generated is current', async (t) => {
   for (const [path, make] of Object.entries(GENERATED))
     t.ok((await make()) === (await text(path)), `npm run generate: ${path}`);
+});
+
+t.test('what must survive a crash is written in one place, and every point to crash at is listed', async (t) => {
+  const fromFs = /import ([^;]*?) from 'node:fs(?:\/promises)?'/g;
+  const stray = /\* as|\b(?:rename|link|fsync|fdatasync|writeFile|copyFile)(?:Sync)?\b/g;
+  /** The status of the link, which costs nothing to lose; an executable that is synced before it gets its name. */
+  const may = ['agent/agent.ts writeFile', 'agent/install/place-executable.ts copyFile,link'];
+  const writes = [...Object.keys(AGENT_WRITES), ...Object.keys(CONTROLLER_WRITES)];
+  const listed = new Set([...AGENT_POINTS, ...CONTROLLER_POINTS]);
+  const told = new Set<string>();
+  const past: string[] = [];
+  for (const side of ['agent', 'controller']) {
+    for (const file of await readdir(join(ROOT, side), { recursive: true })) {
+      const path = `${side}/${file}`;
+      if (!path.endsWith('.ts')) continue;
+      const source = await text(path);
+      for (const [, point = ''] of source.matchAll(/crash\.at\('([^']+)'\)/g)) {
+        told.add(point);
+        t.ok(listed.has(point), `${path}: ${point} is in the list`);
+      }
+      if (file.startsWith('durable/')) continue;
+      for (const write of writes) if (source.includes(`'${write}'`)) told.add(write);
+      const imported = [...source.matchAll(fromFs)].flatMap(([, names = '']) => names.match(stray) ?? []);
+      if (imported.length > 0) past.push(`${path} ${imported}`);
+      // The journal says when, a disk that is handed in says how.
+      if (path !== 'agent/executor/journal.ts' && /\.(?:data)?sync\(\)/.test(source)) past.push(`${path} .sync()`);
+    }
+  }
+  t.strictSame(past.sort(), may.sort(), 'nothing is written past durable/');
+  for (const name of [...writes, ...AGENT_PASSED, ...PASSED]) t.ok(told.has(name), `${name} is passed somewhere`);
 });
 
 t.test('every error says what to do', async (t) => {

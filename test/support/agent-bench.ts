@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { ActionExecutor } from '../../agent/actions/executor.ts';
 import { commandFailure, createExecutors } from '../../agent/actions/index.ts';
+import { type Disk, type DurableFile, disk } from '../../agent/durable/disk.ts';
 import { BlobFolder, sha256 } from '../../agent/executor/blobs.ts';
-import { type Disk, type DurableFile, disk } from '../../agent/executor/durable.ts';
 import { Executor } from '../../agent/executor/executor.ts';
 import { Journal } from '../../agent/executor/journal.ts';
 import type { Clock } from '../../agent/executor/ports.ts';
@@ -209,8 +209,8 @@ t.teardown(async () => {
 function held(inner: Disk): Disk {
   return {
     ...inner,
-    async open(path) {
-      const opened = await inner.open(path);
+    async open(path, point) {
+      const opened = await inner.open(path, point);
       leftovers.files.add(opened.file);
       return opened;
     },
