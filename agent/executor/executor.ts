@@ -229,7 +229,7 @@ export class Executor implements Work {
     return {
       runs: [...this.#state.runs.values()].filter((run) => this.#prepared.has(run.run)),
       specsOf: (run) => this.#prepared.get(run.run)?.common.tasks ?? [],
-      isReady: (run) => this.#prepared.get(run.run)?.ready ?? false,
+      isReady: (run) => this.#prepared.get(run.run)?.ready === true && !this.#inbox.isSettling(run),
       leaseHolds: (run) => this.#leaseHolds(run),
       isReplaced: (run) => this.#inbox.isReplaced(run),
       keeps: (run, task) => this.#keeps(run, task),

@@ -25,6 +25,9 @@ export interface InboxPorts {
   changed(): void;
 }
 
+/** Messages that find their run or are for none. */
+type AboutRun = Exclude<WorkMessage, { kind: 'push' | 'blob_part' }>;
+
 /** A document that comes in parts. */
 interface Incoming {
   parts: Buffer[];
@@ -45,7 +48,7 @@ export class Inbox {
   readonly #ports: InboxPorts;
   #queue: Promise<void> = Promise.resolve();
   /** Pushes not yet taken on: they wait for a document, or for the steps of an older revision to end; and what came after them. */
-  readonly #waiting = new Map<string, { push: Push; after: WorkMessage[] }>();
+  readonly #waiting = new Map<string, { push: Push; after: AboutRun[] }>();
   readonly #incoming = new Map<string, Incoming>();
 
   constructor(ports: InboxPorts) {
@@ -81,6 +84,11 @@ export class Inbox {
     return replaced === true || (waiting !== undefined && waiting.push.revision > revision);
   }
 
+  /** The revision was just taken on, and what came after it was not yet: nothing starts before a cancel or hold is known. */
+  isSettling({ run, revision }: RunRecord): boolean {
+    return this.#waiting.get(run)?.push.revision === revision;
+  }
+
   /** A step has ended: a newer revision may have waited for it. */
   stepEnded(): void {
     for (const { push } of this.#waiting.values()) {
@@ -103,7 +111,7 @@ export class Inbox {
     this.#ports.changed();
   }
 
-  #apply(run: RunRecord, message: Exclude<WorkMessage, { kind: 'push' | 'blob_part' }>): void {
+  #apply(run: RunRecord, message: AboutRun): void {
     const { record } = this.#ports;
     const id = run.run;
     switch (message.kind) {
@@ -180,9 +188,9 @@ export class Inbox {
       }
       this.#refuse(push, thrown.report);
     }
-    const after = this.#waiting.get(push.run)?.after ?? [];
+    const run = this.#ports.state.runs.get(push.run);
+    for (const message of this.#waiting.get(push.run)?.after ?? []) if (run !== undefined) this.#apply(run, message);
     this.#waiting.delete(push.run);
-    for (const message of after) await this.#take(message);
     this.#ports.changed();
   }
 
