@@ -1,4 +1,5 @@
 import { ACTIONS, isActionKind } from '../../shared/actions/index.ts';
+import { isBlock } from '../../shared/blocks.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import { evaluate, parseExpression, scopeOf, truthy } from '../../shared/expr/index.ts';
 import { type Common, SHARE_FORMAT, type Vars } from '../../shared/share.ts';
@@ -6,9 +7,9 @@ import type { Plan, Play, RoleUse, TaskDocument } from '../plan/types.ts';
 import { batchesOf } from './batches.ts';
 import { type AnyEdge, findCycle } from './cycles.ts';
 import { type DraftTask, draftTasks } from './draft.ts';
-import { linkTasks } from './edges.ts';
+import { linkTasks, orderOf } from './edges.ts';
 import { gatesOf } from './gates.ts';
-import type { GraphPlay, TaskGraph } from './graph.ts';
+import type { GraphPlay, RunKind, TaskGraph } from './graph.ts';
 import { NodeSets } from './node-set.ts';
 import { resolveReads } from './reads.ts';
 import { specOf } from './spec.ts';
@@ -22,7 +23,7 @@ export interface CompileOptions {
   skipPrechecks: boolean;
   /** The precheck plays and nothing else. */
   prechecksOnly: boolean;
-  kind: 'plan' | 'exec';
+  kind: RunKind;
 }
 
 export const DEFAULT_COMPILE_OPTIONS: CompileOptions = {
@@ -63,10 +64,11 @@ export function compile(
     const sources = new Set(readsOf[index]?.map((read) => read.task));
     for (const task of sources) draft.edges.push({ task, of: 'value' });
   });
-  const guarded = guardOf(plays);
+  const guarded = guardOf(plays, drafts);
+  const order = orderOf(drafts);
   const prechecks = drafts.filter((draft) => plays[draft.play]?.precheck);
   const edges = drafts.map((draft, index): AnyEdge[] => [
-    ...draft.edges.filter((edge) => edge.of !== 'value'),
+    ...(order[index] ?? []).filter((edge) => edge.of !== 'value'),
     ...(readsOf[index] ?? []).map(({ task, nodeIndex }) => ({ task, of: 'value' as const, node: nodeIndex })),
     ...(guarded(draft) ? prechecks.map(({ index: task }) => ({ task, of: 'precheck' as const })) : []),
   ]);
@@ -93,9 +95,10 @@ export function compile(
     key: draft.key,
     action: draft.document.action,
     set: draft.set,
-    edges: draft.edges,
+    edges: order[draft.index] ?? [],
     ignoreErrors: draft.document.ignoreErrors,
     permit: draft.document.permit,
+    ...(draft.document.anyErrorsFatal ? { isFatal: true as const } : {}),
   }));
   const graph: TaskGraph = {
     name: plan.name,
@@ -112,9 +115,17 @@ export function compile(
 }
 
 /** Which tasks wait for the prechecks: those that change a node, after the first precheck play (ENGINE 1.5). */
-function guardOf(plays: readonly GraphPlay[]): (draft: DraftTask) => boolean {
+function guardOf(plays: readonly GraphPlay[], drafts: readonly DraftTask[]): (draft: DraftTask) => boolean {
   const first = plays.findIndex((play) => play.precheck);
-  return ({ play, document }) => first >= 0 && play > first && !plays[play]?.precheck && changesNode(document.action);
+  // A block that waits for them does not hold its permit meanwhile.
+  const blocks = new Set<DraftTask>();
+  for (const { document, within } of drafts) {
+    if (isBlock(document) || !changesNode(document.action)) continue;
+    for (let around = within; around; around = around.block.within) blocks.add(around.block);
+  }
+  const changes = (draft: DraftTask): boolean =>
+    isBlock(draft.document) ? blocks.has(draft) : changesNode(draft.document.action);
+  return (draft) => first >= 0 && draft.play > first && !plays[draft.play]?.precheck && changes(draft);
 }
 
 function changesNode(action: string): boolean {
@@ -158,13 +169,18 @@ function commonOf(plan: Plan, specs: Common['tasks'], options: CompileOptions): 
   };
 }
 
+/** A task and the blocks around it: what holds for the one must hold for the others. */
+function around(task: TaskDocument): TaskDocument[] {
+  return task.within ? [...around(task.within.block), task] : [task];
+}
+
 /**
  * Does the `when` of a `run_once` task hold on this node, as far as plan and inventory tell? A condition that needs facts or
  * registers counts as holding: the step is chosen now and never silently moved (ENGINE 1.6).
  */
 function mayRunOn(plan: Plan, runVars: Vars, task: TaskDocument, use: RoleUse, play: Play, node: number): boolean {
   const scope = scopeOf(baseVars(plan, runVars, use.role, node, play.vars, use.vars));
-  return [...use.when, ...task.when].every((condition) => {
+  return [...use.when, ...around(task).flatMap(({ when }) => when)].every((condition) => {
     try {
       const at = { file: task.at.file, line: condition.at[0], column: condition.at[1] };
       return truthy(evaluate(parseExpression(condition.text, at), scope));

@@ -1,3 +1,5 @@
+import { isBlock } from '../../shared/blocks.ts';
+import type { BlockPart } from '../../shared/share.ts';
 import type { NeedDocument, Plan, Play, RoleUse, TaskDocument } from '../plan/types.ts';
 import type { Edge } from './graph.ts';
 import { contains, type NodeSets } from './node-set.ts';
@@ -19,6 +21,9 @@ export interface DraftTask {
   set: number;
   /** It runs elsewhere than its play does (`on:`, `run_once`): whoever follows waits for the step, wherever it is. */
   displaced: boolean;
+  /** The block that it is a direct member of. */
+  within: { block: DraftTask; part: BlockPart } | undefined;
+  /** What the agent is told to wait for; what follows from blocks alone comes on top, see orderOf. */
   edges: Edge[];
 }
 
@@ -45,12 +50,23 @@ export function draftTasks(plan: Plan, sets: NodeSets, options: DraftOptions): D
     const playSet = sets.intern(playNodes);
     for (const roleUse of play.roles) {
       use += 1;
-      for (const document of plan.roles[roleUse.role]?.tasks ?? []) {
-        const selected = play.precheck
-          ? !options.skipPrechecks
-          : !options.prechecksOnly && isSelected(document, roleUse.tags, options);
+      const documents = plan.roles[roleUse.role]?.tasks ?? [];
+      const taken = new Set(
+        documents.filter((document) =>
+          play.precheck
+            ? !options.skipPrechecks
+            : !options.prechecksOnly && !isBlock(document) && isSelected(document, roleUse.tags, options),
+        ),
+      );
+      // A block takes part as soon as one of its tasks does.
+      for (const document of taken) if (document.within) taken.add(document.within.block);
+      const drafted = new Map<TaskDocument, DraftTask>();
+      for (const document of documents) {
+        const selected = taken.has(document);
+        const block = document.within && drafted.get(document.within.block);
         const displaced = document.on !== undefined || document.runOnce;
-        let nodes = document.on ? indexesOf(expandSelector(plan, document.on)) : playNodes;
+        const around = block ? sets.get(block.set).members : playNodes;
+        let nodes = document.on ? indexesOf(expandSelector(plan, document.on)) : around;
         if (document.runOnce) {
           const first = nodes.find((node) => options.mayRunOn(document, roleUse, play, node)) ?? nodes[0];
           nodes = first === undefined ? [] : [first];
@@ -58,7 +74,7 @@ export function draftTasks(plan: Plan, sets: NodeSets, options: DraftOptions): D
         const path = `${play.name}/${roleUse.role}/${document.id}`;
         const seen = keys.get(path) ?? 0;
         keys.set(path, seen + 1);
-        drafts.push({
+        const draft: DraftTask = {
           index: selected ? index++ : -1,
           order: drafts.length,
           play: playIndex,
@@ -67,10 +83,13 @@ export function draftTasks(plan: Plan, sets: NodeSets, options: DraftOptions): D
           roleUse,
           document,
           key: seen === 0 ? path : `${path}#${seen + 1}`,
-          set: displaced ? sets.intern(selected ? nodes : []) : playSet,
+          set: displaced ? sets.intern(selected ? nodes : []) : (block?.set ?? playSet),
           displaced,
+          within: document.within && block && { block, part: document.within.part },
           edges: [],
-        });
+        };
+        drafted.set(document, draft);
+        drafts.push(draft);
       }
     }
   });
@@ -83,7 +102,8 @@ function expandSelector(plan: Plan, names: readonly string[]): string[] {
 
 /**
  * Which tasks a stated need points to: a task in the same role, then play, then plan; all tasks of a role or play. The
- * meaning of a name does not change with tags: one that was filtered out is found, and then dropped.
+ * meaning of a name does not change with tags: one that was filtered out is found, and then dropped. A block is named as a
+ * whole (ENGINE 1.2): `hidden` is the task in it that only a task beside it could name.
  */
 export function needTargets(
   all: readonly DraftTask[],
@@ -91,32 +111,46 @@ export function needTargets(
   need: NeedDocument,
   playNames: readonly string[],
   sets: NodeSets,
-): DraftTask[] {
+): { targets: DraftTask[] } | { hidden: DraftTask } {
   const takesPart = (task: DraftTask): boolean => task.index >= 0;
+  const outer = (task: DraftTask): boolean => task.within === undefined && takesPart(task);
   if (need.target === 'play') {
-    return sinksOf(
-      all.filter((d) => playNames[d.play] === need.name && takesPart(d)),
-      sets,
-    );
+    const ofPlay = all.filter((d) => playNames[d.play] === need.name && outer(d));
+    return { targets: sinksOf(ofPlay, sets) };
   }
   if (need.target === 'role') {
     const ofRole = all.filter((d) => d.role === need.name);
     const nearest = ofRole.findLast((d) => d.order < from.order) ?? ofRole[0];
-    const used = ofRole.filter((d) => d.use === nearest?.use && takesPart(d));
-    return sinksOf(used, sets);
+    const used = ofRole.filter((d) => d.use === nearest?.use && outer(d));
+    return { targets: sinksOf(used, sets) };
   }
   const slash = need.name.indexOf('/');
-  const matches = all.filter((d) =>
+  const named = all.filter((d) =>
     slash > 0
       ? `${d.role}/${d.document.id}` === need.name
       : d.document.id === need.name || d.document.name === need.name,
   );
+  const matches = named.filter((d) => mayName(from, d));
+  if (matches.length === 0 && named[0]) return { hidden: named[0] };
   const near =
     matches.find((d) => d.use === from.use) ??
     matches.findLast((d) => d.play === from.play && d.order < from.order) ??
     matches.findLast((d) => d.order < from.order) ??
     matches[0];
-  return near && takesPart(near) ? [near] : [];
+  return { targets: near && takesPart(near) ? [near] : [] };
+}
+
+/** What stands beside a task, or beside a block around it, in the same part. */
+function mayName(from: DraftTask, target: DraftTask): boolean {
+  if (target.within === undefined) return !isAround(target, from);
+  for (let { within } = from; within; within = within.block.within) {
+    if (target.within.block === within.block) return target.within.part === within.part && !isAround(target, from);
+  }
+  return false;
+}
+
+function isAround(block: DraftTask, task: DraftTask): boolean {
+  return task.within !== undefined && (task.within.block === block || isAround(block, task.within.block));
 }
 
 /**

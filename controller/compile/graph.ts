@@ -1,5 +1,8 @@
-import type { Common, Vars } from '../../shared/share.ts';
+import type { Common, TaskSpec, Vars } from '../../shared/share.ts';
 import type { NodeSet } from './node-set.ts';
+
+/** `check` is a dry run of a plan: agents inspect and write nothing. */
+export type RunKind = 'plan' | 'exec' | 'check';
 
 /**
  * The task graph: tasks x node sets, acyclic, frozen. A step is a pair (task index, node index). Steps and edges are never
@@ -7,7 +10,7 @@ import type { NodeSet } from './node-set.ts';
  */
 export interface TaskGraph {
   name: string;
-  kind: 'plan' | 'exec';
+  kind: RunKind;
   /** Names in inventory order; a node index points here. */
   nodes: readonly string[];
   sets: readonly NodeSet[];
@@ -18,6 +21,8 @@ export interface TaskGraph {
   common: Common;
   /** node index -> its own variables. */
   hostVars: readonly Vars[];
+  /** node index -> what registers hold from the start: of a rollback, what its run had bound. Absent: nothing. */
+  bindings?: readonly Vars[];
 }
 
 export interface GraphPlay {
@@ -41,9 +46,14 @@ export interface GraphTask {
   key: string;
   action: string;
   set: number;
+  /** All that comes before it; a block comes after what is in it. */
   edges: readonly Edge[];
   ignoreErrors: boolean;
+  /** The wire form of its `rollback:` tasks; their keys begin with its own. Absent: none. */
+  rollback?: readonly TaskSpec[];
   permit: { name: string; count: number } | undefined;
+  /** A failure of it exceeds the play's budget at once (`any_errors_fatal`). */
+  isFatal?: true;
 }
 
 /** `same`: the step of that task on the same node. The others go through the gate of that name. */

@@ -26,7 +26,9 @@ export function resolveReads(
   const reads: ResolvedRead[] = [];
   const problems: ErrorReport[] = [];
   const inventory = inventoryScope(plan);
-  const found = textsOf(plan, draft).flatMap(({ ast, shell }) => nodeReads(ast).map((read) => ({ read, shell })));
+  const documents = [draft.document, ...draft.document.recover];
+  const texts = documents.flatMap((document) => textsOf(plan, { ...draft, document }));
+  const found = texts.flatMap(({ ast, shell }) => nodeReads(ast).map((read) => ({ read, shell })));
   for (const { read, shell } of found) {
     const at: Position = read.origin;
     if (shell && !read.quoted) {
@@ -85,7 +87,7 @@ interface TaskText {
 }
 
 /** Every template and condition of a task, parsed: also those that its play, its role's use and its template file give it. */
-function textsOf(plan: Plan, { document, roleUse, play, role }: DraftTask): TaskText[] {
+export function textsOf(plan: Plan, { document, roleUse, play, role }: DraftTask): TaskText[] {
   const file = document.at.file;
   const place = (at: Place | undefined) => ({
     file,

@@ -1,11 +1,11 @@
 import type { Common, Vars } from '../../shared/share.ts';
-import type { Gate, GraphPlay, GraphTask, TaskGraph } from './graph.ts';
+import type { Gate, GraphPlay, GraphTask, RunKind, TaskGraph } from './graph.ts';
 import { NodeSets } from './node-set.ts';
 
 /** A graph as the store keeps it: what can be derived is left out. */
 interface StoredGraph {
   name: string;
-  kind: 'plan' | 'exec';
+  kind: RunKind;
   nodes: string[];
   sets: number[][];
   plays: (Omit<GraphPlay, 'batchOf'> & { batchOf: number[] | null })[];
@@ -13,6 +13,7 @@ interface StoredGraph {
   gates: Gate[];
   common: Common;
   hostVars: Vars[];
+  bindings?: Vars[];
 }
 
 export function graphToJson(graph: TaskGraph): string {
@@ -26,6 +27,7 @@ export function graphToJson(graph: TaskGraph): string {
     gates: [...graph.gates],
     common: graph.common,
     hostVars: [...graph.hostVars],
+    ...(graph.bindings === undefined ? {} : { bindings: [...graph.bindings] }),
   };
   return JSON.stringify(stored);
 }

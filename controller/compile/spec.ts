@@ -1,5 +1,5 @@
-import type { Need, TaskSpec } from '../../shared/share.ts';
-import type { Play } from '../plan/types.ts';
+import type { Need, RecoverTask, TaskSpec } from '../../shared/share.ts';
+import type { Play, TaskDocument } from '../plan/types.ts';
 import type { DraftTask } from './draft.ts';
 import type { ResolvedRead } from './reads.ts';
 
@@ -25,10 +25,12 @@ export function specOf(
     file: d.at.file,
     at: [d.at.line, d.at.column],
     action: d.action,
+    ...(draft.within ? { within: { block: draft.within.block.index, part: draft.within.part } } : {}),
     inputs: d.inputs,
     places: d.places,
     needs,
-    when: [...draft.roleUse.when, ...d.when],
+    // A block is asked for the whole of it, and what is in it follows.
+    when: [...(draft.within ? [] : draft.roleUse.when), ...d.when],
     ...(d.loop === undefined ? {} : { loop: d.loop }),
     ...(d.register ? { register: { ...d.register, exported } } : {}),
     reads: reads.map((read) => ({ node: read.node, register: read.register, gate: gateOf(read) })),
@@ -45,7 +47,14 @@ export function specOf(
     ...(d.permit ? { permit: d.permit } : {}),
     sensitive: d.sensitive,
     onInterrupt: d.onInterrupt,
+    ...(d.recover.length > 0 ? { recover: d.recover.map(recoverOf) } : {}),
   };
+}
+
+function recoverOf(d: TaskDocument): RecoverTask {
+  const { name, at, action, inputs, places, when, vars, timeout, register } = d;
+  const place: RecoverTask['at'] = [at.line, at.column];
+  return { name, at: place, action, inputs, places, when, vars, timeout, ...(register ? { register } : {}) };
 }
 
 export function gateOf(read: ResolvedRead): string {

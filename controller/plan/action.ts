@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { ACTIONS, type ActionKind, isActionKind } from '../../shared/actions/index.ts';
+import { ACTIONS, type ActionKind, isPlanAction, PLAN_ACTIONS } from '../../shared/actions/index.ts';
 import type { Position } from '../../shared/errors.ts';
 import { isTemplate } from '../../shared/expr/index.ts';
 import type { Json, Place } from '../../shared/share.ts';
@@ -31,45 +31,32 @@ const ELSEWHERE: Record<string, string> = {
   import_tasks: 'Use include_tasks.',
   delegate_to: 'Use on.',
   become: 'The agent runs as root; command takes user.',
+  rescue: 'It belongs beside block.',
+  always: 'It belongs beside block.',
+  undo: 'kk undoes by itself in `kk-controller rollback`; rollback: states tasks that do it instead.',
 };
 
 /** Task words of the engine whose machinery is not there yet: refused by name, since ignoring them would do harm. */
-const NOT_YET_WORDS = [
-  'per',
-  'block',
-  'rescue',
-  'always',
-  'rollback',
-  'recover',
-  'confirm',
-  'serial',
-  'any_errors_fatal',
-];
+const NOT_YET_WORDS = ['per', 'confirm', 'serial'];
 const NOT_YET_ACTIONS = ['blob.fetch', 'pki.issue', 'secret.make', 'kubeconfig.keep'];
 
 /** Finds the one key that is not a task word, and checks its inputs as far as they are literal. */
 export function readAction(task: DocMap, problems: Problems): ActionRead | undefined {
   const words = Object.keys(TaskWords.shape);
   const others = [...task.entries.keys()].filter((key) => !words.includes(key));
-  const actions = others.filter(isActionKind);
+  const actions = others.filter(isPlanAction);
   const named = nodeAt(task, ['action']);
   let refused = false;
   for (const key of others) {
-    if (isActionKind(key)) continue;
+    if (isPlanAction(key)) continue;
     const at = keyPlace(task, key);
     refused = true;
-    if (NOT_YET_WORDS.includes(key) || NOT_YET_ACTIONS.includes(key)) {
-      problems.add(
-        'PLAN_NOT_YET',
-        at,
-        `"${key}" is not supported yet.`,
-        `Remove it; kk refuses it until it does what it says.`,
-      );
-    } else if (actions.length > 0 || named) {
-      const known = named ? words : [...words, ...Object.keys(ACTIONS)];
+    if (refuseNotYet(key, at, problems)) continue;
+    if (actions.length > 0 || named) {
+      const known = named ? words : [...words, ...PLAN_ACTIONS];
       problems.add('PLAN_UNKNOWN_KEY', at, `A task has no key "${key}".`, ELSEWHERE[key] ?? suggest(key, known));
     } else {
-      const remedy = ELSEWHERE[key] ?? suggest(key, [...Object.keys(ACTIONS), ...words]);
+      const remedy = ELSEWHERE[key] ?? suggest(key, [...PLAN_ACTIONS, ...words]);
       problems.add('PLAN_UNKNOWN_ACTION', at, `There is no action or task word "${key}".`, remedy);
     }
   }
@@ -86,10 +73,18 @@ export function readAction(task: DocMap, problems: Problems): ActionRead | undef
   const value = action && nodeAt(task, [action]);
   if (action && value) return readInputs(action, value, keyPlace(task, action), problems);
   if (!refused) {
-    const remedy = `Add one of: ${Object.keys(ACTIONS).join(', ')}.`;
+    const remedy = `Add one of: ${PLAN_ACTIONS.join(', ')}.`;
     problems.add('PLAN_MISSING', task.at, 'The task has no action.', remedy);
   }
   return undefined;
+}
+
+/** True: it is a word of the engine that kk cannot keep yet, and that was told. */
+export function refuseNotYet(key: string, at: Position, problems: Problems): boolean {
+  if (!NOT_YET_WORDS.includes(key) && !NOT_YET_ACTIONS.includes(key)) return false;
+  const remedy = 'Remove it; kk refuses it until it does what it says.';
+  problems.add('PLAN_NOT_YET', at, `"${key}" is not supported yet.`, remedy);
+  return true;
 }
 
 function readNamed(task: DocMap, named: DocNode, problems: Problems): ActionRead | undefined {
@@ -99,8 +94,8 @@ function readNamed(task: DocMap, named: DocNode, problems: Problems): ActionRead
     problems.add('PLAN_NOT_YET', named.at, `The action "${name}" is not supported yet.`, 'Remove the task.');
     return undefined;
   }
-  if (!isActionKind(name)) {
-    const remedy = ELSEWHERE[name] ?? suggest(name, Object.keys(ACTIONS));
+  if (!isPlanAction(name)) {
+    const remedy = ELSEWHERE[name] ?? suggest(name, PLAN_ACTIONS);
     problems.add('PLAN_UNKNOWN_ACTION', named.at, `There is no action "${name}".`, remedy);
     return undefined;
   }

@@ -1,3 +1,4 @@
+import { BlockPart } from '../../shared/share.ts';
 import { type DocNode, nodeAt } from './document.ts';
 import { parseYaml } from './parse.ts';
 import { Problems } from './problems.ts';
@@ -26,12 +27,17 @@ export function referencesOf(source: string | DocNode): { roles: string[]; inclu
   const roles = top
     .flatMap((play) => itemsOf(nodeAt(play, ['roles'])))
     .map((use) => text(use) ?? text(nodeAt(use, ['role'])));
-  const tasks = [...top, ...top.flatMap((play) => itemsOf(nodeAt(play, ['tasks'])))];
+  const tasks = [...top, ...top.flatMap((play) => itemsOf(nodeAt(play, ['tasks'])))].flatMap(withParts);
   const includes = tasks.map((task) => text(nodeAt(task, ['include_tasks'])));
   return {
     roles: roles.filter((role) => role !== undefined && isFolder(role)) as string[],
     includes: includes.filter((path) => path !== undefined),
   };
+}
+
+/** A task, or a block with everything in it. */
+function withParts(task: DocNode): DocNode[] {
+  return [task, ...BlockPart.options.flatMap((part) => itemsOf(nodeAt(task, [part])).flatMap(withParts))];
 }
 
 /** A role's name leads below roles/ and nowhere else. */

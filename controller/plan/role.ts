@@ -1,12 +1,13 @@
 import { isTemplate } from '../../shared/expr/index.ts';
 import type { Vars } from '../../shared/share.ts';
+import { isBlockNode, readBlock } from './block.ts';
 import { type DocMap, type DocNode, keyPlace, nodeAt } from './document.ts';
 import type { Library } from './library.ts';
 import { beside } from './paths.ts';
 import { suggest } from './problems.ts';
 import { read } from './read.ts';
 import { Defaults, IncludeWords, TaskWords } from './schema.ts';
-import { type Inherited, listOf, readTask, type TaskRead } from './task.ts';
+import { type Inherited, listOf, NOTHING, readTask, type TaskRead } from './task.ts';
 import type { Role } from './types.ts';
 import { readConditions, templateUses } from './uses.ts';
 import { readVars } from './vars.ts';
@@ -19,7 +20,6 @@ export interface RoleRead {
   folder: string | undefined;
 }
 
-const NOTHING: Inherited = { when: [], tags: [], vars: {}, uses: [] };
 /** Files that one role may include, one after another. */
 const MAX_INCLUDES = 500;
 
@@ -81,6 +81,10 @@ function readList(
   return node.items.flatMap((item) => {
     if (item.kind === 'map' && item.entries.has('include_tasks')) {
       return readInclude(item, file, stack, inherited, budget, library);
+    }
+    if (isBlockNode(item)) {
+      const readTasks = (list: DocNode, handed: Inherited) => readList(list, file, stack, handed, budget, library);
+      return readBlock(item, inherited, readTasks, library.problems);
     }
     return readTask(item, inherited, library.problems) ?? [];
   });
@@ -156,6 +160,7 @@ function handDown(node: DocMap, tags: string | string[] | undefined, outer: Inhe
     tags: [...outer.tags, ...listOf(tags)],
     vars: { ...outer.vars, ...readVars(nodeAt(node, ['vars']), 'templates', library.problems) },
     uses: [...outer.uses, ...uses],
+    within: outer.within,
   };
 }
 

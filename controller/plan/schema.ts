@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ACTIONS } from '../../shared/actions/index.ts';
+import { ACTIONS, PLAN_ACTIONS } from '../../shared/actions/index.ts';
 import { isNodeName, NODE_NAME_RULE } from '../../shared/identity.ts';
 import { type Json, RegisterType, type Vars } from '../../shared/share.ts';
 
@@ -143,18 +143,93 @@ export const TaskWords = z.strictObject({
   permit: z.union([Word, z.strictObject({ name: Word, count: z.int().min(1).optional() })]).optional(),
   sensitive: z.boolean().optional(),
   on_interrupt: z.enum(['fail', 'rerun']).optional(),
+  any_errors_fatal: z.boolean().optional().describe("a failure exceeds the play's budget at once"),
+  recover: z.array(Anything).min(1).optional().describe('tasks that restore a known state after an interruption'),
+  rollback: z.array(Anything).min(1).optional().describe('tasks that undo this one in a rollback'),
   include_tasks: z.string().min(1).optional().describe('a file of tasks beside this one'),
 });
 
 /** What an `include_tasks` may carry along. */
 export const IncludeWords = TaskWords.pick({ name: true, when: true, tags: true, vars: true, include_tasks: true });
 
+/** What a `recover` task may say beside its action. */
+export const RecoverWords = TaskWords.pick({
+  name: true,
+  action: true,
+  with: true,
+  when: true,
+  vars: true,
+  timeout: true,
+  register: true,
+});
+
+/** What a `rollback` task may say: it runs where its task ran, after those before it. */
+export const RollbackWords = TaskWords.pick({
+  id: true,
+  name: true,
+  action: true,
+  with: true,
+  when: true,
+  loop: true,
+  register: true,
+  until: true,
+  retries: true,
+  delay: true,
+  timeout: true,
+  failed_when: true,
+  changed_when: true,
+  vars: true,
+  ignore_errors: true,
+  lock: true,
+  alone: true,
+  sensitive: true,
+  on_interrupt: true,
+});
+
+/** What a block may say: words for the whole of it, and those that it hands down to its tasks. */
+export const BlockWords = TaskWords.pick({
+  id: true,
+  name: true,
+  on: true,
+  needs: true,
+  when: true,
+  vars: true,
+  tags: true,
+  run_once: true,
+  ignore_errors: true,
+  any_errors_fatal: true,
+  lock: true,
+  permit: true,
+}).extend({
+  block: z.array(Anything).min(1),
+  rescue: z.array(Anything).min(1).optional(),
+  always: z.array(Anything).min(1).optional(),
+});
+
 const ACTION_KEYS = Object.fromEntries(
-  Object.values(ACTIONS).map((a) => [a.kind, Anything.optional().describe(a.summary)]),
+  PLAN_ACTIONS.map((kind) => [kind, Anything.optional().describe(ACTIONS[kind].summary)]),
 );
 
 /** A task as editors see it; the reader takes the action apart by itself. */
-const Task = TaskWords.extend(ACTION_KEYS).meta({ id: 'task' });
+const Task: z.ZodType = TaskWords.extend({
+  ...ACTION_KEYS,
+  recover: z
+    .array(z.lazy(() => Task))
+    .min(1)
+    .optional()
+    .describe('tasks that restore a known state after an interruption'),
+  rollback: taskList().describe('tasks that undo this one in a rollback'),
+  block: taskList().describe('tasks that fail as one'),
+  rescue: taskList().describe('what is done on a node where the block failed'),
+  always: taskList().describe('what is done in any case'),
+}).meta({ id: 'task' });
+
+function taskList() {
+  return z
+    .array(z.lazy(() => Task))
+    .min(1)
+    .optional();
+}
 
 export const RoleUse = z.union([
   RoleName,

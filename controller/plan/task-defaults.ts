@@ -24,4 +24,8 @@ export const TASK_DEFAULTS: Omit<TaskDocument, 'id' | 'name' | 'at' | 'action' |
   permit: undefined,
   sensitive: false,
   onInterrupt: 'fail',
+  anyErrorsFatal: false,
+  recover: [],
+  rollback: [],
+  within: undefined,
 });

@@ -2,10 +2,12 @@ import type { Position } from '../../shared/errors.ts';
 import { isTemplate } from '../../shared/expr/index.ts';
 import type { Json, RegisterType, SourceText, Vars } from '../../shared/share.ts';
 import { type ActionRead, readAction } from './action.ts';
-import { type DocMap, type DocNode, nodeAt, textsOf, toJson } from './document.ts';
+import { type DocMap, type DocNode, keyPlace, nodeAt, textsOf, toJson } from './document.ts';
 import { seconds } from './duration.ts';
 import type { Problems } from './problems.ts';
 import { read } from './read.ts';
+import { readRecover } from './recover.ts';
+import { readRollback } from './rollback.ts';
 import { TaskWords } from './schema.ts';
 import type { NeedDocument, TaskDocument } from './types.ts';
 import { placeIn, readConditions, type Use } from './uses.ts';
@@ -20,16 +22,24 @@ export interface TaskRead {
   /** The selector of `on`, with the place of each name. */
   on: { name: string; at: Position }[];
   idStated: boolean;
+  /** Its `recover` tasks, in step with the document's. */
+  recover: TaskRead[];
+  /** Its `rollback` tasks, in step with the document's. */
+  rollback: TaskRead[];
 }
 
-/** What an enclosing `include_tasks` hands down. */
+/** What an enclosing `include_tasks` or block hands down. */
 export interface Inherited {
   when: SourceText[];
   tags: string[];
   vars: Vars;
   /** What its own words evaluate, at the places where they stand. */
   uses: Use[];
+  within: TaskDocument['within'];
 }
+
+/** Nothing is around it. */
+export const NOTHING: Inherited = { when: [], tags: [], vars: {}, uses: [], within: undefined };
 
 /** A timeout nobody stated: none, the lease and the person decide (0 = no limit). */
 const NO_LIMIT = 0;
@@ -83,6 +93,16 @@ export function readTask(node: DocNode, inherited: Inherited, problems: Problems
       `Write loop: "{{ ${found.loop} }}".`,
     );
   }
+  const recoverNode = nodeAt(words, ['recover']);
+  const recover = recoverNode ? readRecover(recoverNode, (item) => readTask(item, NOTHING, problems), problems) : [];
+  if (recoverNode && found.on_interrupt === 'rerun') {
+    const at = keyPlace(words, 'on_interrupt');
+    const message = 'on_interrupt: rerun has no effect beside recover: the task runs again once its state is restored.';
+    problems.add('PLAN_TYPE', at, message, 'Remove one of the two.');
+  }
+  const rollback = readRollback(nodeAt(words, ['rollback']), (item) => readTask(item, NOTHING, problems), problems);
+  const around = inherited.within;
+  checkInBlock(words, around, problems);
   const name = found.name ?? action.action;
   const until = conditions('until', true)[0];
   const document: TaskDocument = {
@@ -108,12 +128,16 @@ export function readTask(node: DocNode, inherited: Inherited, problems: Problems
     tags: [...new Set([...inherited.tags, ...listOf(found.tags)])],
     runOnce: found.run_once ?? false,
     maxFailPercentage: found.max_fail_percentage,
-    ignoreErrors: found.ignore_errors ?? false,
-    lock: found.lock,
+    ignoreErrors: found.ignore_errors ?? around?.block.ignoreErrors ?? false,
+    lock: found.lock ?? around?.block.lock,
     alone: found.alone ?? false,
     permit: permitOf(found.permit),
     sensitive: found.sensitive ?? false,
     onInterrupt: found.on_interrupt ?? 'fail',
+    anyErrorsFatal: found.any_errors_fatal ?? around?.block.anyErrorsFatal ?? false,
+    recover: recover.map((task) => task.document),
+    rollback: rollback.map((task) => task.document),
+    within: around,
   };
   return {
     document,
@@ -121,6 +145,8 @@ export function readTask(node: DocNode, inherited: Inherited, problems: Problems
     texts: action.texts,
     on: placedTexts(nodeAt(words, ['on'])),
     idStated: found.id !== undefined,
+    recover,
+    rollback,
   };
 }
 
@@ -162,7 +188,23 @@ function readRegister(
   return { name: given.name, type, ...(given.pattern === undefined ? {} : { pattern: given.pattern }) };
 }
 
-function readNeeds(node: DocNode | undefined, problems: Problems): NeedDocument[] | undefined {
+/** What a task or block cannot say where it stands: what the blocks around it make impossible. */
+export function checkInBlock(words: DocMap, around: TaskDocument['within'], problems: Problems): void {
+  const wanted = nodeAt(words, ['permit']);
+  const permit = toJson(nodeAt(wanted, ['name']) ?? wanted ?? words);
+  for (let within = around; within; within = within.block.within) {
+    if (wanted && within.block.permit?.name === permit) {
+      const message = `The block "${within.block.name}" around it holds the permit "${permit}" already.`;
+      problems.add('PLAN_TYPE', keyPlace(words, 'permit'), message, 'Remove it here.');
+    }
+    if (within.part === 'rescue' && words.entries.has('run_once')) {
+      const message = 'run_once cannot be in a rescue: the one node may be one that needs none.';
+      problems.add('PLAN_TYPE', keyPlace(words, 'run_once'), message, 'Name the node with on, or move the task.');
+    }
+  }
+}
+
+export function readNeeds(node: DocNode | undefined, problems: Problems): NeedDocument[] | undefined {
   if (!node) return undefined;
   const items = node.kind === 'list' ? node.items : [node];
   return items.flatMap((item): NeedDocument[] => {
@@ -189,7 +231,7 @@ function readNeeds(node: DocNode | undefined, problems: Problems): NeedDocument[
   });
 }
 
-function permitOf(
+export function permitOf(
   found: string | { name?: string | undefined; count?: number | undefined } | undefined,
 ): TaskDocument['permit'] {
   if (typeof found === 'string') return { name: found, count: 1 };
@@ -209,7 +251,7 @@ export function listOf<T>(value: T | T[] | undefined): T[] {
 }
 
 /** An id from a name: what stays the same when only spelling changes. */
-function slug(name: string, fallback: string): string {
+export function slug(name: string, fallback: string): string {
   const made = name
     .toLowerCase()
     .replace(/[^\p{L}\p{N}]+/gu, '-')

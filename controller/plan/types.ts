@@ -1,5 +1,5 @@
 import type { Position } from '../../shared/errors.ts';
-import type { Json, Place, RegisterType, SourceText, Vars } from '../../shared/share.ts';
+import type { BlockPart, Json, Place, RegisterType, SourceText, Vars } from '../../shared/share.ts';
 
 /**
  * Every text a plan is made of, by path as the person knows it: the plan file, the inventory file, playbooks, roles'
@@ -142,6 +142,14 @@ export interface TaskDocument {
   permit: { name: string; count: number } | undefined;
   sensitive: boolean;
   onInterrupt: 'fail' | 'rerun';
+  /** A failure of it exceeds the play's budget at once. */
+  anyErrorsFatal: boolean;
+  /** Tasks that restore a known state after an interruption; they have no `recover` of their own. */
+  recover: TaskDocument[];
+  /** Tasks that undo this one in a rollback; they have no `rollback` of their own. */
+  rollback: TaskDocument[];
+  /** The block it stands in directly, which is a task of its own (action `block`) before it in the list. */
+  within: { block: TaskDocument; part: BlockPart } | undefined;
 }
 
 /** `{task|role|play: X, of: all | same | first | any}`. */

@@ -12,6 +12,8 @@ export interface Use {
   item: boolean;
   /** Evaluated after the action: the task's own register is there. */
   after: boolean;
+  /** More names that are there: registers and variables of `recover` tasks. */
+  more?: readonly string[];
 }
 
 export function placeIn(position: Position): Place {

@@ -4,7 +4,7 @@ import { Facts } from '../../shared/facts.ts';
 import type { Vars } from '../../shared/share.ts';
 import { type Problems, slipOf, suggest } from './problems.ts';
 import type { TaskRead } from './task.ts';
-import type { Plan, Play, Role, RoleUse } from './types.ts';
+import type { Plan, Play, Role, RoleUse, TaskDocument } from './types.ts';
 import type { Use } from './uses.ts';
 import { GIVEN_VARIABLES } from './vars.ts';
 
@@ -43,7 +43,8 @@ export class VariableCheck {
   /** Checks one task of a play, then takes note of what it binds. */
   task(play: Play, roleUse: RoleUse, role: Role, task: TaskRead, uses: readonly CheckedUse[]): void {
     const { document } = task;
-    const nodes = document.on ? this.#nodesOf(document.on) : play.nodes;
+    const on = placeOf(document);
+    const nodes = on ? this.#nodesOf(on) : play.nodes;
     const around = [play.vars, roleUse.vars, role.defaults, document.vars].flatMap((vars) => Object.keys(vars));
     const known = new Set([...this.#everywhere, ...this.#varsOf(nodes), ...around]);
     for (const [name, bindings] of this.#bound)
@@ -52,6 +53,7 @@ export class VariableCheck {
       const more = [
         ...(use.item ? ['item', 'loop_index'] : []),
         ...(use.after && document.register ? [document.register.name] : []),
+        ...(use.more ?? []),
       ];
       this.#judge(free, more.length === 0 ? known : new Set([...known, ...more]), nodes);
     }
@@ -161,6 +163,11 @@ export class VariableCheck {
     this.#nodeVars.set(nodes, names);
     return names;
   }
+}
+
+/** Its own `on`, else that of the nearest block around it that has one. */
+function placeOf(document: TaskDocument): string[] | undefined {
+  return document.on ?? (document.within && placeOf(document.within.block));
 }
 
 function isVars(value: unknown): value is Vars {

@@ -489,21 +489,128 @@ t.test('faults of tasks', async (t) => {
     /PLAN_NEED_UNKNOWN .*Did you mean "main"/,
   );
   single(t, 'of', tasks('- {id: x, debug: a}\n- {debug: b, needs: [{task: x, of: ▶each}]}\n'), /PLAN_TYPE of must be /);
-  for (const word of [
-    'per',
-    'block',
-    'rescue',
-    'always',
-    'rollback',
-    'recover',
-    'confirm',
-    'serial',
-    'any_errors_fatal',
-  ]) {
+  for (const word of ['per', 'rollback', 'confirm', 'serial']) {
     single(t, word, tasks(`- {debug: a, ▶${word}: 1}\n`), new RegExp(`PLAN_NOT_YET "${word}" is not supported yet`));
   }
   single(t, 'on: controller', tasks('- {debug: a, on: ▶controller}\n'), /PLAN_NOT_YET/);
   single(t, 'controller action', tasks('- action: ▶pki.issue\n'), /PLAN_NOT_YET/);
+});
+
+t.test('blocks: a task of its own before its tasks, which know their part', async (t) => {
+  const parsed = parsePlan(
+    sourcesOf({
+      'roles/r/tasks.yaml': `- name: Upgrade
+  when: version is defined
+  tags: up
+  vars: {seen: "{{ old.stdout }}"}
+  lock: packages
+  permit: drain
+  ignore_errors: true
+  block:
+    - {id: read, command: kubelet --version, register: old, ignore_errors: false}
+    - include_tasks: more.yaml
+      when: version != 'v0'
+  rescue:
+    - {debug: "{{ seen }} stays"}
+  always:
+    - block: [{id: inner, debug: end, lock: other}]
+      any_errors_fatal: true
+`,
+      'roles/r/more.yaml': '- {id: more, debug: a}\n- block: [{id: deep, debug: b}]\n',
+    }),
+  );
+  if ('problems' in parsed) throw new Error(JSON.stringify(parsed.problems));
+  const list = parsed.plan.roles['r']?.tasks ?? [];
+  t.strictSame(
+    list.map(({ id, action, within }) => [id, action, within && `${within.block.id} ${within.part}`]),
+    [
+      ['upgrade', 'block', undefined],
+      ['read', 'command', 'upgrade block'],
+      ['more', 'debug', 'upgrade block'],
+      ['block', 'block', 'upgrade block'],
+      ['deep', 'debug', 'block block'],
+      ['debug', 'debug', 'upgrade rescue'],
+      ['block-2', 'block', 'upgrade always'],
+      ['inner', 'debug', 'block-2 block'],
+    ],
+  );
+  const [upgrade, read, more, block, deep, , outer, inner] = list;
+  t.match(upgrade, { permit: { name: 'drain', count: 1 }, when: [{ text: 'version is defined' }] });
+  t.match(read, { ignoreErrors: false, lock: 'packages', when: [], permit: undefined });
+  t.match(more, { when: [{ text: "version != 'v0'" }], ignoreErrors: true, tags: ['up'], vars: { seen: String } });
+  t.match([block?.when, deep?.when], [[{ text: "version != 'v0'" }], []], 'a condition is asked of the block, once');
+  t.match(
+    [outer?.anyErrorsFatal, inner?.anyErrorsFatal, inner?.lock, read?.anyErrorsFatal],
+    [true, true, 'other', false],
+  );
+
+  single(t, 'rescue alone', tasks('- ▶{rescue: [{debug: a}]}\n'), /PLAN_MISSING a block lacks "block"/);
+  single(
+    t,
+    'action of a block',
+    tasks('- {▶debug: a, block: [{debug: a}]}\n'),
+    /PLAN_UNKNOWN_KEY A block has no action/,
+  );
+  single(
+    t,
+    'word of a task',
+    tasks('- {▶loop: [1], block: [{debug: a}]}\n'),
+    /PLAN_UNKNOWN_KEY "loop" cannot be given to/,
+  );
+  single(t, 'slip', tasks('- {block: [{debug: a}], ▶resque: []}\n'), /PLAN_UNKNOWN_KEY .*Did you mean "rescue"/);
+  single(t, 'not yet', tasks('- {block: [{debug: a}], ▶rollback: []}\n'), /PLAN_NOT_YET "rollback"/);
+  single(t, 'no tasks', tasks('- {block: ▶[]}\n'), /PLAN_TYPE block/);
+  single(
+    t,
+    'its condition comes before its tasks',
+    tasks('- {block: [{debug: a, register: x}], when: ▶x.changed}\n'),
+    /PLAN_UNDEFINED_VARIABLE/,
+  );
+  single(
+    t,
+    'run_once in a rescue',
+    tasks('- {block: [{debug: a}], rescue: [{block: [{debug: b, ▶run_once: true}]}]}\n'),
+    /PLAN_TYPE run_once cannot be in a rescue/,
+  );
+  single(
+    t,
+    'permit within permit',
+    tasks('- {permit: p, block: [{debug: a, ▶permit: {name: p, count: 2}}]}\n'),
+    /PLAN_TYPE The block "block" around it holds the permit "p"/,
+  );
+});
+
+t.test('recover: simple tasks that may be repeated', async (t) => {
+  const read = parsePlan(
+    sourcesOf(
+      tasks(`- id: init
+  command: kubeadm init --config {{ item }}
+  loop: [a, b]
+  recover:
+    - {command: {shell: "ls {{ item }}", unless: "false"}, register: left, when: version is defined, timeout: 5}
+    - {file: {path: /x, content: "{{ left.stdout }} {{ why }}"}, vars: {why: interrupted}}
+`),
+    ),
+  );
+  if ('problems' in read) throw new Error(JSON.stringify(read.problems));
+  t.match(read.plan.roles['r']?.tasks[0]?.recover, [
+    { action: 'command', register: { name: 'left' }, timeout: 5, when: [{ text: 'version is defined' }] },
+    { action: 'file', vars: { why: 'interrupted' }, places: { '/inputs/content': [6, 35] } },
+  ]);
+  const recover = (task: string) => tasks(`- command: a\n  recover:\n    - ${task}\n`);
+  single(t, 'not repeatable', recover('▶{command: rm x}'), /PLAN_NOT_REPEATABLE .*`creates` or `unless`/);
+  single(t, 'no loop', recover('{debug: a, ▶loop: [1]}'), /PLAN_NOT_YET "loop" is not supported in a recover task/);
+  single(t, 'no other node', recover('{debug: a, ▶on: a}'), /PLAN_NOT_YET "on"/);
+  single(t, 'no block', recover('{debug: a, ▶always: []}'), /PLAN_NOT_YET "always"/);
+  single(t, 'pointless', recover('▶{set_fact: {a: 1}}'), /PLAN_TYPE set_fact cannot be in recover/);
+  single(t, 'undefined', recover('{debug: "{{ ▶nothing }}"}'), /PLAN_UNDEFINED_VARIABLE/);
+  single(t, 'needs be map', recover('▶text'), /PLAN_TYPE A task must be a map/);
+  single(
+    t,
+    'beside on_interrupt',
+    tasks('- {command: a, ▶on_interrupt: rerun, recover: [{debug: a}]}\n'),
+    /PLAN_TYPE on_interrupt: rerun has no effect beside recover/,
+  );
 });
 
 t.test('expressions and the variables they name', async (t) => {
