@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import type { KkError } from '../shared/errors.ts';
-import { commandFailure, createExecutors } from './actions/index.ts';
+import { commandFailure, createExecutors, createResourceKinds } from './actions/index.ts';
 import { systemClock } from './clock.ts';
 import { type Disk, disk } from './durable/disk.ts';
 import { BlobFolder } from './executor/blobs.ts';
@@ -20,6 +20,7 @@ import { Link, type LinkState } from './link/link.ts';
 import { LiveLog } from './link/live-log.ts';
 import { type Dial, dialWith } from './link/transport.ts';
 import { lockState, statePaths } from './state-folder.ts';
+import { UndoStore } from './undo/store.ts';
 
 export interface AgentOptions {
   stateFolder: string;
@@ -88,14 +89,16 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     if (cut > 0) logger.warn({ bytes: cut }, 'an unfinished last write of the journal was cut off');
 
     const log = new LiveLog();
+    const undo = new UndoStore({ folder: paths.undo, kinds: createResourceKinds(paths.root), host });
     const executor = await Executor.start({
       journal,
       records,
       blobs: await BlobFolder.open(paths.blobs, patient(disk, patience)),
       host,
       clock,
-      actions: createExecutors({ stateFolder: paths.root, gather }),
+      actions: createExecutors({ stateFolder: paths.root, undo, gather }),
       commandFailure,
+      remember: (...change) => undo.remember(...change),
       gatherFacts: gather.facts,
       bootId: self.bootId,
       runsFolder: paths.runs,

@@ -82,7 +82,15 @@ export const TaskSpec = z.strictObject({
   /** `name` is bound on this node; `exported` ones travel to the controller with the step's end, because a gate reads them. */
   register: Register.extend({ exported: z.boolean() }).optional(),
   /** Other nodes' registers that this task reads: `node('cp1').token` is answered from gate `value/3@cp1`. */
-  reads: z.array(z.strictObject({ node: z.string(), register: z.string(), gate: z.string() })),
+  reads: z.array(
+    z.strictObject({
+      node: z.string(),
+      register: z.string(),
+      gate: z.string(),
+      /** Known from an earlier run: no gate brings it. */
+      value: (z.json() as unknown as z.ZodType<Json>).optional(),
+    }),
+  ),
   until: SourceText.optional(),
   retries: z.int().min(0),
   /** Seconds between attempts. */
@@ -145,6 +153,8 @@ export const Share = z.strictObject({
   /** Indexes into `Common.tasks`, rising. */
   tasks: z.array(z.int().min(0)),
   hostVars: Vars,
+  /** What registers hold from the start: of a rollback, what the run that it undoes had bound here. */
+  bindings: Vars.optional(),
   /** play index -> this node's batch (plays with `serial` only). */
   batches: z.record(z.string(), z.int().min(0)),
 });

@@ -1,9 +1,10 @@
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { ActionInput, ActionOutput } from '../../shared/actions/index.ts';
 import { modeText } from '../../shared/actions/mode.ts';
 import { KkError } from '../../shared/errors.ts';
 import type { Diff } from '../../shared/share.ts';
 import type { FileStat, Host } from '../host/host.ts';
+import { ABSENT } from '../undo/image.ts';
 import { type Attributes, attributesDiff, differing, wantedAttributes } from './attributes.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
 import { onPath } from './system-errors.ts';
@@ -23,14 +24,14 @@ const SYSTEM_ROOTS = new Set(
 
 type Plan =
   | { todo: 'nothing'; output: ActionOutput<'directory'> }
-  | { todo: 'remove'; diffs: Diff[] }
-  | { todo: 'make'; attributes: Attributes; mode: number; diffs: Diff[] };
+  | { todo: 'remove'; kind: 'directory' | 'tree'; diffs: Diff[] }
+  | { todo: 'make'; attributes: Attributes; left: Attributes; mode: number; diffs: Diff[] };
 
 /** A new directory's mode where none is stated. */
 const NEW_MODE = 0o755;
 
 /** A symlink to a directory is one for us: people move data folders to other disks that way. */
-async function lookAt(path: string, host: Host): Promise<FileStat | undefined> {
+export async function lookAt(path: string, host: Host): Promise<FileStat | undefined> {
   const present = await host.files.stat(path);
   return present?.kind === 'symlink' ? await host.files.stat(`${path}/.`) : present;
 }
@@ -52,6 +53,13 @@ async function mountsIn(path: string, host: Host): Promise<string[]> {
       (line.split(' ')[4] ?? '').replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8))),
     )
     .filter((mount) => mount === path || mount.startsWith(`${path}/`));
+}
+
+/** Parents of a path that are not there, the outermost first. */
+async function missingAbove(path: string, { files }: Host): Promise<string[]> {
+  const missing: string[] = [];
+  for (let at = dirname(resolve(path)); (await files.stat(at)) === undefined; at = dirname(at)) missing.unshift(at);
+  return missing;
 }
 
 async function planRemoval(input: Input, { host }: ActionContext): Promise<Plan> {
@@ -92,6 +100,7 @@ async function planRemoval(input: Input, { host }: ActionContext): Promise<Plan>
       : `directory with ${entries.length} entries: ${entries.slice(0, 20).join(', ')}`;
   return {
     todo: 'remove',
+    kind: entries.length === 0 ? 'directory' : 'tree',
     diffs: [{ path, before, after: '', unified: `--- ${path}\n+++ /dev/null\n-[${before}]\n` }],
   };
 }
@@ -105,14 +114,16 @@ async function plan(input: Input, context: ActionContext): Promise<Plan> {
     const mode = attributes.mode ?? NEW_MODE;
     const after = `directory, mode ${modeText(mode)}`;
     const diff = { path, before: '', after, unified: `--- /dev/null\n+++ ${path}\n+[${after}]\n` };
-    return { todo: 'make', attributes: { ...attributes, mode }, mode, diffs: [diff] };
+    const all = { ...attributes, mode };
+    return { todo: 'make', attributes: all, left: all, mode, diffs: [diff] };
   }
   if (present.kind !== 'directory') throw notADirectory(path, present.kind);
   const change = differing(attributes, present);
   const mode = change.mode ?? present.mode;
   const diff = attributesDiff(path, change, present);
   if (diff === undefined) return { todo: 'nothing', output: { path, mode: modeText(mode) } };
-  return { todo: 'make', attributes: change, mode, diffs: [diff] };
+  const { uid, gid } = { ...present, ...change };
+  return { todo: 'make', attributes: change, left: { mode, uid, gid }, mode, diffs: [diff] };
 }
 
 export const directoryExecutor: ActionExecutor<'directory'> = {
@@ -130,9 +141,14 @@ export const directoryExecutor: ActionExecutor<'directory'> = {
         case 'nothing':
           return { output: found.output, changed: false };
         case 'remove':
+          await context.remember({ kind: found.kind, id: path }, ABSENT);
           await files.remove(path);
           return { output: { path }, diffs: found.diffs };
         case 'make':
+          // Those above it that are made with it, too: the outermost first, so that they are undone last.
+          for (const parent of await missingAbove(path, context.host))
+            await context.remember({ kind: 'directory', id: parent }, { state: 'directory' });
+          await context.remember({ kind: 'directory', id: path }, { state: 'directory', ...found.left });
           await files.makeDirectory(path, found.attributes);
           return { output: { path, mode: modeText(found.mode) }, diffs: found.diffs };
       }

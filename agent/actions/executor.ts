@@ -2,6 +2,7 @@ import type { ActionInput, ActionKind, ActionOutput } from '../../shared/actions
 import type { Facts } from '../../shared/facts.ts';
 import type { Diff } from '../../shared/share.ts';
 import type { Host } from '../host/host.ts';
+import type { Image, Resource } from '../undo/image.ts';
 
 /** What an action may use. */
 export interface ActionContext {
@@ -25,8 +26,15 @@ export interface ActionContext {
   roleFile(path: string): string | undefined;
   /** Renders a template text with the step's variables (used by `file: {template: …}`; `file` as in {@link roleFile}); throws KkError with file:line. */
   render(text: string, file: string): string;
+  /**
+   * Keeps how a resource is, so that a rollback can bring it back (ENGINE 3.8); awaited before it is changed. `after`: what
+   * is about to be left. What cannot be kept is told to people before the change.
+   */
+  remember(resource: Resource, after: Image): Promise<void>;
   /** Set when the agent is recovering this very attempt: the boot in which it began. */
   recovering?: { bootId: string };
+  /** Nothing on the node may be written, by those that only look neither; throw {@link Unknown} where that would be needed. */
+  dryRun?: true;
 }
 
 /**
@@ -38,8 +46,6 @@ export type Inspected<O> =
   | { already: false; diffs?: Diff[]; changed?: false; foreseen?: O };
 
 export interface Applied<O> {
-  /** Nothing on the node may be written, by those that only look neither; throw {@link Unknown} where that would be needed. */
-  dryRun?: true;
   output: O;
   /** Default true: apply is only called when something was to do. */
   changed?: boolean;

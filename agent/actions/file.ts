@@ -3,6 +3,7 @@ import { modeText } from '../../shared/actions/mode.ts';
 import { KkError } from '../../shared/errors.ts';
 import type { Diff } from '../../shared/share.ts';
 import type { FileStat } from '../host/host.ts';
+import { ABSENT } from '../undo/image.ts';
 import { type Attributes, attributesDiff, differing, wantedAttributes } from './attributes.ts';
 import { contentDiff, sha256 } from './content-diff.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
@@ -16,7 +17,7 @@ type Plan =
   | { todo: 'nothing'; output: ActionOutput<'file'> }
   | { todo: 'remove'; diffs: Diff[] }
   | { todo: 'write'; content: Buffer; attributes: Attributes; diffs: Diff[] }
-  | { todo: 'set'; change: Attributes; sha256: string; mode: number; diffs: Diff[] };
+  | { todo: 'set'; change: Attributes; left: Required<Attributes>; sha256: string; mode: number; diffs: Diff[] };
 
 function onlyRegular(path: string, present: FileStat | undefined): void {
   if (present === undefined || present.kind === 'file') return;
@@ -58,7 +59,10 @@ async function plan(input: Input, context: ActionContext): Promise<Plan> {
     };
   }
   const mode = change.mode ?? present.mode;
-  if (diff !== undefined) return { todo: 'set', change, sha256: sha256(before), mode, diffs };
+  if (diff !== undefined) {
+    const { uid, gid } = { ...present, ...change };
+    return { todo: 'set', change, left: { mode, uid, gid }, sha256: sha256(before), mode, diffs };
+  }
   return { todo: 'nothing', output: { path, sha256: sha256(before), mode: modeText(mode) } };
 }
 
@@ -76,19 +80,24 @@ export const fileExecutor: ActionExecutor<'file'> = {
       const { path } = input;
       const { files } = context.host;
       const found = await plan(input, context);
+      const resource = { kind: 'file', id: path };
       switch (found.todo) {
         case 'nothing':
           return { output: found.output, changed: false };
         case 'remove':
+          await context.remember(resource, ABSENT);
           await files.remove(path);
           return { output: { path }, diffs: found.diffs };
         case 'set':
+          await context.remember(resource, { state: 'file', content: found.sha256, ...found.left });
           await files.setAttributes(path, found.change);
           return { output: { path, sha256: found.sha256, mode: modeText(found.mode) }, diffs: found.diffs };
         case 'write': {
           const mode = found.attributes.mode ?? NEW_MODE;
+          const digest = sha256(found.content);
+          await context.remember(resource, { state: 'file', content: digest, ...found.attributes, mode });
           await files.writeAtomic(path, found.content, { ...found.attributes, mode });
-          return { output: { path, sha256: sha256(found.content), mode: modeText(mode) }, diffs: found.diffs };
+          return { output: { path, sha256: digest, mode: modeText(mode) }, diffs: found.diffs };
         }
       }
     }),

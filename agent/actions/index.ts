@@ -10,18 +10,21 @@ import { factsExecutor } from './facts.ts';
 import { fileExecutor } from './file.ts';
 import { setFactExecutor } from './set-fact.ts';
 import { systemdExecutor } from './systemd.ts';
+import { type Undoing, undoExecutor } from './undo.ts';
 import { waitForExecutor } from './wait-for.ts';
 
 export { commandFailure } from './command.ts';
+export { createResourceKinds } from './resources/index.ts';
 
 export interface ExecutorOptions {
   /** The agent's state folder: systemd's stamps are kept there. */
   stateFolder: string;
+  undo: Undoing;
   gather: { facts: typeof gatherFacts; forRule: typeof gatherForRule };
 }
 
 /** One executor for each action kind of the catalogue; a kind without one does not compile. */
-export function createExecutors({ stateFolder, gather }: ExecutorOptions): {
+export function createExecutors({ stateFolder, undo, gather }: ExecutorOptions): {
   readonly [K in ActionKind]: ActionExecutor<K>;
 } {
   return {
@@ -34,6 +37,7 @@ export function createExecutors({ stateFolder, gather }: ExecutorOptions): {
     file: fileExecutor,
     set_fact: setFactExecutor,
     systemd: systemdExecutor(stateFolder),
+    undo: undoExecutor(undo),
     wait_for: waitForExecutor,
   };
 }

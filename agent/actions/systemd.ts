@@ -1,7 +1,10 @@
 import type { ActionInput, ActionOutput } from '../../shared/actions/index.ts';
 import type { Diff } from '../../shared/share.ts';
-import { contentDiff } from './content-diff.ts';
+import type { Image } from '../undo/image.ts';
+import { contentDiff, sha256 } from './content-diff.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
+import { UNIT_FOLDER } from './resources/index.ts';
+import { facetsOf } from './resources/unit.ts';
 import { onPath } from './system-errors.ts';
 import { type Doing, planUnit } from './systemd-plan.ts';
 import { presentStamp, type Stamps, stampsIn } from './systemd-stamp.ts';
@@ -9,8 +12,6 @@ import { startFailed, systemctlOf, type UnitState, unitName } from './systemd-un
 import { wantedContent } from './wanted-content.ts';
 
 type Input = ActionInput<'systemd'>;
-
-const UNIT_FOLDER = '/etc/systemd/system';
 
 interface Planned {
   unit: string;
@@ -58,6 +59,20 @@ async function plan(input: Input, context: ActionContext, stamps: Stamps, unitFo
   return { unit, path, content, state, doing, diffs: fileDiffers ? [contentDiff(path, before, content)] : [] };
 }
 
+/** The unit as it is about to be left; its own file is looked at once more where it is not written. */
+async function left({ host }: ActionContext, { path, content, state, doing }: Planned): Promise<Image> {
+  const facets = facetsOf(state);
+  const starts = doing.some((what) => what === 'start' || what === 'restart');
+  const after = {
+    state: 'unit',
+    enabled: doing.includes('enable') || (facets.enabled && !doing.includes('disable')),
+    running: starts || (facets.running && !doing.includes('stop')),
+  };
+  if (doing.includes('write')) return { ...after, content: sha256(content ?? Buffer.alloc(0)), mode: 0o644 };
+  const present = await host.files.read(path);
+  return present === undefined ? { ...after, content: '' } : { ...after, content: sha256(present) };
+}
+
 function output(unit: string, state: UnitState, doing: readonly Doing[]): ActionOutput<'systemd'> {
   return { unit, active: state.active, enabled: state.enabled, done: changes(doing) };
 }
@@ -69,6 +84,7 @@ export function systemdExecutor(stateFolder: string, unitFolder = UNIT_FOLDER): 
   async function carryOut(input: Input, context: ActionContext, planned: Planned): Promise<UnitState> {
     const { host, signal } = context;
     const { unit, path, content, doing } = planned;
+    if (changes(doing).length > 0) await context.remember({ kind: 'unit', id: unit }, await left(context, planned));
     const systemctl = systemctlOf(host);
     const noBlock = input.no_block ? ['--no-block'] : [];
     let starts = false;

@@ -3,7 +3,7 @@ import type { ActionKind } from '../../shared/actions/index.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { Facts } from '../../shared/facts.ts';
 import type { LogChunk } from '../../shared/protocol/messages.ts';
-import type { ActionExecutor } from '../actions/executor.ts';
+import type { ActionContext, ActionExecutor } from '../actions/executor.ts';
 import type { Host } from '../host/host.ts';
 
 /** Waiting, handed in so that tests drive it. */
@@ -27,6 +27,9 @@ export interface Logger {
   error(fields: object, text: string): void;
 }
 
+/** What a step is about to change, and what it will leave. */
+type Remembering = Parameters<ActionContext['remember']>;
+
 /** The agent's own state on disk that the executor needs. */
 export interface ExecutorPorts {
   host: Host;
@@ -34,6 +37,8 @@ export interface ExecutorPorts {
   actions: ActionTable;
   /** What a command's output says about failure, when the task has no failed_when. */
   commandFailure(output: unknown): ErrorReport | undefined;
+  /** Keeps how a resource is before a step changes it; answers why that cannot be undone, if so (agent/undo). */
+  remember(step: { run: string; task: string; item: number }, ...what: Remembering): Promise<string | undefined>;
   gatherFacts(host: Host): Promise<Facts>;
   bootId: string;
   /** Folder of the outputs: `<runs>/<run>/<task>/<item>.<attempt>`. */

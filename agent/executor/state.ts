@@ -127,7 +127,7 @@ function push(state: AgentState, record: Extract<JournalRecord, { type: 'push' }
     steps: new Map(),
     gates: new Map(),
     permits: new Set(),
-    bindings: new Map(),
+    bindings: new Map(Object.entries(share.bindings ?? {})),
     unbound: new Map(),
     earlier: old === undefined ? new Map() : earlierOf(old),
   };

@@ -63,6 +63,8 @@ export class Step {
   readonly #task: number;
   readonly #spec: TaskSpec;
   readonly #startedAt: number;
+  /** Changes of this step that a rollback cannot bring back, with why. */
+  readonly #lost: string[] = [];
 
   constructor(
     ports: StepPorts,
@@ -86,10 +88,10 @@ export class Step {
     try {
       await this.#workOrThrow();
     } catch (thrown) {
-      if (!(thrown instanceof KkError))
-        this.#ports.logger.error({ err: thrown, task: this.#spec.key }, 'a step failed unexpectedly');
       if (thrown instanceof Unknown)
         return this.#end('OUTCOME_SKIPPED', { changed: false, unknown: thrown.message }, {}, true);
+      if (!(thrown instanceof KkError))
+        this.#ports.logger.error({ err: thrown, task: this.#spec.key }, 'a step failed unexpectedly');
       const error = this.#reported(reportOf(thrown));
       this.#end('OUTCOME_FAILED', { changed: false, error }, this.#failedBinding(error));
     }
@@ -111,8 +113,6 @@ export class Step {
           this.#skippedBinding(),
         );
       }
-      const { run, revision } = this.#run;
-      const { bootId: boot, clock } = this.#ports;
       const standing = standingOf({
         run: this.#run,
         common: this.#common,
@@ -126,6 +126,8 @@ export class Step {
         const { outcome, result, bindings, inputs: digest } = standing.kept;
         return this.#end(outcome, result, bindings, false, digest);
       }
+      const { run, revision } = this.#run;
+      const { bootId: boot, clock } = this.#ports;
       // Of a sensitive loop only their number is written (ENGINE 2.7).
       const frozen = items === undefined ? {} : { items: spec.sensitive ? items.map(() => null) : items };
       this.#ports.record({ type: 'begun', run, revision, task: this.#task, atMs: clock.nowMs(), boot, ...frozen });
@@ -145,15 +147,13 @@ export class Step {
   async #items(items: Json[] | undefined): Promise<void> {
     const ends: ItemEnd[] = [];
     const count = items?.length ?? 1;
+    const kept = [...(earlierFor(this.#run, this.#task, this.#spec)?.items ?? [])];
     for (let item = 0; item < count; item += 1) {
       const known = this.#run.steps.get(this.#task)?.byItem.get(item);
-    const kept = [...(earlierFor(this.#run, this.#task, this.#spec)?.items ?? [])];
       if (known?.ended !== undefined) {
         ends.push(known.ended);
         continue;
       }
-      // An item that a restart cut short is no new start: its command may be at work and must be followed.
-      const hasBegun = (known?.attempt ?? 0) > 0;
       const extra = items === undefined ? {} : { item: items[item] as Json, loop_index: item };
       const before = items === undefined || known !== undefined ? undefined : this.#takeKept(kept, extra);
       if (before !== undefined) {
@@ -161,6 +161,8 @@ export class Step {
         this.#itemEnded(item, before.end, before.inputs);
         continue;
       }
+      // An item that a restart cut short is no new start: its command may be at work and must be followed.
+      const hasBegun = (known?.attempt ?? 0) > 0;
       const done: ItemDone =
         ends.length > 0 && !hasBegun && !(await this.#ports.turn())
           ? { stopped: 'cancelled', attempts: 0 }
@@ -172,8 +174,6 @@ export class Step {
     this.#finish(items, ends);
   }
 
-  /** One item (or the step itself): attempts until it is done. Never rejects. */
-  async #item(item: number, extra: Record<string, Json>): Promise<ItemDone> {
   /** Of the items that ended ok before an earlier revision of the loop failed: the one that would do the same. */
   #takeKept(kept: Earlier['items'][number][], extra: Record<string, Json>): Earlier['items'][number] | undefined {
     if (kept.length === 0 || (this.#spec.sensitive && this.#spec.register !== undefined)) return undefined;
@@ -192,6 +192,8 @@ export class Step {
     return inputsDigest(this.#ports.digest, this.#common, this.#spec, inputs, scope, extra['item']);
   }
 
+  /** One item (or the step itself): attempts until it is done. Never rejects. */
+  async #item(item: number, extra: Record<string, Json>): Promise<ItemDone> {
     const spec = this.#spec;
     try {
       const hasBegun = (this.#run.steps.get(this.#task)?.byItem.get(item)?.attempt ?? 0) > 0;
@@ -202,15 +204,13 @@ export class Step {
       }
       return await (this.#run.share.check === true ? this.#look(item, extra) : this.#attempts(item, extra));
     } catch (thrown) {
+      if (thrown instanceof Unknown) return { end: this.#itemUnknown(thrown.message) };
       if (!(thrown instanceof KkError))
         this.#ports.logger.error({ err: thrown, task: spec.key }, 'a step failed unexpectedly');
-      if (thrown instanceof Unknown) return { end: this.#itemUnknown(thrown.message) };
       return { end: this.#itemFailed(reportOf(thrown), { changed: false }, extra, 1) };
     }
   }
 
-  async #attempts(item: number, extra: Record<string, Json>): Promise<ItemDone> {
-    const spec = this.#spec;
   /** Of a dry run: one look. */
   async #look(item: number, extra: Record<string, Json>): Promise<ItemDone> {
     const spec = this.#spec;
@@ -251,12 +251,14 @@ export class Step {
     }
   }
 
+  async #attempts(item: number, extra: Record<string, Json>): Promise<ItemDone> {
+    const spec = this.#spec;
     const { clock, cancelled } = this.#ports;
     const was = this.#run.steps.get(this.#task)?.byItem.get(item);
     // An attempt that a restart cut short is taken up under its own number.
+    let isRecovery = false;
     let recovering = was !== undefined && was.attempt > 0 ? { bootId: was.boot } : undefined;
     for (let number = Math.max(1, was?.attempt ?? 1); ; number += 1) {
-    let isRecovery = false;
       const scope = this.#variables.scopeOf(spec, extra);
       const inputs = inputsOf(spec, this.#kind(), scope);
       if (recovering !== undefined && !this.#canRecover(inputs)) {
@@ -264,9 +266,9 @@ export class Step {
         if (error !== undefined) return { stopped: 'interrupted', error, attempts: number };
         if (!(await this.#ports.turn())) return { stopped: 'cancelled', attempts: number };
         recovering = undefined;
+        isRecovery = true;
         continue;
       }
-        isRecovery = true;
       if (recovering !== undefined && inputs.repeatable && !this.#mayLive(recovering.bootId)) {
         if (!(await this.#ports.turn())) return { stopped: 'cancelled', attempts: number };
       }
@@ -277,9 +279,9 @@ export class Step {
           return { stopped: 'interrupted', error: tried.error, attempts: number };
         if (!(await this.#ports.turn())) return { stopped: 'cancelled', attempts: number };
         recovering = undefined;
+        isRecovery = true;
         continue;
       }
-        isRecovery = true;
       recovering = undefined;
       const judged = this.#judge(tried, extra, number);
       if (cancelled.aborted && (judged.end.outcome === 'failed' || wasKilled(tried)))
@@ -291,14 +293,14 @@ export class Step {
     }
   }
 
-  /** A command's process is found again by its folder; anything else must be repeatable. */
-  #canRecover(inputs: Inputs): boolean {
   /** Is it said that it may simply run again, and has it not been tried too often (ENGINE 3.3)? */
   #mayRerun(): boolean {
     const { recoveries = 0 } = this.#run.steps.get(this.#task) ?? {};
     return this.#spec.onInterrupt === 'rerun' && recoveries < MAX_RECOVERIES;
   }
 
+  /** A command's process is found again by its folder; anything else must be repeatable. */
+  #canRecover(inputs: Inputs): boolean {
     return inputs.repeatable || this.#spec.action === 'command';
   }
 
@@ -331,9 +333,9 @@ export class Step {
       clock,
       cancelled: this.#ports.cancelled,
       begunIsSynced: () => this.#ports.synced(),
+      dryRun: share.check === true,
       context: {
         host,
-      dryRun: share.check === true,
         folder: join(this.#ports.runsFolder, run, folderOf(this.#run, this.#task), `${item}.${number}`),
         log: (stream, offset, data) => {
           if (spec.sensitive) return;
@@ -345,9 +347,22 @@ export class Step {
         node: { name: share.node, address: node?.address ?? '', groups: node?.groups ?? [] },
         roleFile: (path) => this.#roleFile(`${spec.role}/${path}`),
         render: (text, file) => renderFile(text, `${spec.role}/${file}`, scope),
+        remember: async (resource, after) => {
+          const why = await this.#ports.remember({ run, task: spec.key, item }, resource, after);
+          if (why !== undefined)
+            this.#cannotBeUndone(`${resource.kind} ${resource.id}: ${why}`, { item, attempt: number });
+        },
         ...('bootId' in begins ? { recovering: begins } : {}),
       },
     });
+  }
+
+  /** Told before the change is made, and in the result. */
+  #cannotBeUndone(what: string, at: { item: number; attempt: number }): void {
+    this.#lost.push(what);
+    const data = Buffer.from(`This change cannot be undone: ${what}.\n`);
+    const where = { run: this.#run.run, task: this.#task, ...at, at_ms: this.#ports.clock.nowMs() };
+    this.#ports.onLog({ ...where, stream: 'STREAM_STDERR', offset: 0, data });
   }
 
   #roleFile(path: string): string | undefined {
@@ -486,10 +501,13 @@ export class Step {
       revision,
       task: this.#task,
       outcome,
-      result,
+      result: this.#lost.length === 0 ? result : { ...result, lost: this.#lost },
       atMs,
       durationMs,
       bindings: written,
+      key: this.#spec.key,
+      ...(inputs === undefined ? {} : { inputs }),
+      ...(isUnbound ? { unbound: namesBound(this.#spec) } : {}),
     });
     if (!this.#spec.sensitive) return;
     for (const [name, value] of Object.entries(bindings)) this.#run.bindings.set(name, value);
@@ -508,9 +526,6 @@ export class Step {
   }
 
   #bound(value: Json): Record<string, Json> {
-      key: this.#spec.key,
-      ...(inputs === undefined ? {} : { inputs }),
-      ...(isUnbound ? { unbound: namesBound(this.#spec) } : {}),
     return this.#spec.register === undefined ? {} : { [this.#spec.register.name]: value };
   }
 

@@ -16,5 +16,6 @@ export const assert = defineAction({
     typeof value === 'string' ? { that: [value] } : Array.isArray(value) ? { that: value } : undefined,
   changes: false,
   repeatable: true,
+  undo: 'nothing',
   example: { that: ['facts.cpu.count >= 2'], message: 'Kubernetes needs two cores.' },
 });

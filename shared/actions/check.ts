@@ -25,5 +25,6 @@ export const check = defineAction({
   shorthand: (value) => (typeof value === 'string' ? { rule: value } : undefined),
   changes: false,
   repeatable: true,
+  undo: 'nothing',
   example: { rule: 'memory', with: { minimum_mib: 1700 } },
 });

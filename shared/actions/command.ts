@@ -43,6 +43,7 @@ export const command = defineAction({
     typeof value === 'string' ? { shell: value } : Array.isArray(value) ? { argv: value } : undefined,
   changes: true,
   repeatable: (input) => input.creates !== undefined || input.unless !== undefined,
+  undo: 'cannot',
   example: {
     argv: ['kubeadm', 'init', '--config', '/etc/kubernetes/kubeadm.yaml'],
     creates: '/etc/kubernetes/admin.conf',

@@ -10,5 +10,6 @@ export const debug = defineAction({
   shorthand: (value) => ({ message: value }),
   changes: false,
   repeatable: true,
+  undo: 'nothing',
   example: { message: 'kernel {{ facts.kernel.release }}' },
 });

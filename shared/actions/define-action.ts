@@ -23,6 +23,13 @@ export interface ActionContract<K extends string, I extends z.ZodType, O extends
    * by the inputs (a command is repeatable when it has `creates` or `unless`).
    */
   repeatable: boolean | ((input: z.infer<I>) => boolean);
+  /**
+   * What a rollback can do about it (ENGINE 3.8): `restores` what was there before, from the node's undo journal; `nothing`
+   * is to be done, for it changes nothing that stays; or it `cannot` tell, and only `rollback:` tasks help.
+   */
+  undo: 'restores' | 'nothing' | 'cannot';
+  /** Made by kk and not written by the author of a plan. */
+  internal?: true;
   /** Inputs as a person writes them; tests hold it against the schema. */
   example: unknown;
 }

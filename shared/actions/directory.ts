@@ -27,6 +27,7 @@ export const directory = defineAction({
   shorthand: (value) => (typeof value === 'string' ? { path: value } : undefined),
   changes: true,
   repeatable: true,
+  undo: 'restores',
   example: {
     path: '/etc/kubernetes/manifests',
     mode: '0750',

@@ -12,5 +12,6 @@ export const facts = defineAction({
   shorthand: (value) => (value === null ? {} : undefined),
   changes: false,
   repeatable: true,
+  undo: 'nothing',
   example: {},
 });

@@ -37,6 +37,7 @@ export const file = defineAction({
   }),
   changes: true,
   repeatable: true,
+  undo: 'restores',
   example: {
     path: '/etc/modules-load.d/kk.conf',
     content: 'br_netfilter\n',

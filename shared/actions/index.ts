@@ -8,6 +8,7 @@ import { facts } from './facts.ts';
 import { file } from './file.ts';
 import { setFact } from './set-fact.ts';
 import { systemd } from './systemd.ts';
+import { undo } from './undo.ts';
 import { waitFor } from './wait-for.ts';
 
 /** The catalogue: every action kind there is. Adding one starts here; the compiler points at the rest. */
@@ -21,6 +22,7 @@ export const ACTIONS = {
   file,
   set_fact: setFact,
   systemd,
+  undo,
   wait_for: waitFor,
 } as const;
 
@@ -30,6 +32,15 @@ export type ActionOutput<K extends ActionKind> = z.infer<(typeof ACTIONS)[K]['ou
 
 export function isActionKind(word: string): word is ActionKind {
   return Object.hasOwn(ACTIONS, word);
+}
+
+/** The action kinds that the author of a plan may write. */
+export const PLAN_ACTIONS: readonly ActionKind[] = Object.values(ACTIONS).flatMap((action) =>
+  'internal' in action ? [] : [action.kind],
+);
+
+export function isPlanAction(word: string): word is ActionKind {
+  return PLAN_ACTIONS.some((kind) => kind === word);
 }
 
 /** What an agent says in Hello, and a share asks of it (ENGINE 2.9). */

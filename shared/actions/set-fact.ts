@@ -10,5 +10,6 @@ export const setFact = defineAction({
   output: z.record(z.string(), z.json()),
   changes: false,
   repeatable: true,
+  undo: 'nothing',
   example: { data_root: '{{ "/data" if facts.cpu.count > 8 else "/var/lib" }}' },
 });

@@ -48,6 +48,7 @@ export const systemd = defineAction({
   }),
   changes: true,
   repeatable: true,
+  undo: 'restores',
   example: {
     unit: 'containerd',
     enabled: true,

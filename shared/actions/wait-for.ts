@@ -32,6 +32,7 @@ export const waitFor = defineAction({
   }),
   changes: false,
   repeatable: true,
+  undo: 'nothing',
   example: {
     url: 'https://127.0.0.1:6443/readyz',
     insecure: true,

@@ -16,18 +16,20 @@ import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import type { ActionContext, ActionExecutor } from '../../agent/actions/executor.ts';
-import { commandFailure, createExecutors } from '../../agent/actions/index.ts';
+import { commandFailure, createExecutors, createResourceKinds } from '../../agent/actions/index.ts';
 import { systemdExecutor } from '../../agent/actions/systemd.ts';
-import type { Host } from '../../agent/host/host.ts';
+import { UndoStore } from '../../agent/undo/store.ts';
 import { ACTIONS, type ActionInput, type ActionKind, type ActionOutput } from '../../shared/actions/index.ts';
 import { type ErrorReport, reportOf } from '../../shared/errors.ts';
 import type { Diff } from '../../shared/share.ts';
+import { fakeSystemd } from '../support/fake-systemd.ts';
 import { contextWith, isWritten, realHost, until } from '../support/real-host.ts';
 
 const host = realHost();
 const facts = { hostname: 'n1' } as never;
 const executors = createExecutors({
   stateFolder: '/tmp/kk-test-unused',
+  undo: new UndoStore({ folder: '/tmp/kk-test-unused/undo', kinds: createResourceKinds('/tmp/kk-test-unused'), host }),
   gather: {
     facts: async () => facts,
     forRule: async (rule) =>
@@ -318,44 +320,9 @@ t.test('owner and mode never go through a symlink that a user may have put there
   t.equal(statSync(join(dir, 'folder')).mode & 0o777, 0o750);
 });
 
-/** A systemctl that keeps one unit's state in a folder, and notes what it was asked to do. */
-function fakeSystemd(dir: string): { host: Host; calls: () => string[]; set: (name: string, value: string) => void } {
-  const bin = join(dir, 'bin');
-  mkdirSync(bin);
-  const script = `#!/bin/sh
-cd ${dir}
-get() { cat "$1" 2>/dev/null || echo "$2"; }
-[ "$1" = show ] || echo "$*" >> calls
-now() { awk '{ printf "%d", $1 * 1000000 }' /proc/uptime; }
-case "$1" in
-  show) printf 'LoadState=%s\\nActiveState=%s\\nSubState=%s\\nUnitFileState=%s\\nFragmentPath=%s\\nDropInPaths=\\nNeedDaemonReload=no\\nExecMainStartTimestampMonotonic=%s\\n' "$(get load loaded)" "$(get active inactive)" "$(get sub dead)" "$(get enabled disabled)" "$(get fragment)" "$(get started 0)" ;;
-  enable) echo enabled > enabled ;;
-  disable) echo disabled > enabled ;;
-  daemon-reload) echo loaded > load ;;
-  stop) echo inactive > active ;;
-  start|restart) [ -e broken ] && { echo failed > active; echo 'Job failed.' >&2; exit 1; }; echo active > active; now > started ;;
-esac
-exit 0
-`;
-  writeFileSync(join(bin, 'systemctl'), script, { mode: 0o755 });
-  writeFileSync(join(bin, 'journalctl'), '#!/bin/sh\nfor i in $(seq 30); do echo "journal $i"; done | tail -n 20\n', {
-    mode: 0o755,
-  });
-  const PATH = `${bin}:/usr/bin:/bin`;
-  return {
-    host: { ...host, run: (argv, options) => host.run(argv, { ...options, env: { PATH } }) },
-    calls() {
-      const calls = existsSync(join(dir, 'calls')) ? readFileSync(join(dir, 'calls'), 'utf8').trim().split('\n') : [];
-      writeFileSync(join(dir, 'calls'), '');
-      return calls.filter((call) => call !== '');
-    },
-    set: (name, value) => writeFileSync(join(dir, name), value),
-  };
-}
-
 t.test('systemd: enabled, started, and restarted exactly when its inputs changed', async (t) => {
   const dir = t.testdir({ etc: { 'a.conf': '1', 'conf.d': { x: '1' } }, units: {} });
-  const fake = fakeSystemd(dir);
+  const fake = fakeSystemd(host, dir);
   const context = contextWith(fake.host, dir);
   const executor = systemdExecutor(join(dir, 'state'), join(dir, 'units'));
   const inputs = [join(dir, 'etc/a.conf'), join(dir, 'etc/conf.d'), join(dir, 'etc/none')];
@@ -418,7 +385,7 @@ t.test('systemd: enabled, started, and restarted exactly when its inputs changed
 
 t.test('systemd: a unit that others started is stamped if it is newer than its inputs, else restarted', async (t) => {
   const dir = t.testdir({ 'a.conf': '1' });
-  const fake = fakeSystemd(dir);
+  const fake = fakeSystemd(host, dir);
   const context = contextWith(fake.host, dir);
   const inputs = [join(dir, 'a.conf')];
   const run = (state: string) =>
@@ -440,7 +407,7 @@ t.test('systemd: a unit that others started is stamped if it is newer than its i
 
 t.test('systemd: what goes wrong comes with what the unit said', async (t) => {
   const dir = t.testdir();
-  const fake = fakeSystemd(dir);
+  const fake = fakeSystemd(host, dir);
   const context = contextWith(fake.host, dir);
   const run = (input: object) =>
     step('systemd', { unit: 'app', ...input }, context, systemdExecutor(join(dir, 'state')));

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import type { ActionExecutor } from '../../agent/actions/executor.ts';
-import { commandFailure, createExecutors } from '../../agent/actions/index.ts';
+import { commandFailure, createExecutors, createResourceKinds } from '../../agent/actions/index.ts';
 import { type Disk, type DurableFile, disk } from '../../agent/durable/disk.ts';
 import { BlobFolder, sha256 } from '../../agent/executor/blobs.ts';
 import { Executor } from '../../agent/executor/executor.ts';
@@ -17,6 +17,7 @@ import type { Clock } from '../../agent/executor/ports.ts';
 import { hostFiles } from '../../agent/host/files.ts';
 import type { Host } from '../../agent/host/host.ts';
 import type { Wish, WorkMessage } from '../../agent/link/work.ts';
+import { UndoStore } from '../../agent/undo/store.ts';
 import type { ActionInput, ActionOutput } from '../../shared/actions/index.ts';
 import { KkError } from '../../shared/errors.ts';
 import { bytesJson, jsonBytes } from '../../shared/protocol/codec.ts';
@@ -125,6 +126,8 @@ export class Commands {
   /** Folders of calls that were told to recover. */
   readonly recovered: string[] = [];
   readonly answers = new Map<string, CommandAnswer | ((call: number) => CommandAnswer)>();
+  /** Commands whose `creates` is there. */
+  readonly done = new Set<string>();
   /** What a recovering agent finds; default: gone. */
   found: 'lost' | 'never-started' | CommandAnswer = 'lost';
   /** A command at work takes its time to end after a cancel. */
@@ -150,7 +153,11 @@ export class Commands {
   }
 
   readonly executor: ActionExecutor<'command'> = {
-    inspect: async () => ({ already: false }),
+    inspect: async ({ shell = '' }) => {
+      const stream = text('');
+      if (!this.done.has(shell)) return { already: false };
+      return { already: true, output: { stdout: stream, stderr: stream, duration_ms: 0, started: false } };
+    },
     apply: async (input: ActionInput<'command'>, context) => {
       const name = input.shell ?? '';
       const output = (answer: CommandAnswer, signal?: string): { output: ActionOutput<'command'> } => ({
@@ -194,6 +201,8 @@ export interface BenchOptions {
   bootId?: string;
   /** The journal's disk. */
   disk?: Disk;
+  /** Other hands than the real files. */
+  host?: Partial<Host>;
   /** The test provokes an error that is logged. */
   tolerant?: boolean;
 }
@@ -258,7 +267,8 @@ export class Bench {
     leftovers.folders.add(folder);
     const clock = options.clock ?? new HandClock();
     const commands = options.commands ?? new Commands();
-    const host = { files: hostFiles, bootTimeMs: () => clock.bootTimeMs(), nowMs: () => clock.nowMs() } as Host;
+    const times = { bootTimeMs: () => clock.bootTimeMs(), nowMs: () => clock.nowMs() };
+    const host = { files: hostFiles, ...times, ...options.host } as Host;
     const { journal, records } = await Journal.open({
       path: join(folder, 'journal.log'),
       disk: held(options.disk ?? disk),
@@ -272,14 +282,16 @@ export class Bench {
     const facts = { hostname: 'n1', cpu: { count: 4, model: 'x' }, memory: { total: 8, available: 4 } } as never;
     const gather = { facts: async () => facts, forRule: async () => ({ facts: null }) };
     const logs: LogChunk[] = [];
+    const undo = new UndoStore({ folder: join(folder, 'undo'), kinds: createResourceKinds(folder), host });
     const executor = await Executor.start({
       journal,
       records,
       blobs: await BlobFolder.open(join(folder, 'blobs'), disk),
       host,
       clock,
-      actions: { ...createExecutors({ stateFolder: folder, gather }), command: commands.executor },
+      actions: { ...createExecutors({ stateFolder: folder, undo, gather }), command: commands.executor },
       commandFailure,
+      remember: (...change) => undo.remember(...change),
       gatherFacts: gather.facts,
       bootId: options.bootId ?? 'boot-1',
       runsFolder: join(folder, 'runs'),

@@ -22,6 +22,7 @@ export function contextWith(host: Host, folder: string, other: Partial<ActionCon
     node: { name: 'n1', address: '127.0.0.1', groups: [] },
     roleFile: () => undefined,
     render: (text) => text,
+    remember: async () => {},
     ...other,
   };
 }

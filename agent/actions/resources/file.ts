@@ -1,0 +1,30 @@
+import { ABSENT, type Image, lost } from '../../undo/image.ts';
+import { IMAGE_LIMIT, type ResourceKind } from '../../undo/resource.ts';
+
+/** A regular file by its path: content, mode, owner, or that there is none. */
+export const fileResource: ResourceKind = {
+  async look(path, { host, keep }) {
+    const present = await host.files.stat(path);
+    if (present === undefined) return ABSENT;
+    const { kind, mode, uid, gid, size } = present;
+    if (kind !== 'file') return { state: kind };
+    if (size > IMAGE_LIMIT) return lost(`${path} has ${size} bytes; up to ${IMAGE_LIMIT} are kept`);
+    const bytes = await host.files.read(path);
+    return bytes === undefined ? ABSENT : { state: 'file', content: await keep(bytes), mode, uid, gid };
+  },
+
+  async restore(path, before, present, { host, content }) {
+    const { files } = host;
+    if (before.state === 'absent') return void (await files.remove(path));
+    const { mode, uid, gid } = numbers(before);
+    if (present.state === 'file' && present['content'] === before['content'])
+      await files.setAttributes(path, { mode, uid, gid });
+    else await files.writeAtomic(path, await content(String(before['content'])), { mode, uid, gid });
+    return undefined;
+  },
+};
+
+/** The attributes in an image. */
+export function numbers(image: Image): { mode: number; uid: number; gid: number } {
+  return { mode: Number(image['mode']), uid: Number(image['uid']), gid: Number(image['gid']) };
+}

@@ -1,0 +1,144 @@
+import type { ActionInput, ActionOutput } from '../../shared/actions/index.ts';
+import { modeText } from '../../shared/actions/mode.ts';
+import { KkError } from '../../shared/errors.ts';
+import type { Diff } from '../../shared/share.ts';
+import type { Image, Resource } from '../undo/image.ts';
+import { type Difference, judge } from '../undo/judge.ts';
+import type { Hands } from '../undo/resource.ts';
+import type { UndoStore } from '../undo/store.ts';
+import { contentDiff } from './content-diff.ts';
+import type { ActionContext, ActionExecutor } from './executor.ts';
+import { onPath } from './system-errors.ts';
+
+/** The part of the store that undoing needs. */
+export type Undoing = Pick<UndoStore, 'changesOf' | 'forget' | 'hands' | 'contentsFolder' | 'kinds'>;
+
+type Output = ActionOutput<'undo'>;
+
+interface Wanted {
+  resource: Resource;
+  present: Image;
+  to: Image;
+  hands: Hands;
+  diffs: Diff[];
+}
+
+/** Brings back what one step changed, the latest change first: all of it, or, where one is in the way, nothing. */
+export function undoExecutor(store: Undoing): ActionExecutor<'undo'> {
+  async function plan(
+    input: ActionInput<'undo'>,
+    { signal }: ActionContext,
+  ): Promise<{ any: boolean; wanted: Wanted[] }> {
+    const remembered = await store.changesOf(input);
+    const wanted: Wanted[] = [];
+    const conflicts: string[] = [];
+    for (const { resource, changes } of input.replaced ? [] : remembered) {
+      const kind = store.kinds[resource.kind];
+      if (kind === undefined) throw unknownKind(resource);
+      const saw = new Map<string, Buffer>();
+      const hands = store.hands(signal, saw);
+      const present = await onPath(resource.id, () => kind.look(resource.id, hands));
+      const judged = judge(changes, present);
+      if (judged.verdict === 'lost') throw notKept(resource, judged.why);
+      if (judged.verdict === 'conflict')
+        conflicts.push(...judged.differences.map((one) => differenceText(resource, one, store.contentsFolder)));
+      if (judged.verdict !== 'restore') continue;
+      const diffs = await diffsOf(resource, present, judged.to, hands, saw);
+      wanted.push({ resource, present, to: judged.to, hands, diffs });
+    }
+    if (conflicts.length > 0) throw conflictError(conflicts);
+    return { any: remembered.length > 0, wanted };
+  }
+
+  return {
+    async inspect(input, context) {
+      const { any, wanted } = await plan(input, context);
+      if (!any) return { already: true, output: { restored: [], left: [] } };
+      return { already: false, diffs: wanted.flatMap(({ diffs }) => diffs) };
+    },
+
+    async apply(input, context) {
+      const { wanted } = await plan(input, context);
+      const output: Output = { restored: [], left: [] };
+      for (const { resource, present, to, hands } of wanted) {
+        const { kind, id } = resource;
+        const note = await onPath(id, async () => store.kinds[kind]?.restore(id, to, present, hands));
+        if (note === undefined) output.restored.push(nameOf(resource));
+        else output.left.push(note);
+      }
+      await store.forget(input);
+      return { output, changed: output.restored.length > 0, diffs: wanted.flatMap(({ diffs }) => diffs) };
+    },
+  };
+}
+
+function nameOf({ kind, id }: Resource): string {
+  return kind === 'unit' ? id : `${kind === 'tree' ? 'directory' : kind} ${id}`;
+}
+
+function textOf(facet: string, value: Image[string] | undefined): string {
+  if (value === undefined || value === '') return 'nothing';
+  return facet === 'mode' && typeof value === 'number' ? modeText(value) : String(value);
+}
+
+/** Content as content, the rest as lines of `facet: value`. */
+async function diffsOf(
+  { id }: Resource,
+  present: Image,
+  to: Image,
+  hands: Hands,
+  saw: ReadonlyMap<string, Buffer>,
+): Promise<Diff[]> {
+  const bytesOf = async (image: Image): Promise<Buffer | undefined> => {
+    const digest = String(image['content'] ?? '');
+    if (!/^[0-9a-f]{64}$/.test(digest)) return undefined;
+    return saw.get(digest) ?? hands.content(digest);
+  };
+  const diffs: Diff[] = [];
+  if (present['content'] !== to['content']) diffs.push(contentDiff(id, await bytesOf(present), await bytesOf(to)));
+  const facets = [...new Set([...Object.keys(present), ...Object.keys(to)])].filter(
+    (facet) => facet !== 'content' && present[facet] !== to[facet],
+  );
+  if (facets.length === 0) return diffs;
+  const lines = (image: Image): string[] =>
+    facets.filter((facet) => image[facet] !== undefined).map((facet) => `${facet}: ${textOf(facet, image[facet])}`);
+  const [before, after] = [lines(present), lines(to)];
+  const unified = [`--- ${id}`, `+++ ${id}`, ...before.map((line) => `-${line}`), ...after.map((line) => `+${line}`)];
+  return [
+    ...diffs,
+    { path: id, before: before.join('\n'), after: after.join('\n'), unified: `${unified.join('\n')}\n` },
+  ];
+}
+
+function differenceText(resource: Resource, { facet, present, left, before }: Difference, contents: string): string {
+  const was =
+    facet === 'content' && /^[0-9a-f]{64}$/.test(String(before)) ? `${contents}/${before}` : textOf(facet, before);
+  return `${nameOf(resource)}: ${facet} is ${textOf(facet, present)}; the run left ${textOf(facet, left)}; before it was ${was}`;
+}
+
+function conflictError(conflicts: readonly string[]): KkError {
+  const [first = ''] = conflicts;
+  return new KkError({
+    code: 'UNDO_CONFLICT',
+    message: `It was changed after the run, so it is not brought back: ${first}${conflicts.length > 1 ? ` (and ${conflicts.length - 1} more)` : ''}.`,
+    remedy:
+      'See on the node who changed it. Bring it by hand to what it was before (the evidence says what, and where the old content is kept), then roll back again: what is as it was before is left alone.',
+    evidence: conflicts.slice(0, 50).join('\n'),
+  });
+}
+
+function notKept(resource: Resource, why: string): KkError {
+  return new KkError({
+    code: 'UNDO_NOT_KEPT',
+    message: `How ${nameOf(resource)} was before the run is not kept: ${why}.`,
+    remedy: 'Bring it back by hand, and roll back the other tasks (--task).',
+  });
+}
+
+function unknownKind({ kind, id }: Resource): KkError {
+  return new KkError({
+    code: 'UNDO_NOT_KEPT',
+    message: `This agent does not know how to bring back the ${kind} ${id}, which a newer one changed.`,
+    remedy: 'Upgrade the agent on the node, then roll back again.',
+  });
+}
