@@ -97,5 +97,7 @@ process.on('message', ({ id, ...ask }: Ask & { id: number }) => {
     (thrown: unknown) => tell({ id, error: reportOf(thrown) }),
   );
 });
+// Ctrl-C reaches the whole group; the fleet says when to end, and how.
+process.on('SIGINT', () => {});
 // Without the fleet nobody would end this process.
 process.once('disconnect', () => process.exit(0));
