@@ -66,13 +66,15 @@ export function satisfies(state: StepState, ignoreErrors: boolean): boolean {
 }
 
 /**
- * The life of a run: `queued` (another run holds a node) → `running` → one of the ends.
+ * The life of a run: `queued` (another run holds a node) → `running` ⇄ `paused` → one of the ends. A run that ended other
+ * than `done` may be resumed or retried: it is queued again, its revision one higher.
  * `precheck_failed` means that no step that changes a node has begun.
  */
-export type RunStatus = 'queued' | 'running' | 'done' | 'failed' | 'precheck_failed' | 'cancelled';
+export const RUN_STATUSES = ['queued', 'running', 'paused', 'done', 'failed', 'precheck_failed', 'cancelled'] as const;
+export type RunStatus = (typeof RUN_STATUSES)[number];
 
 export function runHasEnded(status: RunStatus): boolean {
-  return status !== 'queued' && status !== 'running';
+  return status !== 'queued' && status !== 'running' && status !== 'paused';
 }
 
 /** Exit codes of every command that follows a run. */

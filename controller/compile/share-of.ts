@@ -1,8 +1,8 @@
-import { SHARE_FORMAT, type Share } from '../../shared/share.ts';
+import { type Revised, SHARE_FORMAT, type Share } from '../../shared/share.ts';
 import type { TaskGraph } from './graph.ts';
 
-/** Everything one node has to do in a run, as it is pushed. */
-export function shareOf(graph: TaskGraph, node: number): Share {
+/** Everything one node has to do in a run, as it is pushed. `revised`: of revision 2 and up. */
+export function shareOf(graph: TaskGraph, node: number, revised?: Revised): Share {
   const tasks: number[] = [];
   for (const task of graph.tasks) {
     if ((graph.sets[task.set]?.position[node] ?? -1) >= 0) tasks.push(task.index);
@@ -15,9 +15,12 @@ export function shareOf(graph: TaskGraph, node: number): Share {
   return {
     format: SHARE_FORMAT,
     node: graph.nodes[node] ?? '',
-    kind: graph.kind,
+    kind: graph.kind === 'exec' ? 'exec' : 'plan',
+    ...(graph.kind === 'check' ? { check: true as const } : {}),
+    ...(revised ? { revised } : {}),
     tasks,
     hostVars: graph.hostVars[node] ?? {},
+    ...(graph.bindings?.[node] === undefined ? {} : { bindings: graph.bindings[node] }),
     batches,
   };
 }

@@ -90,7 +90,7 @@ function gatewayParts({ state, engine, clock, log, ...side }: AgentsSide): Gatew
         .catch((error: unknown) => log.warn({ node, error: String(error) }, 'last seen was not noted'));
     },
     durable: (node, journal, sequence, message, refuse) => runner.receive(node, journal, sequence, message, refuse),
-    permitWanted: (node, { run, task }) => runner.permitWanted(node, run, task),
+    permitWanted: (node, { run, revision, task }) => runner.permitWanted(node, run, revision, task),
     async log(node, chunk) {
       if (!runner.active.get(chunk.run)?.graph.nodes.includes(node)) return;
       const line = {

@@ -2,11 +2,11 @@ import { KkError } from '../../shared/errors.ts';
 import { runHasEnded } from '../../shared/lifecycle.ts';
 import type { TaskGraph } from '../compile/graph.ts';
 import { graphFromJson } from '../compile/serialise.ts';
-import { applyEvent } from '../run/apply-event.ts';
 import type { RunEvent } from '../run/events.ts';
 import type { RunRecord } from '../run/ports.ts';
+import { replay } from '../run/revise.ts';
 import type { Runner } from '../run/runner.ts';
-import { newRunState, type RunState } from '../run/state.ts';
+import { type RunState, statusOf } from '../run/state.ts';
 import type { RunArchive } from '../store/event-log.ts';
 import type { LogLine, RunLogs } from '../store/run-logs.ts';
 import { runView } from '../views/run-view.ts';
@@ -71,9 +71,8 @@ export class Runs {
       });
     const graph = graphFromJson(found.graphJson);
     const events = await this.archive.events(id);
-    const state = newRunState(graph);
-    for (const event of events) applyEvent(state, event);
-    return { record: { ...found.record, status: state.status }, graph, events, state };
+    const state = replay(graph, events);
+    return { record: { ...found.record, status: statusOf(state) }, graph, events, state };
   }
 
   async view(text: string): Promise<RunView> {

@@ -11,7 +11,7 @@ import {
 import type { Gate, GraphTask } from '../compile/graph.ts';
 import { isWithinBudget } from './budget.ts';
 import type { RunEvent } from './events.ts';
-import { type GateState, newPermit, type RunState, stepIndex, stepState } from './state.ts';
+import { type GateState, newPermit, type PermitState, type RunState, stepIndex, stepState } from './state.ts';
 
 /**
  * Brings one event into the state. The same function rebuilds a run from the store, so it is deterministic and does no I/O;
@@ -24,16 +24,18 @@ export function applyEvent(state: RunState, event: RunEvent): void {
       return;
     case 'accepted':
       if (state.nodes[event.node] === 'waiting') state.nodes[event.node] = 'accepted';
+      returnCarried(state, event.node);
       return;
     case 'begun':
       moveStep(state, event.task, event.node, 'begun');
+      for (const permit of state.permits.values()) permit.carried.delete(`${event.task}@${event.node}`);
       return;
     case 'ended':
       endStep(state, event);
       return;
     case 'blocked':
       for (const task of event.tasks)
-        settle(state, task, event.node, event.cancelled ? 'cancelled' : 'blocked', event.cause);
+        settle(state, task, event.node, event.cancelled ? 'cancelled' : 'blocked', { cause: event.cause });
       return;
     case 'refused':
     case 'given_up':
@@ -42,8 +44,21 @@ export function applyEvent(state: RunState, event: RunEvent): void {
     case 'permit_granted':
       grantPermit(state, event.task, event.node);
       return;
+    case 'permit_released':
+      releasePermit(state, event.name);
+      return;
     case 'cancel':
-      cancelRun(state);
+      cancelRun(state, event.force ?? false);
+      return;
+    case 'paused':
+    case 'unpaused':
+      state.paused = event.kind === 'paused';
+      return;
+    case 'revised':
+      for (const { task, node, failed } of event.permits) {
+        grantPermit(state, task, node);
+        permitOf(state, task)?.carried.set(`${task}@${node}`, failed ? 'failed' : 'working');
+      }
       return;
     case 'finished':
       state.status = event.status;
@@ -61,7 +76,8 @@ function endStep(state: RunState, event: Extract<RunEvent, { kind: 'ended' }>): 
   if (event.verdict) state.verdicts.push({ node, task, verdict: event.verdict });
   const cause = result.error ? `${result.error.code}: ${result.error.message}` : (result.reason ?? '');
   const held = event.verdict !== undefined && stops(event.verdict.outcome) && event.waived === undefined;
-  settle(state, task, node, outcome, held ? (event.verdict?.message ?? cause) : cause, held);
+  const isKept = result.kept ?? false;
+  settle(state, task, node, outcome, { cause: held ? (event.verdict?.message ?? cause) : cause, held, isKept });
   const counts = state.counts[node];
   if (counts && outcome === 'ok' && result.changed) counts.changed += 1;
 }
@@ -78,8 +94,22 @@ function moveStep(state: RunState, task: number, node: number, to: StepState): b
   return true;
 }
 
+interface Settling {
+  cause: string;
+  /** A verdict that stops: the precheck gate counts it as failed. */
+  held?: boolean;
+  /** It ended so in an earlier revision, with whatever permit it had. */
+  isKept?: boolean;
+}
+
 /** Ends a step and tells everything that waits for it: gates, batches, budgets, permits. */
-function settle(state: RunState, task: number, node: number, outcome: StepOutcome, cause: string, held = false): void {
+function settle(
+  state: RunState,
+  task: number,
+  node: number,
+  outcome: StepOutcome,
+  { cause, held = false, isKept = false }: Settling,
+): void {
   const graphTask = state.graph.tasks[task];
   const before = stepState(state, task, node);
   if (!graphTask || before === undefined || !moveStep(state, task, node, outcome)) return;
@@ -90,8 +120,7 @@ function settle(state: RunState, task: number, node: number, outcome: StepOutcom
     return;
   }
   const good = satisfies(outcome, graphTask.ignoreErrors);
-  const name = `${graphTask.key} on ${state.graph.nodes[node]}`;
-  const why = cause ? `${name}, ${outcome}: ${cause}` : `${name}, ${outcome}`;
+  const why = rootCause(state, graphTask, node, outcome, cause);
   state.pending[node] = (state.pending[node] ?? 0) - 1;
   state.pendingTotal -= 1;
   count(state, node, outcome, graphTask.ignoreErrors, 1);
@@ -104,7 +133,14 @@ function settle(state: RunState, task: number, node: number, outcome: StepOutcom
   const batchGate = play?.batchOf && state.batchGates[play.index]?.[play.batchOf[node] ?? -1];
   if (batchGate) tick(state, batchGate, good, why);
   if (!good && outcome !== 'blocked' && outcome !== 'cancelled') spendBudget(state, graphTask.play, node, why);
-  if (graphTask.permit) returnPermit(state, graphTask.permit.name, { task, node, before, outcome, why });
+  if (graphTask.permit) returnPermit(state, graphTask.permit, { task, node, before, outcome, why, isKept });
+}
+
+/** Why what waits for the step will not begin. A failure spreads with its root: what was blocked has a cause already. */
+function rootCause(state: RunState, task: GraphTask, node: number, outcome: StepOutcome, cause: string): string {
+  if (cause !== '' && (outcome === 'blocked' || outcome === 'cancelled')) return cause;
+  const name = `needs ${task.key} on ${state.graph.nodes[node]}, ${outcome}`;
+  return cause === '' ? name : `${name}: ${cause}`;
 }
 
 function count(state: RunState, node: number, outcome: StepOutcome, ignoreErrors: boolean, by: 1 | -1): void {
@@ -194,19 +230,40 @@ function giveUp(state: RunState, node: number, as: 'refused' | 'given_up', error
   for (const task of state.graph.tasks) {
     const step = stepState(state, task.index, node);
     if (step !== undefined && !hasEnded(step))
-      settle(state, task.index, node, 'unreachable', `${error.code}: ${error.message}`);
+      settle(state, task.index, node, 'unreachable', { cause: `${error.code}: ${error.message}` });
   }
 }
 
 /** Nodes that were given nothing yet end at once; the others are told and answer with what became of their steps. */
-function cancelRun(state: RunState): void {
+function cancelRun(state: RunState, force: boolean): void {
   state.cancelled = true;
+  state.forced ||= force;
   state.fresh.cancel = true;
   if (state.status === 'queued') state.status = 'running';
   state.nodes.forEach((nodeState, node) => {
     if (nodeState !== 'waiting') return;
-    for (const task of state.graph.tasks) settle(state, task.index, node, 'cancelled', 'the run was cancelled');
+    for (const task of state.graph.tasks)
+      settle(state, task.index, node, 'cancelled', { cause: 'the run was cancelled' });
   });
+}
+
+/**
+ * A node takes a revision on when its steps at work have ended: what they held it may ask for again. A step that failed with
+ * its permit keeps it until it has been tried again.
+ */
+function returnCarried(state: RunState, node: number): void {
+  for (const [name, permit] of state.permits) {
+    for (const [key, stood] of permit.carried) {
+      if (stood === 'failed' || Number(key.split('@')[1]) !== node) continue;
+      permit.carried.delete(key);
+      permit.holders.delete(key);
+      state.fresh.permits.add(name);
+    }
+  }
+}
+
+function permitOf(state: RunState, task: number): PermitState | undefined {
+  return state.permits.get(state.graph.tasks[task]?.permit?.name ?? '');
 }
 
 /** A grant that comes when the step has ended already (its node was given up meanwhile) goes to the next one. */
@@ -221,21 +278,39 @@ function grantPermit(state: RunState, task: number, node: number): void {
   else permitState.holders.add(`${task}@${node}`);
 }
 
+/** A person frees what failed steps keep; steps that are at work keep theirs. */
+function releasePermit(state: RunState, name: string): void {
+  const permit = state.permits.get(name);
+  if (!permit) return;
+  for (const key of [...permit.holders]) {
+    const [task = -1, node = -1] = key.split('@').map(Number);
+    const step = stepState(state, task, node);
+    if (step !== undefined && hasEnded(step)) permit.holders.delete(key);
+  }
+  permit.stuck = undefined;
+  state.fresh.permits.add(name);
+}
+
 /** Given back when the step ended well or never began; kept, and the name stuck, when it failed (ENGINE 2.5). */
 function returnPermit(
   state: RunState,
-  name: string,
-  step: { task: number; node: number; before: StepState; outcome: StepOutcome; why: string },
+  { name, count }: { name: string; count: number },
+  step: { task: number; node: number; before: StepState; outcome: StepOutcome; why: string; isKept: boolean },
 ): void {
-  const permit = state.permits.get(name);
-  if (!permit) return;
-  const { task, node, before, outcome } = step;
+  const { task, node, before, outcome, isKept } = step;
   const key = `${task}@${node}`;
+  const isGood = outcome === 'ok' || outcome === 'skipped';
+  const permit = state.permits.get(name) ?? (isKept && !isGood ? newPermit(count) : undefined);
+  if (!permit) return;
+  state.permits.set(name, permit);
+  // It failed with the permit, in an earlier revision.
+  if (isKept && !isGood) permit.holders.add(key);
+  permit.carried.delete(key);
   permit.waiting = permit.waiting.filter((wish) => wish.task !== task || wish.node !== node);
-  // Of a node that was given up nobody knows whether it has begun.
-  const neverBegan = before === 'waiting' && outcome !== 'unreachable' && outcome !== 'interrupted';
+  // Of a node that was given up nobody knows whether it has begun; of a step that is kept, that it had.
+  const neverBegan = before === 'waiting' && !isKept && outcome !== 'unreachable' && outcome !== 'interrupted';
   if (permit.holders.has(key)) {
-    if (outcome === 'ok' || outcome === 'skipped' || neverBegan) permit.holders.delete(key);
+    if (isGood || neverBegan) permit.holders.delete(key);
     else permit.stuck ??= step.why;
   }
   state.fresh.permits.add(name);

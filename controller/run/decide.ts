@@ -1,7 +1,16 @@
 import { stops } from '../../shared/checks/outcome.ts';
 import { hasEnded } from '../../shared/lifecycle.ts';
 import type { Json } from '../../shared/share.ts';
-import { type GateState, newPermit, nothingFresh, type RunState, stepIndex, stepState } from './state.ts';
+import {
+  type GateState,
+  newPermit,
+  nothingFresh,
+  type PermitState,
+  type RunEnd,
+  type RunState,
+  stepIndex,
+  stepState,
+} from './state.ts';
 
 /** What the runner is to do next. Gates go to every waiter; who is away gets them from {@link decideFor} when it is back. */
 export type Decision =
@@ -11,7 +20,7 @@ export type Decision =
   | { kind: 'permit'; task: number }
   | { kind: 'hold'; reason: string }
   | { kind: 'resume' }
-  | { kind: 'cancel' };
+  | { kind: 'cancel'; force: boolean };
 
 export interface Addressed {
   nodes: readonly number[];
@@ -36,7 +45,7 @@ export function decide(state: RunState): Addressed[] {
   }
   for (const node of state.fresh.givenUp) decisions.push({ nodes: [node], decision: holdDecision(state, node) });
   // Also to those whose steps have ended so: a push may be on its way to them.
-  if (state.fresh.cancel) decisions.push({ nodes: [...state.graph.nodes.keys()], decision: { kind: 'cancel' } });
+  if (state.fresh.cancel) decisions.push({ nodes: [...state.graph.nodes.keys()], decision: cancelDecision(state) });
   state.fresh = { ...nothingFresh(), permits: state.fresh.permits };
   return decisions;
 }
@@ -50,10 +59,41 @@ export function permitsToGrant(state: RunState): { task: number; node: number }[
   for (const name of state.fresh.permits) {
     const permit = state.permits.get(name);
     if (!permit || permit.stuck !== undefined) continue;
-    grants.push(...permit.waiting.slice(0, Math.max(0, permit.count - permit.holders.size)));
+    let free = permit.count - permit.holders.size;
+    for (const wish of permit.waiting) {
+      if (free + waitersFor(state, permit, wish.node) <= 0) continue;
+      free -= 1;
+      grants.push(wish);
+    }
   }
   state.fresh.permits.clear();
   return grants;
+}
+
+/**
+ * Holders from an earlier revision that cannot go on before others: behind a shut gate, or on the very node that asks. Who
+ * asks may be the one that they wait for, so they do not count against it; else both would wait for ever.
+ */
+function waitersFor(state: RunState, permit: PermitState, asking: number): number {
+  return [...permit.carried.keys()].filter((key) => {
+    const [task = -1, node = -1] = key.split('@').map(Number);
+    return node === asking || isBehindGate(state, task, node);
+  }).length;
+}
+
+/** Is a gate shut that the node's steps up to this one need? */
+function isBehindGate(state: RunState, task: number, node: number): boolean {
+  return state.graph.common.tasks.slice(0, task + 1).some((spec, index) => {
+    const step = stepState(state, index, node);
+    if (step === undefined || hasEnded(step)) return false;
+    const batch = state.graph.plays[spec.play]?.batchOf?.[node] ?? 0;
+    const gates = [
+      ...spec.needs.flatMap((need) => ('gate' in need ? [need.gate] : [])),
+      ...spec.reads.map((read) => read.gate),
+      ...(batch > 0 ? [`batch/${spec.play}/${batch - 1}`] : []),
+    ];
+    return gates.some((gate) => state.gates.get(gate)?.status === 'shut');
+  });
 }
 
 /** A node asks; asking again is harmless. A step that holds its permit already is told again, one that has ended is not. */
@@ -69,16 +109,19 @@ export function wishPermit(state: RunState, task: number, node: number): 'grante
   return 'waiting';
 }
 
-/** Everything a node must know when it (re)connects; `held`: what its Hello says it has (ENGINE 2.1). */
-export function decideFor(
-  state: RunState,
-  node: number,
-  held: { gates: ReadonlySet<string>; permits: ReadonlySet<number> } | undefined,
-): Decision[] {
+/** What a node's Hello says it has of the present revision. */
+export interface Held {
+  gates: ReadonlySet<string>;
+  permits: ReadonlySet<number>;
+}
+
+/** Everything a node must know when it (re)connects; `held`: `older` is a share of an earlier revision (ENGINE 2.1). */
+export function decideFor(state: RunState, node: number, heldThere: Held | 'older' | undefined): Decision[] {
   // Its steps have an end here, but the node may not know: nothing of the run shall begin there any more.
-  if (held && state.nodes[node] === 'given_up') return [holdDecision(state, node)];
-  if (held && state.cancelled) return [{ kind: 'cancel' }];
+  if (state.nodes[node] === 'given_up') return heldThere ? [holdDecision(state, node)] : [];
+  if (heldThere && state.cancelled) return [cancelDecision(state)];
   if ((state.pending[node] ?? 0) === 0) return [];
+  const held = heldThere === 'older' ? undefined : heldThere;
   const decisions: Decision[] = [];
   if (!held) decisions.push({ kind: 'push' });
   for (const gate of state.gates.values()) {
@@ -95,12 +138,12 @@ export function decideFor(
       if (at === node && task !== undefined && !held?.permits.has(task)) decisions.push({ kind: 'permit', task });
     }
   }
-  if (state.cancelled) decisions.push({ kind: 'cancel' });
+  if (state.cancelled) decisions.push(cancelDecision(state));
   return decisions;
 }
 
 /** The end of the run, once every step has one. */
-export function decideEnd(state: RunState): 'done' | 'failed' | 'precheck_failed' | 'cancelled' | undefined {
+export function decideEnd(state: RunState): RunEnd | undefined {
   if (state.status !== 'running' || state.pendingTotal > 0) return undefined;
   if (state.cancelled) return 'cancelled';
   if (state.precheckGate ? state.precheckGate.status === 'closed' : precheckFailed(state)) return 'precheck_failed';
@@ -137,6 +180,10 @@ function holdDecision(state: RunState, node: number): Decision {
   return { kind: 'hold', reason: state.nodeErrors[node]?.message ?? 'The run goes on without this node.' };
 }
 
+function cancelDecision(state: RunState): Decision {
+  return { kind: 'cancel', force: state.forced };
+}
+
 function stuckDecision(name: string, cause: string): Decision {
-  return { kind: 'close', gate: `permit/${name}`, cause: `the permit ${name} is held by a step that failed: ${cause}` };
+  return { kind: 'close', gate: `permit/${name}`, cause: `the permit ${name} is kept: ${cause}` };
 }

@@ -3,6 +3,27 @@ import type { ErrorReport } from '../../shared/errors.ts';
 import type { Facts } from '../../shared/facts.ts';
 import type { StepOutcome } from '../../shared/lifecycle.ts';
 import type { StepResult } from '../../shared/share.ts';
+import type { RunEnd } from './state.ts';
+
+/**
+ * The run begins anew with a graph of its own revision: every step waits, and the agents say which of them are kept (ENGINE
+ * 3.4). Indexes are those of the new graph; what is after this event is of this revision.
+ */
+export interface Revision {
+  kind: 'revised';
+  at: number;
+  revision: number;
+  by: string;
+  how: 'resume' | 'retry' | 'skip' | 'adopt';
+  /** Nodes whose failed, interrupted and blocked steps are tried again; absent: all. */
+  retry?: number[];
+  /** Tasks that run again although they ended ok; `nodes` absent: wherever they run. */
+  rerun: { task: number; nodes?: number[] }[];
+  /** Tasks that a person has taken out, in this revision or before. */
+  skip: { task: number; reason: string; nodes?: number[] }[];
+  /** Steps that hold their permit from the revision before; `failed`: they had ended so. */
+  permits: { task: number; node: number; failed?: true }[];
+}
 
 /**
  * What happened in a run, in the order in which it was stored: the run's whole truth. `apply-event` makes the state of it,
@@ -30,6 +51,10 @@ export type RunEvent =
   | { kind: 'bootstrap'; at: number; node: number; phase: string }
   | { kind: 'given_up'; at: number; node: number; error: ErrorReport }
   | { kind: 'permit_granted'; at: number; node: number; task: number }
-  | { kind: 'cancel'; at: number; by: string }
+  /** A person frees a permit that a failed step keeps. */
+  | { kind: 'permit_released'; at: number; name: string; by: string }
+  | { kind: 'cancel'; at: number; by: string; force?: true }
+  | { kind: 'paused' | 'unpaused'; at: number; by: string }
+  | Revision
   | { kind: 'started'; at: number }
-  | { kind: 'finished'; at: number; status: 'done' | 'failed' | 'precheck_failed' | 'cancelled' };
+  | { kind: 'finished'; at: number; status: RunEnd };

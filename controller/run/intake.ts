@@ -17,7 +17,8 @@ export interface FromNode {
 
 type Work =
   | FromNode
-  | { kind: 'event'; run: string; event: RunEvent }
+  /** `revision`: the one that it is about; `graphJson`: with `revised`, when the graph is another one. */
+  | { kind: 'event'; run: string; event: RunEvent; revision: number; graphJson?: string }
   | { kind: 'mark'; reached: (error?: unknown) => void };
 
 export interface IntakeParts {
@@ -35,6 +36,24 @@ interface Batch {
   append: AppendBatch;
   byRun: { run: ActiveRun; events: RunEvent[] }[];
   acks: AppendBatch['cursors'];
+}
+
+/** What a batch has of one run. */
+interface RunEntry {
+  run: ActiveRun;
+  /** After the events. */
+  revision: number;
+  events: RunEvent[];
+  graphs: { revision: number; graphJson: string }[];
+}
+
+function isOfEveryRevision({ kind }: RunEvent): boolean {
+  return kind === 'cancel' || kind === 'paused' || kind === 'unpaused';
+}
+
+/** Facts have no revision: they are of the node. */
+function isPresent({ value }: DurableMessage, revision: number): boolean {
+  return !('revision' in value) || value.revision === revision;
 }
 
 /**
@@ -118,20 +137,28 @@ export class Intake {
   }
 
   private batchOf(taken: readonly Work[]): Batch {
-    const byRun = new Map<string, Batch['byRun'][number]>();
+    const byRun = new Map<string, RunEntry>();
     const cursors = new Map<string, AppendBatch['cursors'][number]>();
     const repeated: AppendBatch['cursors'] = [];
     const refused = new Set<string>();
-    const take = (run: ActiveRun, event: RunEvent): void => {
-      const entry = byRun.get(run.record.id) ?? { run, events: [] };
-      entry.events.push(event);
+    const entryOf = (run: ActiveRun): RunEntry => {
+      const entry = byRun.get(run.record.id) ?? { run, revision: run.record.revision, events: [], graphs: [] };
       byRun.set(run.record.id, entry);
+      return entry;
     };
     for (const work of taken) {
       if (work.kind === 'mark') continue;
       if (work.kind === 'event') {
         const run = this.parts.runOf(work.run);
-        if (run) take(run, work.event);
+        const entry = run && entryOf(run);
+        // What was found of an earlier revision has no place in the next one; its nodes and tasks may be others.
+        if (!entry || (work.revision < entry.revision && !isOfEveryRevision(work.event))) continue;
+        entry.events.push(work.event);
+        if (work.event.kind === 'revised') {
+          const { revision } = work.event;
+          entry.revision = revision;
+          if (work.graphJson !== undefined) entry.graphs.push({ revision, graphJson: work.graphJson });
+        }
         continue;
       }
       // After a message that makes no sense nothing of that node is taken: it would be acknowledged with what follows.
@@ -143,17 +170,25 @@ export class Intake {
         continue;
       }
       try {
-        // What belongs to a run that is gone (forgotten, finished) is acknowledged and dropped.
+        // What belongs to a run that is gone (forgotten, finished), or to another revision, is acknowledged and dropped.
         const run = this.parts.runOf(work.message.value.run);
-        if (run) take(run, toRunEvent(run.graph, run.indexes.get(node), work.message, this.parts.clock.nowMs()));
+        const entry = run && entryOf(run);
+        if (entry && isPresent(work.message, entry.revision))
+          entry.events.push(toRunEvent(run.graph, run.indexes.get(node), work.message, this.parts.clock.nowMs()));
         cursors.set(node, { node, journal, sequence });
       } catch (thrown) {
         refused.add(node);
         work.refuse(thrown);
       }
     }
-    const entries = [...byRun.values()];
-    const runs = entries.map(({ run, events }) => ({ run: run.record.id, firstSequence: run.sequence + 1, events }));
+    const entries = [...byRun.values()].filter(({ events }) => events.length > 0);
+    const runs = entries.map(({ run, events, graphs }) => ({
+      run: run.record.id,
+      firstSequence: run.sequence + 1,
+      events,
+      ...(graphs.length > 0 ? { graphs } : {}),
+      ...(run.record.kind === 'plan' && events.some(({ kind }) => kind === 'started') ? { takes: [...run.nodes] } : {}),
+    }));
     return {
       append: { runs, cursors: [...cursors.values()] },
       byRun: entries,

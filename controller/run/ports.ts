@@ -1,5 +1,6 @@
 import type { RunStatus } from '../../shared/lifecycle.ts';
 import type { ForAgent } from '../../shared/protocol/messages.ts';
+import type { RunKind } from '../compile/graph.ts';
 import type { RunEvent } from './events.ts';
 
 /** What the runner needs from outside; `store` and `dispatch` implement it, `compose` hands it in. */
@@ -7,8 +8,10 @@ import type { RunEvent } from './events.ts';
 export interface RunRecord {
   id: string;
   name: string;
-  kind: 'plan' | 'exec';
+  kind: RunKind;
   status: RunStatus;
+  /** From 1; raised by resume, retry and skip. */
+  revision: number;
   createdMs: number;
   endedMs: number | undefined;
   /** Who asked, for the audit: the local user name. */
@@ -17,9 +20,23 @@ export interface RunRecord {
 
 export interface AppendBatch {
   /** Events by run, in order; `firstSequence` is the number of the first one within its run and must be the next. */
-  runs: { run: string; firstSequence: number; events: RunEvent[] }[];
+  runs: {
+    run: string;
+    firstSequence: number;
+    events: RunEvent[];
+    /** Graphs that begin with a `revised` of the events, where it is another one than before. */
+    graphs?: { revision: number; graphJson: string }[];
+    /** With `started` of a plan: the nodes that it takes over from the plan run that was there before. */
+    takes?: readonly string[];
+  }[];
   /** How far each agent's journal is stored now. */
   cursors: { node: string; journal: string; sequence: number }[];
+}
+
+/** A run with the graph of its present revision. */
+export interface LoggedRun {
+  record: RunRecord;
+  graphJson: string;
 }
 
 export interface EventLog {
@@ -27,8 +44,12 @@ export interface EventLog {
   /** Durable when it resolves (SQLite synchronous=FULL); all of the batch or none of it. */
   append(batch: AppendBatch): Promise<void>;
   /** Runs that have not ended, oldest first. */
-  activeRuns(): Promise<{ record: RunRecord; graphJson: string }[]>;
+  activeRuns(): Promise<LoggedRun[]>;
+  find(id: string): Promise<LoggedRun | undefined>;
+  /** Of all revisions, in order. */
   events(run: string): Promise<RunEvent[]>;
+  /** By node, the plan run that was started there last. */
+  lastPlans(): Promise<{ node: string; run: string; status: RunStatus }[]>;
 }
 
 export interface Dispatcher {

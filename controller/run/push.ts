@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { jsonBytes } from '../../shared/protocol/codec.ts';
 import { FRAME_LIMIT } from '../../shared/protocol/level.ts';
 import type { Push } from '../../shared/protocol/messages.ts';
+import type { Revised } from '../../shared/share.ts';
 import type { TaskGraph } from '../compile/graph.ts';
 import { shareOf } from '../compile/share-of.ts';
 
@@ -15,13 +16,16 @@ export interface PushDocuments {
   blob(node: number, sha256: string): Uint8Array | undefined;
 }
 
-/** Encodes what all nodes have in common once (ENGINE 2.8). */
-export function pushDocuments(graph: TaskGraph): PushDocuments {
+/** Encodes what all nodes have in common once (ENGINE 2.8). `revisedOf`: what becomes of a node's earlier steps. */
+export function pushDocuments(
+  graph: TaskGraph,
+  revisedOf: (node: number) => Revised | undefined = () => undefined,
+): PushDocuments {
   const common = jsonBytes(graph.common);
   const commonDigest = sha256Of(common);
   const shares = new Map<number, Uint8Array>();
   const share = (node: number): Uint8Array => {
-    const made = shares.get(node) ?? jsonBytes(shareOf(graph, node));
+    const made = shares.get(node) ?? jsonBytes(shareOf(graph, node, revisedOf(node)));
     // Only large ones are kept, to be asked for again; small ones are cheaper to make anew.
     if (made.length > INLINE_LIMIT) shares.set(node, made);
     return made;

@@ -1,15 +1,28 @@
-import { KkError } from '../../shared/errors.ts';
 import { runHasEnded } from '../../shared/lifecycle.ts';
-import type { Hello } from '../../shared/protocol/messages.ts';
+import type { Hello, RunHeld } from '../../shared/protocol/messages.ts';
 import type { TaskGraph } from '../compile/graph.ts';
 import { graphFromJson, graphToJson } from '../compile/serialise.ts';
-import { type ActiveRun, blockersOf, newActiveRun } from './active-run.ts';
+import { type ActiveRun, blockersOf, newActiveRun, reviseRun } from './active-run.ts';
 import { applyEvent } from './apply-event.ts';
 import { type Decision, decide, decideEnd, decideFor, permitsToGrant, wishPermit } from './decide.ts';
-import type { RunEvent } from './events.ts';
+import type { Revision, RunEvent } from './events.ts';
+import { LastPlans } from './forget.ts';
+import { Holds } from './hold.ts';
 import { type FromNode, Intake } from './intake.ts';
-import type { Clock, Dispatcher, EventLog, RunRecord } from './ports.ts';
+import type { Clock, Dispatcher, EventLog, LoggedRun, RunRecord } from './ports.ts';
+import { carried, lastRevision, replay } from './revise.ts';
+import {
+  permitUnknown,
+  runNotActive,
+  runNotEnded,
+  runNotPaused,
+  runNotResumable,
+  runQueued,
+  runSuperseded,
+  runUnknown,
+} from './run-errors.ts';
 import { type Patience, tooSilent } from './silence.ts';
+import { statusOf } from './state.ts';
 import { tell } from './tell.ts';
 
 /** What those who watch are told, after it is stored. */
@@ -27,6 +40,9 @@ export interface RunnerParts {
   trouble(error: unknown): void;
 }
 
+/** What is wanted of a run's next revision; indexes are those of `graph` (absent: the same as before). */
+export type RevisionWish = Pick<Revision, 'how' | 'by' | 'retry' | 'rerun' | 'skip'> & { graph?: TaskGraph };
+
 /**
  * The loop: store what happened, apply it, decide what follows, tell the agents; one batch at a time. The only part of
  * `run` with state and timers; the deciding is in apply-event and decide.
@@ -34,8 +50,10 @@ export interface RunnerParts {
 export class Runner {
   /** In order of arrival. */
   readonly active = new Map<string, ActiveRun>();
-  /** Nodes whose identity is in doubt, with the reason (ENGINE 4.4). */
-  private readonly doubted = new Map<string, string>();
+  private readonly holds = new Holds();
+  private readonly plans = new LastPlans();
+  /** The highest revision of a run that a node has shown; above ours when we were restored from a backup. */
+  private readonly seen = new Map<string, number>();
   private readonly parts: RunnerParts;
   private readonly intake: Intake;
 
@@ -56,13 +74,11 @@ export class Runner {
    * to: what they say of runs that are not known yet would be dropped.
    */
   async recover(): Promise<void> {
-    for (const { record, graphJson } of await this.parts.log.activeRuns()) {
-      const events = await this.parts.log.events(record.id);
-      const run = this.adopt(record, graphFromJson(graphJson));
-      for (const event of events) applyEvent(run.state, event);
+    this.plans.load(await this.parts.log.lastPlans());
+    for (const logged of await this.parts.log.activeRuns()) {
+      const run = await this.rebuild(logged);
       run.recovered = run.state.status === 'running';
-      run.sequence = events.length;
-      run.record.status = run.state.status;
+      this.active.set(run.record.id, run);
     }
     for (const run of this.active.values()) this.follow(run);
     this.startQueued();
@@ -73,16 +89,43 @@ export class Runner {
   async create(graph: TaskGraph, { id, by }: Pick<RunRecord, 'id' | 'by'>): Promise<ActiveRun> {
     const { name, kind } = graph;
     const createdMs = this.parts.clock.nowMs();
-    const record: RunRecord = { id, by, name, kind, status: 'queued', createdMs, endedMs: undefined };
+    const record: RunRecord = { id, by, name, kind, status: 'queued', revision: 1, createdMs, endedMs: undefined };
     await this.parts.log.createRun(record, graphToJson(graph));
-    const run = this.adopt(record, graph);
+    const run = newActiveRun(record, graph, this.parts.clock.monotonicMs());
+    this.active.set(id, run);
     this.startQueued();
     await this.flush();
     return run;
   }
 
+  /**
+   * Begins the next revision of a plan run (ENGINE 3.4): resume, retry and skip are this. `wish` is made from the run as it
+   * is when all that came before is stored. Throws KkError RUN_UNKNOWN, RUN_NOT_RESUMABLE, RUN_SUPERSEDED.
+   */
+  async revise(id: string, wish: (run: ActiveRun) => RevisionWish): Promise<ActiveRun> {
+    await this.idle();
+    const run = this.active.get(id) ?? (await this.reopened(id));
+    const { graph, ...wanted } = wish(run);
+    if (run.coming !== undefined) throw runNotEnded(id);
+    const revision = Math.max(run.record.revision, this.seen.get(id) ?? 0) + 1;
+    const { permits } = carried(run.state, run.revision, graph ?? run.graph);
+    run.coming = graph ?? run.graph;
+    this.active.set(id, run);
+    const event: Revision = { kind: 'revised', at: this.parts.clock.nowMs(), revision, ...wanted, permits };
+    const graphJson = graph && graphToJson(graph);
+    this.intake.add({
+      kind: 'event',
+      run: id,
+      event,
+      revision: run.record.revision,
+      ...(graphJson ? { graphJson } : {}),
+    });
+    await this.flush();
+    return run;
+  }
+
   /** The runs that hold a node this one wants; empty: it can start. */
-  blockersOf(run: ActiveRun): ActiveRun[] {
+  blockersOf(run: Pick<ActiveRun, 'record' | 'nodes'>): ActiveRun[] {
     return blockersOf(run, this.active.values());
   }
 
@@ -97,61 +140,93 @@ export class Runner {
     this.intake.add({ kind: 'agent', node, journal, sequence, message, refuse });
   }
 
-  /** Something the controller itself found: a node given up, a cancel. */
-  record(run: string, event: RunEvent): void {
-    this.intake.add({ kind: 'event', run, event });
+  /** Something the controller itself found, of the run's present revision: a node given up. */
+  record(id: string, event: RunEvent): void {
+    const run = this.active.get(id);
+    if (run) this.intake.add({ kind: 'event', run: id, event, revision: run.record.revision });
   }
 
-  permitWanted(node: string, runId: string, task: number): void {
-    const run = this.active.get(runId);
+  permitWanted(node: string, id: string, revision: number, task: number): void {
+    const run = this.active.get(id);
     const index = run?.indexes.get(node);
-    if (!run || index === undefined) return;
+    if (!run || index === undefined || revision !== run.record.revision) return;
     if (wishPermit(run.state, task, index) === 'granted') this.tell(run, [index], { kind: 'permit', task });
     this.follow(run);
   }
 
-  /** An agent has said Hello: it is told whatever it does not hold yet. */
+  /** An agent has said Hello: it is told whatever it does not hold yet, and what it shall hold on with or forget. */
   connected(node: string, hello: Hello): void {
     this.intake.arrived(node, hello.journal_id, hello.last_sequence);
+    const there = new Map(hello.runs.map((held) => [held.run, held]));
+    for (const { run, revision } of hello.runs) this.seen.set(run, Math.max(revision, this.seen.get(run) ?? 0));
     for (const run of this.active.values()) {
       const index = run.indexes.get(node);
-      if (index === undefined || run.state.status !== 'running') continue;
-      const holds = hello.runs.find((held) => held.run === run.record.id);
-      const reason = this.doubted.get(node);
-      if (reason !== undefined) {
-        if (holds) this.tell(run, [index], { kind: 'hold', reason });
-        continue;
-      }
-      const held = holds && { gates: new Set(holds.gates), permits: new Set(holds.permits) };
-      for (const decision of decideFor(run.state, index, held)) this.tell(run, [index], decision, hello.blobs);
+      if (index !== undefined) this.greet(run, index, there.get(run.record.id), hello.blobs);
     }
-    for (const { run } of hello.runs)
-      if (!this.active.has(run)) this.parts.dispatcher.send([node], { kind: 'forget', value: { run } });
+    for (const { run } of hello.runs) if (!this.active.has(run)) this.dismiss(node, run);
   }
 
   /** Two machines use the node's certificate: nothing new starts under its name until {@link trust}. */
   doubt(node: string, reason: string): void {
-    this.doubted.set(node, reason);
+    this.holds.doubted.set(node, reason);
     for (const { run, index } of this.runsOf(node)) this.tell(run, [index], { kind: 'hold', reason });
   }
 
   /** The node is one machine again: what was held goes on, and what was not given to it yet is. */
   trust(node: string): void {
-    if (!this.doubted.delete(node)) return;
-    for (const { run, index } of this.runsOf(node)) {
-      if (run.sent.has(index)) this.tell(run, [index], { kind: 'resume' });
-      else for (const decision of decideFor(run.state, index, undefined)) this.tell(run, [index], decision);
-    }
+    if (!this.holds.doubted.delete(node)) return;
+    for (const { run, index } of this.runsOf(node)) this.release(run, [index]);
   }
 
-  cancel(runId: string, by: string): void {
-    if (!this.active.has(runId))
-      throw new KkError({
-        code: 'RUN_NOT_ACTIVE',
-        message: `Run ${runId} is not at work.`,
-        remedy: 'See `kk-controller runs` for the runs there are.',
-      });
-    this.record(runId, { kind: 'cancel', at: this.parts.clock.nowMs(), by });
+  /**
+   * Agents have met a newer controller: nothing new starts in any run but the `adopted` ones, until a person has adopted
+   * them. Undefined: all are.
+   */
+  holdBehind(behind: { reason: string; adopted: ReadonlySet<string> } | undefined): void {
+    this.holds.setBehind(behind);
+    for (const run of this.active.values()) {
+      const reason = this.holds.unadopted(run.record.id);
+      if (reason !== undefined) this.tell(run, this.open(run), { kind: 'hold', reason });
+      else if ((this.seen.get(run.record.id) ?? 0) > run.record.revision) void this.catchUp(run.record.id);
+      else this.release(run, this.open(run));
+      run.sinceMs = this.parts.clock.monotonicMs();
+    }
+    this.startQueued();
+  }
+
+  /** Why nothing new may be asked for: a person has to adopt the runs first. */
+  get heldBehind(): string | undefined {
+    return this.holds.reason;
+  }
+
+  /** Asks the nodes to stop; `force`: also what holds a permit. Throws KkError RUN_NOT_ACTIVE. */
+  cancel(id: string, by: string, force = false): void {
+    if (!this.active.has(id)) throw runNotActive(id);
+    this.record(id, { kind: 'cancel', at: this.parts.clock.nowMs(), by, ...(force ? { force } : {}) });
+  }
+
+  /** Nothing new starts until {@link unpause}. Throws KkError RUN_NOT_ACTIVE, RUN_QUEUED. */
+  pause(id: string, by: string): void {
+    const run = this.active.get(id);
+    if (!run) throw runNotActive(id);
+    if (run.state.status === 'queued') throw runQueued(id);
+    if (!run.state.paused) this.record(id, { kind: 'paused', at: this.parts.clock.nowMs(), by });
+  }
+
+  /** Throws KkError RUN_NOT_PAUSED. */
+  unpause(id: string, by: string): void {
+    const run = this.active.get(id);
+    if (!run?.state.paused) throw runNotPaused(id, run === undefined);
+    this.record(id, { kind: 'unpaused', at: this.parts.clock.nowMs(), by });
+  }
+
+  /** Frees a permit that failed steps of a run at work keep. Throws KkError RUN_NOT_ACTIVE, PERMIT_UNKNOWN. */
+  releasePermit(id: string, name: string, by: string): void {
+    const run = this.active.get(id);
+    if (!run) throw runNotActive(id);
+    const kept = [...run.state.permits].filter(([, permit]) => permit.stuck !== undefined).map(([held]) => held);
+    if (!kept.includes(name)) throw permitUnknown(id, name, kept);
+    this.record(id, { kind: 'permit_released', at: this.parts.clock.nowMs(), name, by });
   }
 
   /** The document a node asks for, if one of its own shares names it (ENGINE 4.9). */
@@ -169,7 +244,7 @@ export class Runner {
     if (this.intake.stalled) return;
     const { clock, dispatcher, options } = this.parts;
     for (const run of this.active.values()) {
-      if (run.state.status !== 'running') continue;
+      if (run.state.status !== 'running' || this.holds.unadopted(run.record.id) !== undefined) continue;
       for (const node of run.graph.nodes.keys()) {
         const error = tooSilent(run, node, dispatcher, options, clock.monotonicMs());
         if (error) this.record(run.record.id, { kind: 'given_up', at: clock.nowMs(), node, error });
@@ -187,10 +262,65 @@ export class Runner {
     return this.intake.idle();
   }
 
-  private adopt(record: RunRecord, graph: TaskGraph): ActiveRun {
-    const run = newActiveRun(record, graph, this.parts.clock.monotonicMs());
-    this.active.set(record.id, run);
+  private async rebuild({ record, graphJson }: LoggedRun): Promise<ActiveRun> {
+    const events = await this.parts.log.events(record.id);
+    const graph = graphFromJson(graphJson);
+    const now = this.parts.clock.monotonicMs();
+    const run = newActiveRun(record, graph, now, lastRevision(events), replay(graph, events));
+    run.sequence = events.length;
     return run;
+  }
+
+  /** A run that has ended, to begin anew. */
+  private async reopened(id: string): Promise<ActiveRun> {
+    const logged = await this.parts.log.find(id);
+    if (!logged) throw runUnknown(id);
+    const { kind } = logged.record;
+    if (kind !== 'plan') throw runNotResumable(id, kind === 'exec' ? 'it is an exec' : 'it was a dry run');
+    const run = await this.rebuild(logged);
+    if (this.active.has(id)) throw runNotEnded(id);
+    if (run.state.status === 'done') throw runNotResumable(id, 'it is done');
+    const overtaken = this.plans.overtakenBy(id, run.nodes);
+    if (overtaken) throw runSuperseded(id, overtaken);
+    return run;
+  }
+
+  /** A node shows a later revision of the run than this controller knows: ours must be above it to count there. */
+  private async catchUp(id: string): Promise<void> {
+    await this.revise(id, (run) => ({ how: 'adopt', by: '', rerun: [], skip: run.revision?.skip ?? [] })).catch(
+      this.parts.trouble,
+    );
+  }
+
+  /** Everything a node that connects must know of a run at work. */
+  private greet(run: ActiveRun, index: number, there: RunHeld | undefined, cached: readonly string[]): void {
+    const name = run.graph.nodes[index] ?? '';
+    const isPresent = there?.revision === run.record.revision;
+    if (run.state.status !== 'running') {
+      if (there) this.tell(run, [index], { kind: 'hold', reason: 'The run is queued.' });
+      return;
+    }
+    if (isPresent) run.sent.add(index);
+    const reason = this.holds.reasonFor(run, name);
+    // Before what follows from it: a gate that opens first would start a step.
+    if (there && run.state.nodes[index] !== 'given_up' && (run.state.pending[index] ?? 0) > 0)
+      this.tell(run, [index], reason === undefined ? { kind: 'resume' } : { kind: 'hold', reason });
+    const held = there && (isPresent ? { gates: new Set(there.gates), permits: new Set(there.permits) } : 'older');
+    for (const decision of decideFor(run.state, index, held))
+      if (reason === undefined || isPresent || decision.kind === 'hold' || decision.kind === 'cancel')
+        this.tell(run, [index], decision, cached);
+  }
+
+  /** A run that has ended here, on a node that still has it. */
+  private dismiss(node: string, run: string): void {
+    const send = (message: Parameters<Dispatcher['send']>[1]): void => this.parts.dispatcher.send([node], message);
+    const kept = this.plans.keptOn(node, run);
+    const reason = this.holds.reason;
+    if (kept === 'cancelled') send({ kind: 'cancel', value: { run, grace_ms: 0, force: false } });
+    else if (kept !== undefined) send({ kind: 'hold', value: { run, reason: 'The run has ended without this node.' } });
+    // A newer controller may have started it: until a person has adopted the fleet nothing is thrown away.
+    else if (reason !== undefined) send({ kind: 'hold', value: { run, reason } });
+    else send({ kind: 'forget', value: { run } });
   }
 
   /** The runs at work in which the node has steps left. */
@@ -202,9 +332,25 @@ export class Runner {
     });
   }
 
+  /** The nodes of a run at work that have steps left. */
+  private open(run: ActiveRun): number[] {
+    if (run.state.status !== 'running') return [];
+    return [...run.graph.nodes.keys()].filter((node) => (run.state.pending[node] ?? 0) > 0);
+  }
+
+  /** What held nodes is over: they go on, and get what was not given to them yet. */
+  private release(run: ActiveRun, nodes: readonly number[]): void {
+    for (const node of nodes) {
+      if (this.holds.reasonFor(run, run.graph.nodes[node] ?? '') !== undefined) continue;
+      if (run.sent.has(node)) this.tell(run, [node], { kind: 'resume' });
+      else for (const decision of decideFor(run.state, node, undefined)) this.tell(run, [node], decision);
+    }
+  }
+
   private startQueued(): void {
     for (const run of this.active.values()) {
-      if (run.state.status !== 'queued' || run.starting || this.blockersOf(run).length > 0) continue;
+      if (run.state.status !== 'queued' || run.starting || this.holds.unadopted(run.record.id) !== undefined) continue;
+      if (this.blockersOf(run).length > 0) continue;
       run.starting = true;
       this.record(run.record.id, { kind: 'started', at: this.parts.clock.nowMs() });
     }
@@ -212,29 +358,45 @@ export class Runner {
 
   /** Brings stored events into the run's state and does what follows. */
   private apply(run: ActiveRun, events: readonly RunEvent[]): void {
-    for (const event of events) applyEvent(run.state, event);
-    run.record.status = run.state.status;
-    this.parts.watcher.events(run, events);
     for (const event of events) {
-      if (event.kind === 'permit_granted' && run.state.status === 'running')
-        this.tellPermit(run, event.task, event.node);
-      if (event.kind === 'started') this.begin(run);
+      if (event.kind === 'revised') this.forget(run.record.id, reviseRun(run, event, this.parts.clock.monotonicMs()));
+      applyEvent(run.state, event);
     }
+    run.record.status = statusOf(run.state);
+    this.parts.watcher.events(run, events);
+    for (const event of events.slice(events.findLastIndex(({ kind }) => kind === 'revised') + 1)) this.act(run, event);
     this.follow(run);
     if (runHasEnded(run.state.status)) this.finish(run);
+    else if (run.state.status === 'queued') this.startQueued();
+  }
+
+  /** What an event of the present revision asks for by itself. */
+  private act(run: ActiveRun, event: RunEvent): void {
+    if (event.kind === 'started') this.begin(run);
+    else if (event.kind === 'paused') {
+      for (const node of this.open(run)) {
+        const reason = this.holds.reasonFor(run, run.graph.nodes[node] ?? '');
+        if (reason !== undefined) this.tell(run, [node], { kind: 'hold', reason });
+      }
+    } else if (event.kind === 'unpaused') this.release(run, this.open(run));
+    else if (event.kind === 'permit_granted' && run.state.status === 'running')
+      this.tellPermit(run, event.task, event.node);
   }
 
   private tellPermit(run: ActiveRun, task: number, node: number): void {
     if (wishPermit(run.state, task, node) === 'granted') this.tell(run, [node], { kind: 'permit', task });
   }
 
-  /** First push to everybody who is connected already. */
+  /** First push to everybody who is connected already; who was there before is taken over. */
   private begin(run: ActiveRun): void {
     run.sinceMs = this.parts.clock.monotonicMs();
-    const nodes = run.graph.nodes.flatMap((name, node) =>
-      (run.state.pending[node] ?? 0) > 0 && !this.doubted.has(name) ? [node] : [],
-    );
+    if (run.record.kind === 'plan')
+      for (const [before, nodes] of this.plans.started(run.record.id, run.nodes)) this.forget(before, nodes);
+    const nodes = this.open(run).filter((node) => this.holds.reasonFor(run, run.graph.nodes[node] ?? '') === undefined);
     this.tell(run, nodes, { kind: 'push' });
+    if (run.revision === undefined) return;
+    for (const { task, node } of run.revision.permits) this.tellPermit(run, task, node);
+    this.tell(run, nodes, { kind: 'resume' });
   }
 
   /** Tells what follows from the state now; stores what must be remembered first. */
@@ -251,10 +413,17 @@ export class Runner {
   }
 
   private finish(run: ActiveRun): void {
+    const { id, kind } = run.record;
     run.record.endedMs = this.parts.clock.nowMs();
-    this.active.delete(run.record.id);
-    this.parts.dispatcher.send([...run.nodes], { kind: 'forget', value: { run: run.record.id } });
+    this.active.delete(id);
+    if (kind === 'plan') this.plans.ended(id, run.state.status);
+    // What has not ended well may be resumed, until a newer plan run starts there.
+    if (kind !== 'plan' || run.state.status === 'done') this.forget(id, [...run.nodes]);
     this.startQueued();
+  }
+
+  private forget(run: string, nodes: readonly string[]): void {
+    this.parts.dispatcher.send(nodes, { kind: 'forget', value: { run } });
   }
 
   private tell(run: ActiveRun, nodes: readonly number[], decision: Decision, cached?: readonly string[]): void {

@@ -28,7 +28,7 @@ export function tooSilent(
   const name = run.graph.nodes[node] ?? '';
   const accepted = run.state.nodes[node] === 'accepted';
   const isExec = run.record.kind === 'exec';
-  const mayWork = accepted || (!isExec && (run.recovered || run.sent.has(node)));
+  const mayWork = accepted || (!isExec && (run.recovered || run.sent.has(node) || run.older.has(node)));
   if (!mayWork && dispatcher.isConnected(name)) return undefined;
   const limit = mayWork
     ? patience.leaseMs + patience.leaseMarginMs

@@ -4,6 +4,8 @@ import { type RunStatus, STEP_STATES, type StepState } from '../../shared/lifecy
 import type { Json } from '../../shared/share.ts';
 import type { Gate, GraphPlay, TaskGraph } from '../compile/graph.ts';
 
+export type RunEnd = 'done' | 'failed' | 'precheck_failed' | 'cancelled';
+
 /** Where a node stands in a run. `waiting`: nothing was accepted yet. */
 export type NodeRunState = 'waiting' | 'accepted' | 'refused' | 'given_up';
 
@@ -23,6 +25,8 @@ export interface PermitState {
   count: number;
   /** Steps (task, node) that hold one. */
   holders: Set<string>;
+  /** Of the holders, those that have it from an earlier revision and have not begun in this one: how they stood then. */
+  carried: Map<string, 'working' | 'failed'>;
   /** In order of asking. */
   waiting: { task: number; node: number }[];
   /** A holder failed: its name stays taken and the waiters are told (ENGINE 2.5). */
@@ -44,8 +48,12 @@ export interface NodeCounts {
  */
 export interface RunState {
   graph: TaskGraph;
-  status: RunStatus;
+  status: 'queued' | 'running' | RunEnd;
+  /** Nothing new starts until it goes on. */
+  paused: boolean;
   cancelled: boolean;
+  /** Cancelled with --force: also permit steps are killed. */
+  forced: boolean;
   /** Code of the state of each step: index = offset[task] + position of the node in the task's set. */
   steps: Uint8Array;
   offsets: Int32Array;
@@ -100,7 +108,9 @@ export function newRunState(graph: TaskGraph): RunState {
   const state: RunState = {
     graph,
     status: 'queued',
+    paused: false,
     cancelled: false,
+    forced: false,
     steps: new Uint8Array(total),
     offsets,
     pending,
@@ -179,6 +189,11 @@ function sum(numbers: readonly number[]): number {
   return numbers.reduce((a, b) => a + b, 0);
 }
 
+/** The run's status for people and the store. */
+export function statusOf(state: RunState): RunStatus {
+  return state.status === 'running' && state.paused ? 'paused' : state.status;
+}
+
 /** Position of a step in `steps`; -1: the task does not run on that node. */
 export function stepIndex(state: RunState, task: number, node: number): number {
   const set = state.graph.sets[state.graph.tasks[task]?.set ?? -1];
@@ -192,5 +207,5 @@ export function stepState(state: RunState, task: number, node: number): StepStat
 }
 
 export function newPermit(count: number): PermitState {
-  return { count, holders: new Set(), waiting: [], stuck: undefined };
+  return { count, holders: new Set(), carried: new Map(), waiting: [], stuck: undefined };
 }

@@ -2,10 +2,8 @@ import { jsonBytes } from '../../shared/protocol/codec.ts';
 import type { ForAgent } from '../../shared/protocol/messages.ts';
 import type { ActiveRun } from './active-run.ts';
 import type { Decision } from './decide.ts';
-import type { Dispatcher } from './ports.ts';
+import type { Dispatcher, RunRecord } from './ports.ts';
 
-/** Share revision: raised by a resume, which is not there yet. */
-const REVISION = 1;
 /** TERM to KILL of a cancelled command (ENGINE 2.6). */
 const CANCEL_GRACE_MS = 10_000;
 
@@ -19,19 +17,22 @@ export function tell(
 ): void {
   if (decision.kind !== 'push') {
     const names = nodes.map((node) => run.graph.nodes[node] ?? '');
-    dispatcher.send(names, messageOf(run.record.id, decision));
+    dispatcher.send(names, messageOf(run.record, decision));
     return;
   }
   for (const node of nodes) {
     const name = run.graph.nodes[node] ?? '';
     if (!dispatcher.isConnected(name)) continue;
     run.sent.add(node);
-    dispatcher.send([name], { kind: 'push', value: run.documents.push(run.record.id, REVISION, node, cached) });
+    dispatcher.send([name], {
+      kind: 'push',
+      value: run.documents.push(run.record.id, run.record.revision, node, cached),
+    });
   }
 }
 
-function messageOf(run: string, decision: Exclude<Decision, { kind: 'push' }>): ForAgent {
-  const head = { run, revision: REVISION };
+function messageOf({ id: run, revision }: RunRecord, decision: Exclude<Decision, { kind: 'push' }>): ForAgent {
+  const head = { run, revision };
   switch (decision.kind) {
     case 'open': {
       const values = decision.values === undefined ? new Uint8Array() : jsonBytes(decision.values);
@@ -46,6 +47,6 @@ function messageOf(run: string, decision: Exclude<Decision, { kind: 'push' }>): 
     case 'resume':
       return { kind: 'resume', value: { run } };
     case 'cancel':
-      return { kind: 'cancel', value: { run, grace_ms: CANCEL_GRACE_MS, force: false } };
+      return { kind: 'cancel', value: { run, grace_ms: CANCEL_GRACE_MS, force: decision.force } };
   }
 }

@@ -1,6 +1,6 @@
 import { runHasEnded } from '../../shared/lifecycle.ts';
 import type { RunEvent } from '../run/events.ts';
-import type { AppendBatch, EventLog, RunRecord } from '../run/ports.ts';
+import type { AppendBatch, EventLog, LoggedRun, RunRecord } from '../run/ports.ts';
 import type { Database } from './database.ts';
 import type { Row, Statement } from './worker.ts';
 
@@ -8,7 +8,8 @@ import type { Row, Statement } from './worker.ts';
 export interface RunArchive extends EventLog {
   /** Newest first. */
   list(limit: number): Promise<RunRecord[]>;
-  find(id: string): Promise<{ record: RunRecord; graphJson: string } | undefined>;
+  /** The graphs of a run, each with the revision that began with it, in order. */
+  graphs(run: string): Promise<{ revision: number; graphJson: string }[]>;
   /** Ids that begin with `prefix`, newest first. */
   idsLike(prefix: string): Promise<string[]>;
 }
@@ -18,9 +19,11 @@ export function eventLog(database: Database): RunArchive {
   const select = async (sql: string, ...values: Statement['values']): Promise<Row[]> => database.select(sql, ...values);
   return {
     async createRun(record, graphJson) {
-      const sql = 'INSERT INTO runs (id, name, kind, status, created_ms, by_whom, graph) VALUES (?, ?, ?, ?, ?, ?, ?)';
+      const { id, name, kind, status, createdMs, by } = record;
+      const sql = 'INSERT INTO runs (id, name, kind, status, created_ms, by_whom) VALUES (?, ?, ?, ?, ?, ?)';
       await database.transact([
-        { sql, values: [record.id, record.name, record.kind, record.status, record.createdMs, record.by, graphJson] },
+        { sql, values: [id, name, kind, status, createdMs, by] },
+        graphStatement(id, { revision: 1, graphJson }),
       ]);
     },
     async append(batch) {
@@ -28,24 +31,32 @@ export function eventLog(database: Database): RunArchive {
       if (statements.length > 0) await database.transact(statements);
     },
     async activeRuns() {
-      const rows = await select("SELECT * FROM runs WHERE status IN ('queued', 'running') ORDER BY created_ms, id");
-      return rows.map((row) => ({ record: recordOf(row), graphJson: String(row['graph']) }));
+      return (await select(`${LOGGED} WHERE status IN ('queued', 'running', 'paused') ORDER BY created_ms, id`)).map(
+        loggedOf,
+      );
     },
     async events(run) {
       const rows = await select('SELECT body FROM events WHERE run = ? ORDER BY seq', run);
       return rows.map((row) => JSON.parse(String(row['body'])) as RunEvent);
     },
     async list(limit) {
-      return (
-        await select(
-          'SELECT id, name, kind, status, created_ms, ended_ms, by_whom FROM runs ORDER BY created_ms DESC, id DESC LIMIT ?',
-          limit,
-        )
-      ).map(recordOf);
+      return (await select('SELECT * FROM runs ORDER BY created_ms DESC, id DESC LIMIT ?', limit)).map(recordOf);
     },
     async find(id) {
-      const [row] = await select('SELECT * FROM runs WHERE id = ?', id);
-      return row && { record: recordOf(row), graphJson: String(row['graph']) };
+      const [row] = await select(`${LOGGED} WHERE id = ?`, id);
+      return row && loggedOf(row);
+    },
+    async graphs(run) {
+      const rows = await select('SELECT revision, graph FROM graphs WHERE run = ? ORDER BY revision', run);
+      return rows.map((row) => ({ revision: Number(row['revision']), graphJson: String(row['graph']) }));
+    },
+    async lastPlans() {
+      const rows = await select('SELECT node, run, status FROM last_plans JOIN runs ON runs.id = run');
+      return rows.map((row) => ({
+        node: String(row['node']),
+        run: String(row['run']),
+        status: row['status'] as RunRecord['status'],
+      }));
     },
     async idsLike(prefix) {
       const rows = await select(
@@ -57,19 +68,47 @@ export function eventLog(database: Database): RunArchive {
   };
 }
 
+/** Runs with the graph of their present revision. */
+const LOGGED = `SELECT *, (SELECT graph FROM graphs WHERE run = id ORDER BY graphs.revision DESC LIMIT 1) AS graph FROM runs`;
+
+function loggedOf(row: Row): LoggedRun {
+  return { record: recordOf(row), graphJson: String(row['graph']) };
+}
+
+function graphStatement(run: string, { revision, graphJson }: { revision: number; graphJson: string }): Statement {
+  const sql = 'INSERT INTO graphs (run, revision, graph) VALUES (?, ?, ?)';
+  return { sql, values: [run, revision, graphJson] };
+}
+
 /** The first insert is refused (STATE_CONFLICT) unless it continues where the log ends, and the others with it. */
 const APPEND = `INSERT INTO events (run, seq, body) SELECT ?1, ?2, ?3
   WHERE ?2 = 1 + (SELECT COALESCE(MAX(seq), 0) FROM events WHERE run = ?1)`;
 
-function eventStatements({ run, firstSequence, events }: AppendBatch['runs'][number]): Statement[] {
+function eventStatements({
+  run,
+  firstSequence,
+  events,
+  graphs = [],
+  takes = [],
+}: AppendBatch['runs'][number]): Statement[] {
   const statements: Statement[] = events.map((event, i) => ({
     sql: APPEND,
     values: [run, firstSequence + i, JSON.stringify(event)],
     expectChanges: 1,
   }));
+  statements.push(...graphs.map((graph) => graphStatement(run, graph)));
+  for (const node of takes) {
+    const sql = 'INSERT INTO last_plans (node, run) VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET run = excluded.run';
+    statements.push({ sql, values: [node, run] });
+  }
   for (const event of events) {
-    if (event.kind === 'started')
-      statements.push({ sql: "UPDATE runs SET status = 'running' WHERE id = ?", values: [run] });
+    const status = STATUS_BY_EVENT[event.kind];
+    if (status !== undefined)
+      statements.push({ sql: 'UPDATE runs SET status = ? WHERE id = ?', values: [status, run] });
+    if (event.kind === 'revised') {
+      const sql = "UPDATE runs SET status = 'queued', ended_ms = NULL, revision = ? WHERE id = ?";
+      statements.push({ sql, values: [event.revision, run] });
+    }
     if (event.kind === 'finished' && runHasEnded(event.status)) {
       statements.push({
         sql: 'UPDATE runs SET status = ?, ended_ms = ? WHERE id = ?',
@@ -79,6 +118,12 @@ function eventStatements({ run, firstSequence, events }: AppendBatch['runs'][num
   }
   return statements;
 }
+
+const STATUS_BY_EVENT: { readonly [K in RunEvent['kind']]?: RunRecord['status'] } = {
+  started: 'running',
+  paused: 'paused',
+  unpaused: 'running',
+};
 
 function cursorStatement({ node, journal, sequence }: AppendBatch['cursors'][number]): Statement {
   return {
@@ -94,6 +139,7 @@ function recordOf(row: Row): RunRecord {
     name: String(row['name']),
     kind: row['kind'] as RunRecord['kind'],
     status: row['status'] as RunRecord['status'],
+    revision: Number(row['revision']),
     createdMs: Number(row['created_ms']),
     endedMs: row['ended_ms'] === null || row['ended_ms'] === undefined ? undefined : Number(row['ended_ms']),
     by: String(row['by_whom']),

@@ -35,4 +35,14 @@ export const MIGRATIONS: readonly string[] = [
   -- Join tokens: only the hash of the secret (controller/pki/tokens.ts EnrolmentToken).
   CREATE TABLE tokens (id TEXT PRIMARY KEY, body TEXT NOT NULL, uses_left INTEGER NOT NULL, expires_ms INTEGER NOT NULL) WITHOUT ROWID;
   `,
+  `
+  -- A run's graph by the revision that began with it; a revision without a row goes on with the graph before.
+  CREATE TABLE graphs (run TEXT NOT NULL, revision INTEGER NOT NULL, graph TEXT NOT NULL, PRIMARY KEY (run, revision)) WITHOUT ROWID;
+  INSERT INTO graphs (run, revision, graph) SELECT id, 1, graph FROM runs;
+  ALTER TABLE runs DROP COLUMN graph;
+  ALTER TABLE runs ADD COLUMN revision INTEGER NOT NULL DEFAULT 1;
+
+  -- The plan run that was started last on a node: it is kept there until the next one.
+  CREATE TABLE last_plans (node TEXT PRIMARY KEY, run TEXT NOT NULL) WITHOUT ROWID;
+  `,
 ];

@@ -2,7 +2,7 @@ import { hasEnded, runHasEnded, satisfies } from '../../shared/lifecycle.ts';
 import type { TaskGraph } from '../compile/graph.ts';
 import type { RunEvent } from '../run/events.ts';
 import type { RunRecord } from '../run/ports.ts';
-import { type RunState, stepState } from '../run/state.ts';
+import { type RunState, statusOf, stepState } from '../run/state.ts';
 import { iso } from './times.ts';
 import type { ChangeView, FailureView, RoleView, RunNodeView, RunSummary, RunView } from './types.ts';
 
@@ -24,6 +24,7 @@ export function runSummary(record: RunRecord, nowMs: number): RunSummary {
     name: record.name,
     kind: record.kind,
     status: record.status,
+    revision: record.revision,
     by: record.by,
     created: iso(record.createdMs),
     ...(record.endedMs === undefined ? {} : { ended: iso(record.endedMs) }),
@@ -34,7 +35,7 @@ export function runSummary(record: RunRecord, nowMs: number): RunSummary {
 /** The whole picture of a run. Nodes that have nothing to do in it are left out. */
 export function runView(record: RunRecord, graph: TaskGraph, state: RunState, extras: RunViewExtras): RunView {
   return {
-    ...runSummary({ ...record, status: state.status }, extras.nowMs),
+    ...runSummary({ ...record, status: statusOf(state) }, extras.nowMs),
     nodes: nodeViews(graph, state),
     roles: roleViews(graph, state),
     failures: failureViews(graph, state, extras.events),

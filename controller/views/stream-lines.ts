@@ -52,7 +52,11 @@ export function streamLines(graph: TaskGraph, event: RunEvent): StreamLine[] {
       ];
     case 'facts':
     case 'permit_granted':
+    case 'permit_released':
     case 'cancel':
+    case 'paused':
+    case 'unpaused':
+    case 'revised':
     case 'started':
     case 'finished':
       return [];

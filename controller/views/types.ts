@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Verdict } from '../../shared/checks/outcome.ts';
+import { RUN_STATUSES } from '../../shared/lifecycle.ts';
 
 /**
  * Pictures for people and programs: what the operator API answers and `-o json` prints. Times are ISO 8601 in UTC,
@@ -62,8 +63,10 @@ export type ChangeView = z.infer<typeof ChangeView>;
 export const RunView = z.object({
   id: z.string(),
   name: z.string(),
-  kind: z.enum(['plan', 'exec']),
-  status: z.enum(['queued', 'running', 'done', 'failed', 'precheck_failed', 'cancelled']),
+  kind: z.enum(['plan', 'exec', 'check']),
+  status: z.enum(RUN_STATUSES),
+  /** From 1; raised by resume, retry and skip. What is told is of this one. */
+  revision: z.number(),
   by: z.string(),
   created: z.string(),
   ended: z.string().optional(),
@@ -83,6 +86,7 @@ export const RunSummary = RunView.pick({
   name: true,
   kind: true,
   status: true,
+  revision: true,
   by: true,
   created: true,
   ended: true,

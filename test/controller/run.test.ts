@@ -210,8 +210,12 @@ t.test('cancel', async (t) => {
   t.equal(stepState(run.state, 0, 0), 'begun');
   t.equal(decideEnd(run.state), undefined);
   const held = { gates: new Set<string>(), permits: new Set<number>() };
-  t.strictSame(decideFor(run.state, 0, held), [{ kind: 'cancel' }], 'desired state: repeated after a reconnect');
-  t.strictSame(decideFor(run.state, 1, held), [{ kind: 'cancel' }], 'a push had reached it after all');
+  t.strictSame(
+    decideFor(run.state, 0, held),
+    [{ kind: 'cancel', force: false }],
+    'desired state: repeated after a reconnect',
+  );
+  t.strictSame(decideFor(run.state, 1, held), [{ kind: 'cancel', force: false }], 'a push had reached it after all');
   run.end('x', [0], 'cancelled');
   run.apply({ kind: 'blocked', at: 0, node: 0, tasks: [1], cause: 'cancelled', cancelled: true });
   t.equal(decideEnd(run.state), 'cancelled');

@@ -5,10 +5,10 @@ import fc from 'fast-check';
 import t from 'tap';
 import { compile } from '../../controller/compile/compile.ts';
 import { graphFromJson } from '../../controller/compile/serialise.ts';
-import { applyEvent } from '../../controller/run/apply-event.ts';
 import type { EventLog } from '../../controller/run/ports.ts';
+import { replay } from '../../controller/run/revise.ts';
 import { Runner } from '../../controller/run/runner.ts';
-import { newRunState, type RunState, stepState } from '../../controller/run/state.ts';
+import { type RunState, stepState } from '../../controller/run/state.ts';
 import { openDatabase } from '../../controller/store/database.ts';
 import { eventLog } from '../../controller/store/event-log.ts';
 import { nodeStore } from '../../controller/store/nodes.ts';
@@ -62,7 +62,8 @@ t.test('over the real store: a killed controller goes on where it was', async (t
   await first.create(graphFrom(gated), { id: 'r1', by: 'me' });
   const [n0, n1, n2] = NODES.map((name) => fleet.agent(name));
   for (const agent of [n0, n1, n2]) agent?.take();
-  const wish = (name: string) => (run: string, task: number) => first.permitWanted(name, run, task);
+  const wish = (name: string) => (run: string, revision: number, task: number) =>
+    first.permitWanted(name, run, revision, task);
   for (const kind of ['start', 'end'])
     n0?.moves(wish('n0'))
       .find((move) => move.kind === kind)
@@ -85,8 +86,8 @@ t.test('over the real store: a killed controller goes on where it was', async (t
   for (const name of NODES) fleet.connect(second, name);
   t.match(
     fleet.frames.map(({ to, message }) => `${to} ${message.kind}`),
-    ['n1 permit', 'n2 open_gate'],
-    'each is told what it does not hold',
+    ['n1 resume', 'n1 permit', 'n2 resume', 'n2 open_gate'],
+    'each is told what it does not hold, and that nothing holds it',
   );
   await fleet.settle(second);
   const stored = await log.find('r1');
@@ -425,8 +426,10 @@ t.test('every run ends, no step begins too early, a replay gives the same state'
     let runner = start();
     for (const [i, name] of plan.nodes.entries()) {
       const agent = fleet.agent(name);
-      agent.onBegin = (_, task) => {
-        const state = runner.active.get('r')?.state;
+      agent.onBegin = (_, task, revision) => {
+        const active = runner.active.get('r');
+        // With an older revision it goes by what the controller knew then.
+        const state = active?.record.revision === revision ? active.state : undefined;
         const early = state && state.nodes[i] !== 'given_up' ? unsatisfied(state, task, i) : [];
         if (early.length > 0) throw new Error(`${name} began ${task} without ${early}`);
       };
@@ -442,7 +445,7 @@ t.test('every run ends, no step begins too early, a replay gives the same state'
       if (!agent.connected && pick(3) === 0) fleet.connect(runner, agent.name);
       else if (agent.connected) {
         if (agent.inbox.length > 0 && pick(2) === 0) agent.take();
-        const moves = agent.moves((run, task) => runner.permitWanted(agent.name, run, task));
+        const moves = agent.moves((...wish) => runner.permitWanted(agent.name, ...wish));
         const outcome: WireOutcome =
           pick(6) === 0 ? 'OUTCOME_FAILED' : pick(8) === 0 ? 'OUTCOME_SKIPPED' : 'OUTCOME_OK';
         moves[pick(Math.max(1, moves.length))]?.run(outcome);
@@ -451,12 +454,17 @@ t.test('every run ends, no step begins too early, a replay gives the same state'
       if (pick(2) === 0) await runner.idle();
       if (disturbances > 0 && pick(12) === 0) {
         disturbances -= 1;
-        const what = pick(8);
+        const what = pick(10);
         const node = pick(agents.length);
         const error = { code: 'NODE_LOST', message: 'gone', remedy: '' };
         if (what < 3) fleet.disconnect(agent.name);
         else if (what === 3) runner.record('r', { kind: 'given_up', at: 0, node, error });
         else if (what === 4) runner.record('r', { kind: 'cancel', at: 0, by: '' });
+        else if (what > 7)
+          await runner
+            .revise('r', (run) => ({ how: 'skip', by: '', rerun: [], skip: run.revision?.skip ?? [] }))
+            // It has ended well meanwhile.
+            .catch((error: { code: string }) => t.equal(error.code, 'RUN_NOT_RESUMABLE'));
         else {
           await runner.idle();
           for (const name of plan.nodes) fleet.disconnect(name);
@@ -470,8 +478,7 @@ t.test('every run ends, no step begins too early, a replay gives the same state'
       }
     }
     const stored = log.runs.get('r');
-    const replayed = newRunState(graphFromJson(stored?.graphJson ?? ''));
-    for (const event of stored?.events ?? []) applyEvent(replayed, event);
+    const replayed = replay(graphFromJson(stored?.graphJson ?? ''), stored?.events ?? []);
     ends.add(replayed.status);
     if (replayed.pendingTotal !== 0) throw new Error('it ended with steps that have not');
     if (troubles.length > 0) throw troubles[0];

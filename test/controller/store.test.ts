@@ -18,7 +18,7 @@ import { takeStateFolder } from '../../controller/store/state-folder.ts';
 import { tokenStore } from '../../controller/store/tokens.ts';
 
 const record = (id: string, createdMs = 1): RunRecord => ({
-  ...{ id, name: 'plan', kind: 'plan', status: 'queued', createdMs, endedMs: undefined, by: 'me' },
+  ...{ id, name: 'plan', kind: 'plan', status: 'queued', revision: 1, createdMs, endedMs: undefined, by: 'me' },
 });
 const begun = (task: number): RunEvent => ({ kind: 'begun', at: 1, node: 0, task, attempt: 1, items: 0 });
 

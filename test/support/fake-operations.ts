@@ -1,10 +1,9 @@
 import { compile, DEFAULT_COMPILE_OPTIONS } from '../../controller/compile/compile.ts';
 import type { TaskGraph } from '../../controller/compile/graph.ts';
 import { parsePlan, type Sources } from '../../controller/plan/index.ts';
-import { applyEvent } from '../../controller/run/apply-event.ts';
 import type { RunEvent } from '../../controller/run/events.ts';
 import type { RunRecord } from '../../controller/run/ports.ts';
-import { newRunState } from '../../controller/run/state.ts';
+import { replay } from '../../controller/run/revise.ts';
 import type { ApplyOptions, BootstrapLine, ExecRequest, Operations } from '../../controller/server/operations.ts';
 import { nodeView, tokenView } from '../../controller/views/node-view.ts';
 import { runSummary, runView } from '../../controller/views/run-view.ts';
@@ -37,6 +36,7 @@ export function fakeRun(id: string, graph: TaskGraph, events: RunEvent[]): FakeR
     name: graph.name,
     kind: graph.kind,
     status: 'running',
+    revision: 1,
     createdMs: NOW - MINUTE,
     endedMs: events.some(({ kind }) => kind === 'finished') ? NOW : undefined,
     by: 'ada',
@@ -45,8 +45,7 @@ export function fakeRun(id: string, graph: TaskGraph, events: RunEvent[]): FakeR
 }
 
 export function viewOf({ record, graph, events }: FakeRun): RunView {
-  const state = newRunState(graph);
-  for (const event of events) applyEvent(state, event);
+  const state = replay(graph, events);
   return runView(record, graph, state, { events, nowMs: NOW, waitingFor: [] });
 }
 

@@ -8,13 +8,15 @@ import { type Phase, schedule, stepKey } from '../../agent/executor/schedule.ts'
 import {
   type AgentState,
   applyRecord,
+  type Ending,
   emptyState,
   type RunRecord as HeldRun,
   stateOf,
 } from '../../agent/executor/state.ts';
 import type { RunEvent } from '../../controller/run/events.ts';
-import type { AppendBatch, Clock, Dispatcher, EventLog, RunRecord } from '../../controller/run/ports.ts';
+import type { AppendBatch, Clock, Dispatcher, EventLog, LoggedRun, RunRecord } from '../../controller/run/ports.ts';
 import type { Runner } from '../../controller/run/runner.ts';
+import { runHasEnded } from '../../shared/lifecycle.ts';
 import { bytesJson } from '../../shared/protocol/codec.ts';
 import type { DurableMessage, ForAgent, Hello, WireOutcome } from '../../shared/protocol/messages.ts';
 import type { Common, Json, Share, StepResult } from '../../shared/share.ts';
@@ -29,6 +31,8 @@ export class HandClock implements Clock {
 export class MemoryLog implements EventLog {
   readonly runs = new Map<string, { record: RunRecord; graphJson: string; events: RunEvent[] }>();
   readonly cursors = new Map<string, AppendBatch['cursors'][number]>();
+  /** node -> the plan run that was started there last. */
+  readonly plans = new Map<string, string>();
   /** What every append throws. */
   failure: unknown;
 
@@ -41,25 +45,45 @@ export class MemoryLog implements EventLog {
     if (this.failure !== undefined) throw this.failure;
     for (const { run, firstSequence } of runs)
       if (this.runs.get(run)?.events.length !== firstSequence - 1) throw new Error(`${run}: not the next event`);
-    for (const { run, events } of runs) {
+    for (const { run, events, graphs = [], takes = [] } of runs) {
       const kept = this.runs.get(run);
+      for (const node of takes) this.plans.set(node, run);
+      const graph = graphs.at(-1);
+      if (kept && graph) kept.graphJson = graph.graphJson;
       for (const event of events) {
         // What is stored is a copy, as it would be read again.
         kept?.events.push(JSON.parse(JSON.stringify(event)) as RunEvent);
-        if (kept && event.kind === 'finished') kept.record.status = event.status;
+        if (kept) Object.assign(kept.record, recordedBy(event));
       }
     }
     for (const cursor of cursors) this.cursors.set(cursor.node, cursor);
   }
 
   async activeRuns(): Promise<{ record: RunRecord; graphJson: string }[]> {
-    const active = [...this.runs.values()].filter(({ record }) => ['queued', 'running'].includes(record.status));
+    const active = [...this.runs.values()].filter(({ record }) => !runHasEnded(record.status));
     return active.map(({ record, graphJson }) => ({ record: { ...record }, graphJson }));
+  }
+
+  async find(id: string): Promise<LoggedRun | undefined> {
+    const kept = this.runs.get(id);
+    return kept && { record: { ...kept.record }, graphJson: kept.graphJson };
+  }
+
+  async lastPlans(): Promise<{ node: string; run: string; status: RunRecord['status'] }[]> {
+    return [...this.plans].map(([node, run]) => ({ node, run, status: this.runs.get(run)?.record.status ?? 'done' }));
   }
 
   async events(run: string): Promise<RunEvent[]> {
     return [...(this.runs.get(run)?.events ?? [])];
   }
+}
+
+/** What a real log writes into the row of the run. */
+export function recordedBy(event: RunEvent): Partial<RunRecord> {
+  if (event.kind === 'finished') return { status: event.status, endedMs: event.at };
+  if (event.kind === 'revised') return { status: 'queued', endedMs: undefined, revision: event.revision };
+  if (event.kind === 'paused') return { status: 'paused' };
+  return event.kind === 'started' || event.kind === 'unpaused' ? { status: 'running' } : {};
 }
 
 /** Something an agent could do next. */
@@ -71,7 +95,7 @@ export class SimulatedAgent {
   inbox: ForAgent[] = [];
   connected = false;
   /** Called before a step begins, with its task. */
-  onBegin: (run: string, task: number) => void = () => {};
+  onBegin: (run: string, task: number, revision: number) => void = () => {};
   resultOf: (task: number) => StepResult = () => ({ changed: true });
   /** Pushes that came, frames in all. */
   pushes = 0;
@@ -81,6 +105,8 @@ export class SimulatedAgent {
   private readonly commons = new Map<string, Common>();
   private readonly phases = new Map<string, Phase>();
   private readonly wished = new Set<string>();
+  /** A later revision that waits for the steps of the one before to end, and what came after it. */
+  private readonly waiting = new Map<string, ForAgent[]>();
   private sent: { sequence: number; message: DurableMessage }[] = [];
   private sequence = 0;
 
@@ -121,39 +147,59 @@ export class SimulatedAgent {
     const message = this.inbox.shift();
     if (!message) return;
     const run = 'run' in message.value ? message.value.run : '';
+    const waiting = this.waiting.get(run);
+    if (waiting && message.kind !== 'push') waiting.push(message);
+    if (waiting && 'revision' in message.value) return;
+    this.deal(message, run);
+  }
+
+  private deal(message: ForAgent, run: string): void {
     const known = this.state.runs.get(run);
+    // Of another revision than the one it has.
+    const isPast = 'revision' in message.value && message.value.revision !== known?.revision;
     switch (message.kind) {
       case 'push': {
+        const { revision } = message.value;
         this.pushes += 1;
-        if (known) return;
-        const common = bytesJson(message.value.common) as Common;
-        this.commons.set(run, common);
+        if (known && known.revision >= revision) return;
+        if (this.isAtWork(run)) {
+          this.waiting.set(run, [message]);
+          return;
+        }
+        this.commons.set(run, bytesJson(message.value.common) as Common);
+        this.forgetWishes();
         const share = bytesJson(message.value.share) as Share;
         this.record({ type: 'push', run, revision, share, common: '', leaseMs: 0 });
         this.record({ type: 'accepted', run, revision });
         return;
       }
       case 'open_gate': {
-        const { gate, values } = message.value;
+        const { gate, values, revision } = message.value;
         const value = values.length === 0 ? null : (bytesJson(values) as Json);
-        if (known && !known.gates.has(gate)) this.record({ type: 'gate', run, revision: 1, gate, values: value });
+        if (!isPast && known && !known.gates.has(gate))
+          this.record({ type: 'gate', run, revision, gate, values: value });
         return;
       }
       case 'close_gate': {
-        const { gate, cause } = message.value;
-        if (known && !known.gates.has(gate)) this.record({ type: 'gate-closed', run, revision: 1, gate, cause });
+        const { gate, cause, revision } = message.value;
+        if (!isPast && known && !known.gates.has(gate))
+          this.record({ type: 'gate-closed', run, revision, gate, cause });
         return;
       }
       case 'permit':
-        if (known) this.record({ type: 'permit', run, revision: 1, task: message.value.task });
+        if (!isPast) this.record({ type: 'permit', ...message.value });
         return;
       case 'hold':
         if (known) this.record({ type: 'hold', run, reason: message.value.reason });
+        return;
+      case 'resume':
+        if (known) this.record({ type: 'resume', run });
         return;
       case 'cancel':
         if (known) this.record({ type: 'cancel', run, graceMs: 0 });
         return;
       case 'forget':
+        this.waiting.delete(run);
         this.record({ type: 'forget', run });
         for (const key of [...this.phases.keys()]) if (key.startsWith(`${run}/`)) this.phases.delete(key);
         return;
@@ -161,7 +207,7 @@ export class SimulatedAgent {
   }
 
   /** What it could do now; `wish`: asks for a permit. */
-  moves(wish: (run: string, task: number) => void): Move[] {
+  moves(wish: (run: string, revision: number, task: number) => void): Move[] {
     const runs = [...this.state.runs.values()];
     const moves: Move[] = [];
     for (const run of runs) {
@@ -176,21 +222,29 @@ export class SimulatedAgent {
       specsOf: (run) => this.commons.get(run.run)?.tasks ?? [],
       isReady: () => true,
       leaseHolds: () => true,
+      isReplaced: ({ run }) => this.waiting.has(run),
+      keeps: (run, task) => this.endBefore(run, task) !== undefined,
       phases: this.phases,
     });
     for (const decision of decisions) {
-      const { run } = decision.run;
-      if (decision.kind === 'block') {
+      const { run, revision } = decision.run;
+      const keyOf = (task: number): string => this.commons.get(run)?.tasks[task]?.key ?? '';
+      if (decision.kind === 'end') {
+        const { task, ending } = decision;
+        const head = { type: 'ended', run, revision, task, atMs: 0, durationMs: 0, key: keyOf(task) } as const;
+        moves.push({ kind: 'end', label: stepKey(run, task), run: () => this.record({ ...head, ...ending }) });
+      } else if (decision.kind === 'block') {
         const { tasks, cause, cancelled } = decision;
-        const record: NewRecord = { type: 'blocked', run, revision: 1, tasks, cause, cancelled, atMs: 0 };
+        const keys = tasks.map(keyOf);
+        const record: NewRecord = { type: 'blocked', run, revision, tasks, cause, cancelled, atMs: 0, keys };
         moves.push({ kind: 'block', label: `${run} ${tasks}`, run: () => this.record(record) });
       } else if (decision.kind === 'want-permit') {
         const key = stepKey(run, decision.task);
-        if (!this.wished.has(key)) wish(run, decision.task);
+        if (!this.wished.has(key)) wish(run, revision, decision.task);
         this.wished.add(key);
       } else if (decision.kind === 'start') {
         const { task } = decision;
-        moves.push({ kind: 'start', label: stepKey(run, task), run: () => this.begin(run, task) });
+        moves.push({ kind: 'start', label: stepKey(run, task), run: () => this.begin(decision.run, task) });
       }
     }
     return moves;
@@ -203,10 +257,28 @@ export class SimulatedAgent {
     return this.sequence;
   }
 
-  private begin(run: string, task: number): void {
-    this.onBegin(run, task);
+  private isAtWork(run: string): boolean {
+    return [...this.phases.keys()].some((key) => key.startsWith(`${run}/`));
+  }
+
+  /** How the step ended well in an earlier revision: its inputs are taken to be the same. */
+  private endBefore(run: HeldRun, task: number): Ending | undefined {
+    if (run.share.revised === undefined || run.share.revised.rerun.includes(task)) return undefined;
+    return run.earlier.get(this.commons.get(run.run)?.tasks[task]?.key ?? '')?.done;
+  }
+
+  private begin(held: HeldRun, task: number): void {
+    const { run, revision } = held;
+    const before = this.endBefore(held, task);
+    if (before) {
+      const head = { type: 'ended', run, revision, task, atMs: 0, durationMs: 0 } as const;
+      const key = this.commons.get(run)?.tasks[task]?.key ?? '';
+      this.record({ ...head, ...before, key, result: { ...before.result, kept: true } });
+      return;
+    }
+    this.onBegin(run, task, revision);
     this.phases.set(stepKey(run, task), 'working');
-    this.record({ type: 'begun', run, revision: 1, task, atMs: 0, boot: 'b' });
+    this.record({ type: 'begun', run, revision, task, atMs: 0, boot: 'b' });
   }
 
   private end(run: HeldRun, task: number, wanted: WireOutcome): void {
@@ -214,15 +286,18 @@ export class SimulatedAgent {
     const outcome = run.cancel ? 'OUTCOME_CANCELLED' : wanted;
     const error = { code: 'EXIT', message: 'exit code 1', remedy: 'Look.' };
     const result = { ...this.resultOf(task), ...(outcome === 'OUTCOME_FAILED' ? { error, changed: false } : {}) };
-    const head = { type: 'ended', run: run.run, revision: 1, task, atMs: 0, durationMs: 1 } as const;
+    const key = this.commons.get(run.run)?.tasks[task]?.key ?? '';
+    const head = { type: 'ended', run: run.run, revision: run.revision, task, atMs: 0, durationMs: 1, key } as const;
     if (stateOf(run, task) === 'begun') this.record({ ...head, outcome, result, bindings: {} });
+    const waiting = this.waiting.get(run.run);
+    if (!waiting || this.isAtWork(run.run)) return;
+    this.waiting.delete(run.run);
+    for (const message of waiting) this.deal(message, run.run);
   }
 
   private record(record: NewRecord): void {
     if (isSent(record as JournalRecord)) {
       const sent = record as Parameters<typeof messageOf>[0];
-      isReplaced: ({ run }) => this.waiting.has(run),
-      keeps: (run, task) => this.endBefore(run, task) !== undefined,
       applyRecord(this.state, { ...sent, sequence: this.say(messageOf(sent)) });
     } else applyRecord(this.state, record as JournalRecord);
   }
@@ -310,7 +385,7 @@ export class SimulatedFleet implements Dispatcher {
           agent.take();
           moved = true;
         }
-        const [move] = agent.moves((run, task) => runner.permitWanted(agent.name, run, task));
+        const [move] = agent.moves((...wish) => runner.permitWanted(agent.name, ...wish));
         move?.run(outcomeOf(agent.name, move.label));
         if (move || agent.unacked().length > 0) moved = true;
         this.deliver(runner, agent.name);

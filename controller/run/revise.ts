@@ -1,0 +1,73 @@
+import { hasEnded } from '../../shared/lifecycle.ts';
+import type { Revised } from '../../shared/share.ts';
+import type { GraphTask, TaskGraph } from '../compile/graph.ts';
+import { applyEvent } from './apply-event.ts';
+import type { Revision, RunEvent } from './events.ts';
+import { newRunState, type RunState, stepState } from './state.ts';
+
+/** The last revision that the events tell of; undefined: the run is as it was first applied. */
+export function lastRevision(events: readonly RunEvent[]): Revision | undefined {
+  return events.findLast((event) => event.kind === 'revised');
+}
+
+/** The events of the last revision, that which began it included: all that its state is made of. */
+export function presentEvents(events: readonly RunEvent[]): readonly RunEvent[] {
+  const at = events.findLastIndex((event) => event.kind === 'revised');
+  return at < 0 ? events : events.slice(at);
+}
+
+/** The state that the events of a run lead to; `graph`: of its last revision. */
+export function replay(graph: TaskGraph, events: readonly RunEvent[]): RunState {
+  const state = newRunState(graph);
+  for (const event of presentEvents(events)) applyEvent(state, event);
+  return state;
+}
+
+/** What the share of a node says of its earlier steps. */
+export function revisedOf(revision: Revision, node: number): Revised {
+  const isHere = ({ nodes }: { nodes?: number[] }): boolean => nodes === undefined || nodes.includes(node);
+  return {
+    retryFailed: revision.retry?.includes(node) ?? true,
+    rerun: revision.rerun.filter(isHere).map(({ task }) => task),
+    skip: revision.skip.filter(isHere).map(({ task, reason }) => ({ task, reason })),
+  };
+}
+
+/** Finds the tasks and nodes of one graph in another one: by key, by name. */
+export function translation(from: TaskGraph, to: TaskGraph): Translation {
+  const keys = new Map(to.tasks.map((task) => [task.key, task.index]));
+  const names = new Map(to.nodes.map((name, index) => [name, index]));
+  return {
+    task: (index) => keys.get((from.tasks[index] as GraphTask | undefined)?.key ?? ''),
+    node: (index) => names.get(from.nodes[index] ?? ''),
+  };
+}
+
+export interface Translation {
+  /** Undefined: there is none such in the other graph. */
+  task(index: number): number | undefined;
+  node(index: number): number | undefined;
+}
+
+/** What a person took out stays out, and who holds a permit keeps it: both as the next graph counts. */
+export function carried(
+  state: RunState,
+  before: Revision | undefined,
+  to: TaskGraph,
+): Pick<Revision, 'skip' | 'permits'> {
+  const { task: taskOf, node: nodeOf } = translation(state.graph, to);
+  const skip = (before?.skip ?? []).flatMap(({ task, nodes, ...rest }): Revision['skip'] => {
+    const now = taskOf(task);
+    if (now === undefined) return [];
+    return [{ task: now, ...rest, ...(nodes ? { nodes: nodes.flatMap((node) => nodeOf(node) ?? []) } : {}) }];
+  });
+  const holders = [...state.permits.values()].flatMap((permit) => [...permit.holders]);
+  const permits = holders.flatMap((holder) => {
+    const [task = -1, node = -1] = holder.split('@').map(Number);
+    const [nowTask, nowNode] = [taskOf(task), nodeOf(node)];
+    if (nowTask === undefined || nowNode === undefined) return [];
+    const hasFailed = hasEnded(stepState(state, task, node) ?? 'ok');
+    return [{ task: nowTask, node: nowNode, ...(hasFailed ? { failed: true as const } : {}) }];
+  });
+  return { skip, permits };
+}
