@@ -1,11 +1,10 @@
 /** A process of the fleet: some hundreds of simulated machines. Started by fleet.ts, which also ends it. */
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { reportOf } from '../../shared/errors.ts';
 import { uniform } from './behaviour.ts';
 import { Ledger, readLedger } from './ledger.ts';
 import { SimulatedMachine } from './machine.ts';
-import type { Answer, Ask, Crew, News, Usage } from './talk.ts';
+import { type Answer, type Ask, type Crew, ledgerPath, type News, type Usage } from './talk.ts';
 
 const machines = new Map<string, SimulatedMachine>();
 const connected = new Set<string>();
@@ -28,8 +27,9 @@ function tellConnected(): void {
   });
 }
 
-function take({ folder, nodes, seed, work }: Crew): void {
-  const path = join(folder, `ledger-${nodes[0]}.ndjson`);
+function take(crew: Crew): void {
+  const { folder, nodes, seed, work } = crew;
+  const path = ledgerPath(crew);
   const deeds = readLedger(path);
   const ledger = new Ledger(path);
   for (const node of nodes) {

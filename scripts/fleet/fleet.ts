@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type ErrorReport, KkError } from '../../shared/errors.ts';
 import type { Work } from './behaviour.ts';
 import { LedgerReader } from './ledger.ts';
-import type { Answer, Ask, Crew, News, Usage } from './talk.ts';
+import { type Answer, type Ask, type Crew, ledgerPath, type News, type Usage } from './talk.ts';
 
 export interface FleetOptions {
   /** For the machines' state; what an earlier fleet of the same names left there is taken up. */
@@ -33,8 +33,6 @@ export function namesOf(count: number): string[] {
 
 export class Fleet {
   readonly names: readonly string[];
-  /** What each process tells of deeds done on its machines. */
-  readonly ledgers: readonly LedgerReader[];
   /** Agents that could not go on; empty as long as all is well. */
   readonly fatal: { node: string; error: ErrorReport }[] = [];
   readonly #processes: FleetProcess[];
@@ -49,7 +47,6 @@ export class Fleet {
     for (let at = 0; at < agents; at += size)
       crews.push({ folder, seed, work, nodes: this.names.slice(at, at + size) });
     this.#processes = crews.map((crew) => new FleetProcess(crew, (news) => this.#hear(news)));
-    this.ledgers = crews.map(({ nodes }) => new LedgerReader(join(folder, `ledger-${nodes[0]}.ndjson`)));
   }
 
   /** Joins the machines and starts their agents; resolves when all are connected. Throws what joining throws. */
@@ -72,6 +69,11 @@ export class Fleet {
 
   get connected(): number {
     return this.#processes.reduce((sum, one) => sum + one.connected, 0);
+  }
+
+  /** Readers of what each process tells of deeds done on its machines, each from the beginning. */
+  ledgers(): LedgerReader[] {
+    return this.#processes.map(({ crew }) => new LedgerReader(ledgerPath(crew)));
   }
 
   /** Resolves once `count` agents (default: all) are connected. */
@@ -131,7 +133,7 @@ export class Fleet {
 /** One process and the questions under way to it. */
 class FleetProcess {
   connected = 0;
-  readonly #crew: Crew;
+  readonly crew: Crew;
   readonly #onNews: (news: News) => void;
   readonly #waiting = new Map<number, { resolve: (value: Answer['value']) => void; reject: (error: Error) => void }>();
   #child: ChildProcess | undefined;
@@ -139,7 +141,7 @@ class FleetProcess {
   #lastId = 0;
 
   constructor(crew: Crew, onNews: (news: News) => void) {
-    this.#crew = crew;
+    this.crew = crew;
     this.#onNews = onNews;
   }
 
@@ -148,12 +150,12 @@ class FleetProcess {
     this.#child = child;
     this.#gone = once(child, 'exit').then(() => this.#ended());
     child.on('message', (message) => this.#take(message as Answer | News));
-    await this.ask({ ask: 'crew', crew: this.#crew });
+    await this.ask({ ask: 'crew', crew: this.crew });
   }
 
   ask(ask: Ask): Promise<Answer['value']> {
     return new Promise((resolve, reject) => {
-      if (this.#child?.connected !== true) return reject(gone(this.#crew));
+      if (this.#child?.connected !== true) return reject(gone(this.crew));
       const id = ++this.#lastId;
       this.#waiting.set(id, { resolve, reject });
       this.#child.send({ id, ...ask });
@@ -173,7 +175,7 @@ class FleetProcess {
 
   #ended(): void {
     this.#child = undefined;
-    for (const { reject } of this.#waiting.values()) reject(gone(this.#crew));
+    for (const { reject } of this.#waiting.values()) reject(gone(this.crew));
     this.#waiting.clear();
     this.connected = 0;
     this.#onNews({ connected: 0 });

@@ -113,25 +113,27 @@ export class SimulatedMachine {
     return statePaths(join(this.#parts.folder, this.node));
   }
 
-  /** The agent's own way to the controller; only the socket is kept, to be cut. */
+  /** The agent's own way to the controller; only its socket is kept, to be cut. The first frame that comes is the Welcome. */
   #dial(onLink: MachineParts['onLink']): ReturnType<typeof dialWith> {
-    const dial = dialWith(quickClock.nowMs, async (url, options) => {
-      const socket = await openTls(url, options);
-      this.#socket = socket;
-      return socket;
-    });
-    return async (endpoint, identity, events) => {
-      let open = true;
-      const connection = await dial(endpoint, identity, {
-        onFrame: (frame) => events.onFrame(frame),
+    return (endpoint, identity, events) => {
+      let socket: TLSSocket | undefined;
+      let isWelcome = false;
+      const dial = dialWith(quickClock.nowMs, async (url, options) => {
+        socket = await openTls(url, options);
+        return socket;
+      });
+      return dial(endpoint, identity, {
+        onFrame: (frame) => {
+          if (!isWelcome) onLink(this.node, true);
+          if (!isWelcome) this.#socket = socket;
+          isWelcome = true;
+          events.onFrame(frame);
+        },
         onClose: (why) => {
-          open = false;
-          onLink(this.node, false);
+          if (isWelcome) onLink(this.node, false);
           events.onClose(why);
         },
       });
-      if (open) onLink(this.node, true);
-      return connection;
     };
   }
 }

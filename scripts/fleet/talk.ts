@@ -1,4 +1,5 @@
 /** What a fleet and its processes say to each other over the process channel; the token never shows in argv or environment. */
+import { join } from 'node:path';
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { Work } from './behaviour.ts';
 
@@ -8,6 +9,10 @@ export interface Crew {
   nodes: string[];
   seed: number;
   work: Work;
+}
+
+export function ledgerPath({ folder, nodes }: Crew): string {
+  return join(folder, `ledger-${nodes[0]}.ndjson`);
 }
 
 /** Asked by the fleet; each is answered once. `cut`: so many connections, drawn by `draw`, end without a word. */

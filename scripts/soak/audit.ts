@@ -19,19 +19,19 @@ const EXAMPLES = 20;
 /** Compares what was done on the machines (their ledgers) and what the controller tells with what the model says. */
 export class Audit {
   readonly findings: Findings = { lost: 0, twice: 0, examples: [] };
-  readonly #ledgers: readonly LedgerReader[];
+  readonly #ledgers: readonly Pick<LedgerReader, 'more'>[];
   readonly #seed: number;
   /** run -> `node task` -> times begun. */
   readonly #begun = new Map<string, Map<string, number>>();
   readonly #closed = new Set<string>();
 
-  constructor(ledgers: readonly LedgerReader[], seed: number) {
+  constructor(ledgers: readonly Pick<LedgerReader, 'more'>[], seed: number) {
     this.#ledgers = ledgers;
     this.#seed = seed;
   }
 
   /** Of a run that has ended by itself. Gives how many steps were checked. */
-  async check(run: string, graph: TaskGraph, view: RunView): Promise<number> {
+  async check(run: string, graph: TaskGraph, view: Pick<RunView, 'nodes'>): Promise<number> {
     await this.read();
     const begun = this.#begun.get(run) ?? new Map<string, number>();
     const { ends } = this.#model(graph);

@@ -69,7 +69,7 @@ async function soak(site: Site, { minutes, agents, seed, json }: Wish): Promise<
   const elapsed = (): number => performance.now() - begun;
   const totalMs = minutes * 60_000;
   const over = AbortSignal.timeout(totalMs);
-  const audit = new Audit(site.fleet.ledgers, seed);
+  const audit = new Audit(site.fleet.ledgers(), seed);
   const done: Done = { runs: 0, execs: 0, cancelled: 0, steps: 0 };
   const troubles: Troubles = { agentKills: 0, controllerKills: 0, cuts: 0 };
   const samples: Sample[] = [];
