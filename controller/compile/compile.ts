@@ -9,9 +9,10 @@ import { type AnyEdge, findCycle } from './cycles.ts';
 import { type DraftTask, draftTasks } from './draft.ts';
 import { linkTasks, orderOf } from './edges.ts';
 import { gatesOf } from './gates.ts';
-import type { GraphPlay, RunKind, TaskGraph } from './graph.ts';
+import type { GraphPlay, GraphTask, RunKind, TaskGraph } from './graph.ts';
 import { NodeSets } from './node-set.ts';
 import { resolveReads } from './reads.ts';
+import { type RollbackTasks, rollbackTasks } from './rollback-tasks.ts';
 import { specOf } from './spec.ts';
 import { baseVars } from './vars.ts';
 
@@ -64,6 +65,8 @@ export function compile(
     const sources = new Set(readsOf[index]?.map((read) => read.task));
     for (const task of sources) draft.edges.push({ task, of: 'value' });
   });
+  const rollbacks = drafts.map((draft) => rollbackTasks(plan, drafts, draft, sets));
+  problems.push(...rollbacks.flatMap((rollback) => rollback.problems));
   const guarded = guardOf(plays, drafts);
   const order = orderOf(drafts);
   const prechecks = drafts.filter((draft) => plays[draft.play]?.precheck);
@@ -76,7 +79,10 @@ export function compile(
   if (cycle) problems.push(cycle);
   if (problems.length > 0) return { problems };
 
-  const exported = new Set(readsOf.flat().map((read) => read.task));
+  const exported = new Set([
+    ...readsOf.flat().map((read) => read.task),
+    ...rollbacks.flatMap((rollback) => [...rollback.exported]),
+  ]);
   const specs = drafts.map((draft, index) =>
     specOf(draft, plan.plays[draft.play] as Play, readsOf[index] ?? [], exported.has(index), guarded(draft)),
   );
@@ -98,6 +104,7 @@ export function compile(
     edges: order[draft.index] ?? [],
     ignoreErrors: draft.document.ignoreErrors,
     permit: draft.document.permit,
+    ...rollbackOf(rollbacks[draft.index]),
     ...(draft.document.anyErrorsFatal ? { isFatal: true as const } : {}),
   }));
   const graph: TaskGraph = {
@@ -110,8 +117,13 @@ export function compile(
     gates,
     common: commonOf(plan, specs, options),
     hostVars: plan.inventory.nodes.map((node) => node.vars),
+    ssh: Object.fromEntries(plan.inventory.nodes.flatMap(({ name, ssh }) => (ssh ? [[name, ssh]] : []))),
   };
   return { graph: Object.freeze(graph) };
+}
+
+function rollbackOf(found: RollbackTasks | undefined): Pick<GraphTask, 'rollback'> {
+  return found === undefined || found.specs.length === 0 ? {} : { rollback: found.specs };
 }
 
 /** Which tasks wait for the prechecks: those that change a node, after the first precheck play (ENGINE 1.5). */

@@ -1,11 +1,10 @@
 import type { TaskSpec } from '../../shared/share.ts';
-import type { DraftTask } from './draft.ts';
 import type { Gate, GraphPlay } from './graph.ts';
 import type { NodeSets } from './node-set.ts';
 
 /** Every join vertex that somebody waits for, with the set of nodes that do. */
 export function gatesOf(
-  drafts: readonly DraftTask[],
+  tasks: readonly { set: number }[],
   specs: readonly TaskSpec[],
   plays: readonly GraphPlay[],
   sets: NodeSets,
@@ -13,7 +12,7 @@ export function gatesOf(
 ): Gate[] {
   const waiters = new Map<string, Set<number>>();
   specs.forEach((spec, index) => {
-    const nodes = sets.get(drafts[index]?.set ?? 0).members;
+    const nodes = sets.get(tasks[index]?.set ?? 0).members;
     for (const need of spec.needs) {
       if (!('gate' in need)) continue;
       const set = waiters.get(need.gate) ?? new Set();

@@ -78,7 +78,7 @@ export function planFrom(sketch: PlanSketch): Plan {
   };
 }
 
-function taskFrom(sketch: TaskSketch): TaskDocument {
+export function taskFrom(sketch: TaskSketch): TaskDocument {
   const { needs, when, ...task } = typeof sketch === 'string' ? { id: sketch } : sketch;
   return {
     ...TASK_DEFAULTS,
