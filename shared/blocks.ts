@@ -111,6 +111,7 @@ function isLost(steps: NodeSteps, task: number): boolean {
 }
 
 /** The blocks around a task, from the innermost, each with the part that the task is in. */
-export function* blocksAround(tasks: Tasks, task: number): Generator<{ block: number; part: BlockPart }> {
-  for (let within = tasks[task]?.within; within !== undefined; within = tasks[within.block]?.within) yield within;
+export function blocksAround(tasks: Tasks, task: number): { block: number; part: BlockPart }[] {
+  const within = tasks[task]?.within;
+  return within === undefined ? [] : [within, ...blocksAround(tasks, within.block)];
 }

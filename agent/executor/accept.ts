@@ -1,5 +1,6 @@
 /** May this agent take a share on? Decided before any step starts (ENGINE 2.9). */
 import { ACTIONS, isActionKind } from '../../shared/actions/index.ts';
+import { isBlock } from '../../shared/blocks.ts';
 import { type ErrorReport, KkError } from '../../shared/errors.ts';
 import { bytesJson } from '../../shared/protocol/codec.ts';
 import { Common, SHARE_FORMAT, Share } from '../../shared/share.ts';
@@ -56,7 +57,7 @@ export function refusal(share: Share, common: Common): ErrorReport | undefined {
         remedy: UPGRADE,
       };
     }
-    if (isActionKind(spec.action)) continue;
+    if (isActionKind(spec.action) || isBlock(spec)) continue;
     return {
       code: 'AGENT_LACKS_ACTION',
       message: `This agent does not know the action "${spec.action}" of task ${spec.key}; it knows ${Object.keys(ACTIONS).join(', ')}.`,

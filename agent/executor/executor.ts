@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
+import { blocksAround, isBlock } from '../../shared/blocks.ts';
 import { reportOf } from '../../shared/errors.ts';
 import type { Facts } from '../../shared/facts.ts';
 import type { Generation } from '../../shared/protocol/messages.ts';
@@ -7,6 +8,7 @@ import type { Common, TaskSpec } from '../../shared/share.ts';
 import type { Held, Wish, Work, WorkMessage } from '../link/work.ts';
 import { readCommon } from './accept.ts';
 import type { Blobs } from './blobs.ts';
+import { atBegin, mayFinish } from './block.ts';
 import type { Digest } from './digest.ts';
 import { Inbox } from './inbox.ts';
 import type { Journal, Outgoing } from './journal.ts';
@@ -14,7 +16,7 @@ import type { ExecutorPorts } from './ports.ts';
 import type { JournalRecord, NewRecord } from './records.ts';
 import { keepsEarlier } from './revision.ts';
 import { type Decision, isWaiting, type Phase, type Scheduling, schedule, stepKey } from './schedule.ts';
-import { type AgentState, applyRecord, emptyState, type RunRecord } from './state.ts';
+import { type AgentState, applyRecord, type Ending, emptyState, type RunRecord } from './state.ts';
 import { folderOf, Step } from './step.ts';
 import { ShareVariables } from './variables.ts';
 
@@ -29,6 +31,8 @@ export interface ExecutorOptions extends ExecutorPorts {
 interface Live {
   run: RunRecord;
   spec: TaskSpec;
+  /** A cancel and a later revision let it finish. */
+  mayFinish: boolean;
   abort: AbortController;
   /** Set while the step is queued: lets it go on (true) or tells it that it was cancelled. */
   wake?: (go: boolean) => void;
@@ -122,8 +126,8 @@ export class Executor implements Work {
     this.#inbox.handle(message);
   }
 
-  outgoing(): readonly Outgoing[] {
-    return this.#options.journal.outgoing();
+  outgoing(after: number, bytes: number): Promise<Outgoing[]> {
+    return this.#options.journal.read(after, bytes);
   }
 
   acknowledge(sequence: number): void {
@@ -185,7 +189,8 @@ export class Executor implements Work {
       if (run.share.kind === 'plan' || readsFacts(run, common)) void this.#firstFacts(run, prepared);
       else prepared.ready = true;
     }
-    for (const [task, step] of run.steps) if (step.state === 'begun') this.#launch(run, task);
+    for (const [task, step] of run.steps)
+      if (step.state === 'begun' && !isBlock(common.tasks[task])) this.#launch(run, task);
     this.#tick();
   }
 
@@ -241,7 +246,8 @@ export class Executor implements Work {
     const { run } = decision;
     switch (decision.kind) {
       case 'start':
-        this.#launch(run, decision.task);
+        if (isBlock(this.#prepared.get(run.run)?.common.tasks[decision.task])) this.#beginBlock(run, decision.task);
+        else this.#launch(run, decision.task);
         return;
       case 'continue': {
         const key = stepKey(run.run, decision.task);
@@ -266,14 +272,30 @@ export class Executor implements Work {
         this.#record({ type: 'blocked', run: run.run, revision: run.revision, tasks, cause, cancelled, atMs, keys });
         return;
       }
-      case 'end': {
-        const { task, ending } = decision;
-        const atMs = this.#options.clock.nowMs();
-        const at = { run: run.run, revision: run.revision, task, key: this.#keyOf(run, task), atMs, durationMs: 0 };
-        this.#record({ type: 'ended', ...at, ...ending });
+      case 'end':
+        this.#end(run, decision.task, decision.ending);
         return;
-      }
     }
+  }
+
+  #end(run: RunRecord, task: number, ending: Ending): void {
+    const atMs = this.#options.clock.nowMs();
+    const at = { run: run.run, revision: run.revision, task, key: this.#keyOf(run, task), atMs, durationMs: 0 };
+    this.#record({ type: 'ended', ...at, ...ending });
+  }
+
+  /** A block has no work of its own: it is begun, and `schedule` ends it. */
+  #beginBlock(run: RunRecord, task: number): void {
+    const { common, variables } = this.#prepared.get(run.run) ?? {};
+    const spec = common?.tasks[task];
+    if (spec === undefined || variables === undefined) return;
+    const ending = atBegin(run, spec, variables.scopeOf(spec));
+    if (ending !== undefined) {
+      this.#end(run, task, ending);
+      return;
+    }
+    const at = { run: run.run, revision: run.revision, task, atMs: this.#options.clock.nowMs() };
+    this.#record({ type: 'begun', ...at, boot: this.#options.bootId });
   }
 
   #launch(run: RunRecord, task: number): void {
@@ -282,7 +304,8 @@ export class Executor implements Work {
     if (prepared === undefined || spec === undefined) return;
     const key = stepKey(run.run, task);
     const abort = new AbortController();
-    const live: Live = { run, spec, abort, done: Promise.resolve() };
+    const { tasks } = prepared.common;
+    const live: Live = { run, spec, mayFinish: mayFinish(tasks, task), abort, done: Promise.resolve() };
     this.#phases.set(key, 'working');
     this.#live.set(key, live);
     const step = new Step(
@@ -310,7 +333,8 @@ export class Executor implements Work {
       if (spec.sensitive) await this.#dropOutputs(run, folderOf(run, task));
     });
     // What was cancelled before a restart still is.
-    if (run.cancel !== undefined && isCancelled(run.cancel, spec)) abort.abort();
+    const isOwed = blocksAround(tasks, task).some(({ part }) => part === 'always');
+    if (run.cancel !== undefined && !isOwed && isCancelled(run.cancel, live)) abort.abort();
   }
 
   #keyOf(run: RunRecord, task: number): string {
@@ -351,8 +375,8 @@ export class Executor implements Work {
   }
 
   /** A later revision waits for this step: it begins no item or attempt more, unless it holds a permit. */
-  #mustGiveWay({ run, spec }: Live): boolean {
-    return this.#inbox.isReplaced(run) && spec.permit === undefined;
+  #mustGiveWay({ run, mayFinish }: Live): boolean {
+    return this.#inbox.isReplaced(run) && !mayFinish;
   }
 
   /** What waits gives way to the later revision at once; what is at work finishes its item or attempt. */
@@ -366,7 +390,7 @@ export class Executor implements Work {
   #cancel(run: RunRecord): void {
     if (run.cancel === undefined) return;
     for (const live of this.#live.values()) {
-      if (live.run === run && isCancelled(run.cancel, live.spec)) live.abort.abort();
+      if (live.run === run && isCancelled(run.cancel, live)) live.abort.abort();
     }
   }
 
@@ -389,9 +413,9 @@ export class Executor implements Work {
   }
 }
 
-/** A permit step is let finish (ENGINE 2.6), unless the cancel is forced. */
-function isCancelled(cancel: { force: boolean }, spec: TaskSpec): boolean {
-  return spec.permit === undefined || cancel.force;
+/** A forced cancel ends all that is at work. */
+function isCancelled(cancel: { force: boolean }, live: Live): boolean {
+  return !live.mayFinish || cancel.force;
 }
 
 /** Does any text of the share's tasks mention facts? An `exec` on many nodes should not gather and send them for nothing. */

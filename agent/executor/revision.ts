@@ -1,5 +1,6 @@
 /** What a later revision of a run makes of the steps that earlier ones ended (ENGINE 3.4). Pure. */
 import { type ActionKind, isActionKind } from '../../shared/actions/index.ts';
+import { isBlock } from '../../shared/blocks.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { Common, Json, StepResult, TaskSpec } from '../../shared/share.ts';
 import { isOfItem, loopItems, whySkipped } from './conditions.ts';
@@ -59,12 +60,14 @@ export function endAtOnce(run: RunRecord, task: number, spec: TaskSpec): Ending 
   if (revised === undefined) return undefined;
   const skip = revised.skip.find((one) => one.task === task);
   if (skip !== undefined) return skipped(spec, skip.reason);
-  if (revised.retryFailed || revised.rerun.includes(task)) return undefined;
+  // A block ends by what is in it.
+  if (revised.retryFailed || revised.rerun.includes(task) || isBlock(spec)) return undefined;
   const last = run.earlier.get(spec.key)?.last;
   return last === undefined || 'blocked' in last ? last : again(last);
 }
 
-function skipped(spec: TaskSpec, reason: string): Ending {
+/** The end of a step that is not done, for a reason. */
+export function skipped(spec: TaskSpec, reason: string): Ending {
   const register = registerOf(spec.action, undefined, { changed: false, failed: false, skipped: true });
   return {
     outcome: 'OUTCOME_SKIPPED',

@@ -1,6 +1,8 @@
 /** Which steps may start now, which never will. Pure: state in, decisions out. */
+import { isBlock, type NodeSteps } from '../../shared/blocks.ts';
 import { type StepState, satisfies } from '../../shared/lifecycle.ts';
 import type { Need, Share, TaskSpec } from '../../shared/share.ts';
+import { atEnd, isOpen, isOwed, leftBehind, needless, rootOf, stopperOf } from './block.ts';
 import { endAtOnce } from './revision.ts';
 import { type Ending, type RunRecord, stateOf } from './state.ts';
 
@@ -41,7 +43,7 @@ export function stepKey(run: string, task: number): string {
 
 /** Waiting by nature: holds no slot and no lock, and does not count for `alone` (ENGINE 1.8). */
 export function isWaiting(spec: TaskSpec): boolean {
-  return spec.action === 'wait_for';
+  return spec.action === 'wait_for' || isBlock(spec);
 }
 
 /** The share's own needs of a task, with the batch that goes before it. */
@@ -90,11 +92,12 @@ export function schedule(input: Scheduling): Decision[] {
   for (const run of input.runs) {
     const specs = input.specsOf(run);
     const isReplaced = input.isReplaced(run);
-    const ends = isReplaced ? [] : endsOf(run, specs, input.phases);
+    const steps = nodeSteps(run, specs);
+    const ends = isReplaced ? [] : endsOf(run, steps, specs, input.phases);
     decisions.push(...ends);
     // What follows from them is decided when they are in the state.
     if (ends.length > 0) continue;
-    const blocks = isReplaced ? [] : blocksOf(run, specs, input.phases, newest);
+    const blocks = isReplaced ? [] : blocksOf(run, steps, specs, input.phases, newest);
     decisions.push(...blocks);
     if (run.held !== undefined || !input.isReady(run) || !input.leaseHolds(run)) continue;
     const blocked = new Set(blocks.flatMap((block) => (block.kind === 'block' ? block.tasks : [])));
@@ -104,10 +107,11 @@ export function schedule(input: Scheduling): Decision[] {
       const spec = specs[task];
       if (spec === undefined || blocked.has(task)) continue;
       const phase = input.phases.get(stepKey(run.run, task));
-      // Of a cancelled run only permit steps are still queued: they finish, with all their items and attempts.
+      // Of a cancelled run only what is let finish is still queued, with all its items and attempts.
       if (phase === 'queued') candidates.push({ kind: 'continue', run, task, spec });
-      if (phase !== undefined || !mayStart || run.cancel !== undefined || stateOf(run, task) !== 'waiting') continue;
-      if (isReplaced || !needsOf(run, spec).every((need) => isSatisfied(run, specs, need))) continue;
+      if (phase !== undefined || !mayStart || isReplaced || stateOf(run, task) !== 'waiting') continue;
+      if (!isOpen(steps, task) || (run.cancel !== undefined && !isOwed(steps, task))) continue;
+      if (!needsOf(run, spec).every((need) => isSatisfied(run, specs, need))) continue;
       // It does nothing: no slot, lock or permit is needed.
       if (input.keeps(run, task)) decisions.push({ kind: 'start', run, task });
       else if (mayWork(run, task, spec)) candidates.push({ kind: 'start', run, task, spec });
@@ -158,15 +162,33 @@ function mayWork(run: RunRecord, task: number, spec: TaskSpec): boolean {
   return spec.permit === undefined || run.permits.has(task) || run.share.check === true;
 }
 
-/** Of a later revision: steps that a person has taken out, and those that end again as they had. */
-function endsOf(run: RunRecord, specs: readonly TaskSpec[], phases: ReadonlyMap<string, Phase>): Decision[] {
-  if (run.share.revised === undefined) return [];
+function nodeSteps(run: RunRecord, tasks: readonly TaskSpec[]): NodeSteps {
+  const share = tasksOf(run);
+  return { tasks, stateOf: (task) => (share.has(task) ? stateOf(run, task) : undefined) };
+}
+
+/**
+ * Blocks whose parts have ended, and what they make needless. Of a later revision: steps that a person has taken out, and
+ * those that end again as they had.
+ */
+function endsOf(
+  run: RunRecord,
+  steps: NodeSteps,
+  specs: readonly TaskSpec[],
+  phases: ReadonlyMap<string, Phase>,
+): Decision[] {
   const ends: Decision[] = [];
   const blocked = new Map<string, number[]>();
   for (const task of run.share.tasks) {
     const spec = specs[task];
-    if (spec === undefined || stateOf(run, task) !== 'waiting' || phases.has(stepKey(run.run, task))) continue;
-    const end = endAtOnce(run, task, spec);
+    if (spec === undefined || phases.has(stepKey(run.run, task))) continue;
+    const state = stateOf(run, task);
+    if (state === 'begun' && isBlock(spec)) {
+      const ending = atEnd(run, steps, task, spec);
+      if (ending !== undefined) ends.push({ kind: 'end', run, task, ending });
+    }
+    if (state !== 'waiting') continue;
+    const end = needless(run, steps, spec) ?? endAtOnce(run, task, spec);
     if (end === undefined) continue;
     if ('blocked' in end) blocked.set(end.blocked, [...(blocked.get(end.blocked) ?? []), task]);
     else ends.push({ kind: 'end', run, task, ending: end });
@@ -180,6 +202,7 @@ const UNSATISFYING: ReadonlySet<StepState> = new Set<StepState>(['failed', 'inte
 /** Steps that have not begun and never will, grouped by cause. */
 function blocksOf(
   run: RunRecord,
+  steps: NodeSteps,
   specs: readonly TaskSpec[],
   phases: ReadonlyMap<string, Phase>,
   newest: RunRecord | undefined,
@@ -188,37 +211,50 @@ function blocksOf(
     (task) => stateOf(run, task) === 'waiting' && !phases.has(stepKey(run.run, task)),
   );
   if (waiting.length === 0) return [];
-  const all = (cause: string, cancelled: boolean): Decision[] => [
-    { kind: 'block', run, tasks: waiting, cause, cancelled },
-  ];
-  if (run.cancel !== undefined) return all('the run was cancelled', true);
+  const block = (tasks: number[], cause: string, cancelled: boolean): Decision[] =>
+    tasks.length === 0 ? [] : [{ kind: 'block', run, tasks, cause, cancelled }];
   if (isPlan(run) && newest !== undefined && newest !== run)
-    return all(`run ${newest.run} has taken the node over`, true);
-  const failed = run.share.tasks.find((task) => {
-    const state = stateOf(run, task);
-    return state === 'interrupted' || (state === 'failed' && specs[task]?.ignoreErrors !== true);
-  });
-  if (failed !== undefined) return all(`after ${nameOf(specs, failed)} failed${because(run, failed)}`, false);
-  const causes = closedCauses(run, specs, waiting);
+    return block(waiting, `run ${newest.run} has taken the node over`, true);
+  const isStopped = (task: number): boolean => run.cancel !== undefined && !isOwed(steps, task);
+  const cancelled = block(waiting.filter(isStopped), 'the run was cancelled', true);
+  const causes = new Map<number, string>();
+  const left = waiting.filter((task) => !isStopped(task));
+  const top = run.share.tasks.filter((task) => specs[task]?.within === undefined);
+  for (const task of left) {
+    const stopper = stopperOf(steps, task, top);
+    if (stopper === undefined) continue;
+    const root = rootOf(steps, stopper);
+    causes.set(task, `after ${nameOf(specs, root)} failed${because(run, root)}`);
+  }
+  addClosed(causes, run, steps, specs, left);
   const grouped = Map.groupBy(causes, ([, cause]) => cause);
-  return [...grouped].map(([cause, entries]) => ({
-    kind: 'block',
-    run,
-    tasks: entries.map(([task]) => task).sort((a, b) => a - b),
-    cause,
-    cancelled: false,
-  }));
+  const blocked = [...grouped].flatMap(([cause, entries]) => {
+    const tasks = entries.map(([task]) => task).sort((a, b) => a - b);
+    return block(tasks, cause, false);
+  });
+  return [...cancelled, ...blocked];
 }
 
-/** Blocked by a closed gate, a stopped play or a local need that satisfies nothing; and whatever needs those. */
-function closedCauses(run: RunRecord, specs: readonly TaskSpec[], waiting: readonly number[]): Map<number, string> {
-  const causes = new Map<number, string>();
-  const holdsPermit = (spec: TaskSpec): boolean => run.permits.has(specs.indexOf(spec));
-  const causeOf = (spec: TaskSpec): string | undefined => {
+/**
+ * Blocked by a closed gate, a stopped play or a local need that satisfies nothing; and whatever needs those, or is in a block
+ * that does.
+ */
+function addClosed(
+  causes: Map<number, string>,
+  run: RunRecord,
+  steps: NodeSteps,
+  specs: readonly TaskSpec[],
+  waiting: readonly number[],
+): void {
+  const causeOf = (task: number, spec: TaskSpec): string | undefined => {
+    const ofBlock = spec.within && causes.get(spec.within.block);
+    if (ofBlock !== undefined) return ofBlock;
+    const behind = leftBehind(steps, task);
+    if (behind !== undefined) return behind;
     const stopped = run.gates.get(`play/${spec.play}`);
-    if (stopped?.open === false) return stopped.cause;
+    if (stopped?.open === false && !isOwed(steps, task)) return stopped.cause;
     const stuck = spec.permit && run.gates.get(`permit/${spec.permit.name}`);
-    if (stuck?.open === false && !holdsPermit(spec)) return stuck.cause;
+    if (stuck?.open === false && !run.permits.has(task)) return stuck.cause;
     for (const need of needsOf(run, spec)) {
       if ('gate' in need) {
         const gate = run.gates.get(need.gate);
@@ -240,11 +276,10 @@ function closedCauses(run: RunRecord, specs: readonly TaskSpec[], waiting: reado
     for (const task of waiting) {
       const spec = specs[task];
       if (spec === undefined || causes.has(task)) continue;
-      const cause = causeOf(spec);
+      const cause = causeOf(task, spec);
       if (cause !== undefined) causes.set(task, cause);
     }
   }
-  return causes;
 }
 
 function nameOf(specs: readonly TaskSpec[], task: number): string {

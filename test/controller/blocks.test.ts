@@ -1,53 +1,8 @@
 import t from 'tap';
-import { compile } from '../../controller/compile/compile.ts';
-import type { TaskGraph } from '../../controller/compile/graph.ts';
 import { graphFromJson, graphToJson } from '../../controller/compile/serialise.ts';
-import { parsePlan } from '../../controller/plan/index.ts';
 import { Common } from '../../shared/share.ts';
 import { nodesOf, waitsIn } from '../support/plan-builder.ts';
-
-/** A play over cp1, w1, w2 with these tasks, compiled; or what is wrong with it. */
-function compiled(tasks: string, options: { tags?: string[]; play?: string } = {}): TaskGraph | string[] {
-  const plan = `apiVersion: kk.dev/v1
-kind: Plan
-metadata: {name: blocks}
-spec:
-  inventory:
-    hosts:
-      cp1: {address: 10.0.0.1}
-      w1: {address: 10.0.0.2}
-      w2: {address: 10.0.0.3}
-    groups: {worker: [w1, w2]}
-  playbooks: [site.yaml]
-`;
-  const site = `- {name: p, hosts: all, roles: [r]${options.play ?? ''}}\n- {name: q, hosts: all, roles: [s]}\n`;
-  const texts = {
-    'plan.yaml': plan,
-    'site.yaml': site,
-    'roles/r/tasks.yaml': tasks,
-    'roles/s/tasks.yaml': '- {id: after, debug: x}\n',
-  };
-  const parsed = parsePlan({ plan: 'plan.yaml', texts });
-  if ('problems' in parsed) throw new Error(JSON.stringify(parsed.problems));
-  const found = compile(parsed.plan, {
-    runVars: {},
-    tags: options.tags ?? [],
-    skipTags: [],
-    skipPrechecks: false,
-    prechecksOnly: false,
-    kind: 'plan',
-  });
-  if ('graph' in found) return found.graph;
-  return found.problems.map(
-    ({ code, message, position }) => `${position?.line}:${position?.column} ${code} ${message}`,
-  );
-}
-
-function graphOf(tasks: string, options: { tags?: string[]; play?: string } = {}): TaskGraph {
-  const graph = compiled(tasks, options);
-  if (Array.isArray(graph)) throw new Error(graph.join('\n'));
-  return graph;
-}
+import { compileRole, roleGraph } from '../support/role-graph.ts';
 
 const UPGRADE = `- {id: before, debug: a}
 - id: upgrade
@@ -67,7 +22,7 @@ const UPGRADE = `- {id: before, debug: a}
 `;
 
 t.test('a block is one task to those outside, and inside each part has an order of its own', async (t) => {
-  const graph = graphOf(UPGRADE);
+  const graph = roleGraph(UPGRADE);
   t.strictSame(waitsIn(graph), {
     'r/before': [],
     'r/upgrade': ['same r/before'],
@@ -112,10 +67,10 @@ t.test('a block is one task to those outside, and inside each part has an order 
 });
 
 t.test('tags: a block takes part with those of its tasks that do', async (t) => {
-  t.strictSame(Object.keys(waitsIn(graphOf(UPGRADE, { tags: ['deep'] }))), ['r/upgrade', 'r/inner', 'r/deep']);
+  t.strictSame(Object.keys(waitsIn(roleGraph(UPGRADE, { tags: ['deep'] }))), ['r/upgrade', 'r/inner', 'r/deep']);
   t.strictSame(
     Object.keys(
-      waitsIn(graphOf('- {tags: x, block: [{id: a, debug: a}], always: [{id: b, debug: b}]}\n', { tags: ['x'] })),
+      waitsIn(roleGraph('- {tags: x, block: [{id: a, debug: a}], always: [{id: b, debug: b}]}\n', { tags: ['x'] })),
     ),
     ['r/block', 'r/a', 'r/b'],
   );
@@ -124,21 +79,27 @@ t.test('tags: a block takes part with those of its tasks that do', async (t) => 
 t.test('what a block hides, and what would never end', async (t) => {
   const block = (inner: string, rest: string) =>
     `- id: b\n  block:\n    - {id: in, debug: a}\n${inner}  rescue:\n    - {id: out, debug: b}\n${rest}`;
-  t.match(compiled(block('', '- {debug: c, needs: [in]}\n')), [
+  t.match(compileRole(block('', '- {debug: c, needs: [in]}\n')), [
     /^6:22 GRAPH_NEED_HIDDEN .*needs "in", which is in a part of the block "block"/,
   ]);
-  t.match(compiled(block('', '    - {debug: c, needs: [in]}\n')), [/^6:26 GRAPH_NEED_HIDDEN/], 'nor from another part');
-  t.match(compiled(block('    - {debug: c, needs: [b]}\n', '')), [/GRAPH_NEED_HIDDEN .*the block "b" that it is in/]);
   t.match(
-    compiled(block('    - {debug: c, needs: [late]}\n', '- {id: late, debug: d}\n')),
+    compileRole(block('', '    - {debug: c, needs: [in]}\n')),
+    [/^6:26 GRAPH_NEED_HIDDEN/],
+    'nor from another part',
+  );
+  t.match(compileRole(block('    - {debug: c, needs: [b]}\n', '')), [
+    /GRAPH_NEED_HIDDEN .*the block "b" that it is in/,
+  ]);
+  t.match(
+    compileRole(block('    - {debug: c, needs: [late]}\n', '- {id: late, debug: d}\n')),
     [/GRAPH_CYCLE .*p\/r\/b -> needs -> p\/r\/debug -> needs -> p\/r\/late -> needs -> p\/r\/b/],
     'a block comes after all that is in it',
   );
-  t.match(compiled('- id: b\n  on: cp1\n  block:\n    - {id: far, debug: a, on: [w1]}\n'), [
+  t.match(compileRole('- id: b\n  on: cp1\n  block:\n    - {id: far, debug: a, on: [w1]}\n'), [
     /^4:7 GRAPH_BLOCK_NODES Task "debug" runs on w1, where its block "block" does not/,
   ]);
-  t.type(compiled(block('    - {id: c, debug: c, needs: [{task: in, of: all}]}\n', '')), 'object');
-  const outer = compiled(`- {id: x, debug: a}\n${block('    - {id: c, debug: c, needs: [in, x]}\n', '')}`);
+  t.type(compileRole(block('    - {id: c, debug: c, needs: [{task: in, of: all}]}\n', '')), 'object');
+  const outer = compileRole(`- {id: x, debug: a}\n${block('    - {id: c, debug: c, needs: [in, x]}\n', '')}`);
   t.notOk(Array.isArray(outer), 'a task in a block may need what is beside it or beside the block');
-  t.match(compiled(block('', ''), { play: ', serial: 1' }), Object, 'batches');
+  t.match(compileRole(block('', ''), { play: 'serial: 1' }), Object, 'batches');
 });
