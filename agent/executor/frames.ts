@@ -27,6 +27,11 @@ interface Frame {
   end: number;
 }
 
+/** The record whose frame `bytes` are; undefined when they are not one, whole and sound. */
+export function decodeFrame(bytes: Buffer): unknown {
+  return frameAt(bytes, 0)?.record;
+}
+
 /** The frame at `offset`, or undefined when no whole and sound one is there. */
 function frameAt(bytes: Buffer, offset: number): Frame | undefined {
   if (offset + HEAD > bytes.length) return undefined;
@@ -41,6 +46,8 @@ function frameAt(bytes: Buffer, offset: number): Frame | undefined {
 
 export interface Scan {
   records: unknown[];
+  /** Where each of them begins, in bytes. */
+  starts: number[];
   /** Number of the last sound record; 0: none. */
   last: number;
   /** Bytes up to the end of the last sound record; what follows was never known to be on disk, unless `damaged`. */
@@ -52,16 +59,18 @@ export interface Scan {
 /** Reads a journal file's bytes from the start. Never throws. */
 export function scanFrames(bytes: Buffer): Scan {
   const records: unknown[] = [];
+  const starts: number[] = [];
   let offset = 0;
   let last = 0;
   while (offset < bytes.length) {
     const frame = frameAt(bytes, offset);
     if (frame === undefined || frame.number !== last + 1) break;
     records.push(frame.record);
+    starts.push(offset);
     last = frame.number;
     offset = frame.end;
   }
-  const sound = { records, last, end: offset };
+  const sound = { records, starts, last, end: offset };
   for (let at = offset; at < bytes.length; at += 1) {
     const later = frameAt(bytes, at);
     if (later === undefined) continue;

@@ -1,7 +1,7 @@
 import { type ErrorReport, KkError } from '../../shared/errors.ts';
 import type { DurableMessage } from '../../shared/protocol/messages.ts';
 import type { Disk, DurableFile } from '../durable/disk.ts';
-import { encodeFrame, scanFrames } from './frames.ts';
+import { decodeFrame, encodeFrame, type Scan, scanFrames } from './frames.ts';
 import { diskFull, isDiskFull, RETRY_MS } from './full-disk.ts';
 import { isSent, JOURNAL_FORMAT, type JournalRecord, messageOf, type NewRecord } from './records.ts';
 import { retained } from './retained.ts';
@@ -25,10 +25,17 @@ export interface JournalOptions {
   compactAbove?: number;
 }
 
-/** A durable message that is on disk and not yet acknowledged. */
+/** A durable message that is on disk. */
 export interface Outgoing {
   sequence: number;
   message: DurableMessage;
+}
+
+/** Where a durable message lies in the file. */
+interface Place {
+  sequence: number;
+  start: number;
+  size: number;
 }
 
 /** What `Journal.open` found. */
@@ -41,7 +48,8 @@ export interface Opened {
 
 /**
  * The agent's memory: an append-only file of checksummed records. Records appended in the same turn of the event loop
- * share one fdatasync, however many wait for it. The outbox is what was sent as a record and is not yet acknowledged.
+ * share one fdatasync, however many wait for it. What is sent is read from the file: of messages that wait for a controller
+ * which is away only their places are in memory.
  */
 export class Journal {
   readonly #options: JournalOptions;
@@ -58,7 +66,11 @@ export class Journal {
   #waiters: (() => void)[] = [];
   #writing: Promise<void> | undefined;
   #dead = false;
-  #outbox: Outgoing[] = [];
+  #closed = false;
+  /** The messages in the file, in order; acknowledged ones of runs that are held are among them. */
+  #places: Place[] = [];
+  /** Reading and rewriting take turns. */
+  #turn: Promise<unknown> = Promise.resolve();
   #onOutgoing: () => void = () => {};
 
   private constructor(options: JournalOptions, file: DurableFile, number: number, size: number) {
@@ -97,8 +109,8 @@ export class Journal {
         throw header.type === 'journal' ? newer(options.path, header.format) : corrupt(options.path, 0, content.length);
       }
       for (const record of records) journal.#take(record);
-      for (const record of records) journal.#offer(record);
-      if (records.some((r) => r.type === 'forget')) await journal.#compact(records);
+      journal.#places = placesIn(scan);
+      if (retained(records).length < records.length) await journal.#compact(records);
     }
     return { journal, records, cut };
   }
@@ -113,21 +125,47 @@ export class Journal {
   }
 
   /** Durable messages above the last acknowledgement, in order; only what is on disk. */
-  outgoing(): readonly Outgoing[] {
-    return this.#outbox;
+  outgoing(): readonly { sequence: number }[] {
+    return this.#places.slice(this.#placeAfter(this.#acked));
   }
 
-  /** Called whenever {@link outgoing} has grown. One listener. */
+  /**
+   * The next messages above `after` that are on disk, about as many as fit into `bytes`. Acknowledged ones are among them,
+   * as long as their run is held: a controller that was set back needs them again. None after {@link close}.
+   */
+  read(after: number, bytes: number): Promise<Outgoing[]> {
+    return this.#alone(async () => {
+      const from = this.#placeAfter(after);
+      const first = this.#places[from];
+      if (first === undefined || this.#closed || this.#dead) return [];
+      let to = from + 1;
+      while (end(this.#places[to]) - first.start <= bytes) to += 1;
+      const places = this.#places.slice(from, to);
+      const content = await this.#file.read(first.start, end(places.at(-1)) - first.start);
+      return places.map(({ sequence, start, size }) => {
+        const record = decodeFrame(content.subarray(start - first.start, start - first.start + size)) as JournalRecord;
+        if (record === undefined || !isSent(record) || record.sequence !== sequence)
+          throw corrupt(this.#options.path, start, this.#size);
+        return { sequence, message: messageOf(record) };
+      });
+    }).catch((thrown) => {
+      this.#fail(thrown);
+      return [];
+    });
+  }
+
+  /** Called whenever there is more to {@link read}. One listener. */
   onOutgoing(listener: () => void): void {
     this.#onOutgoing = listener;
   }
 
   /**
    * Adds a record; gives a message its sequence. Returns at once: {@link synced} waits for the disk. A `lazy` record does
-   * not ask for a write of its own and rides along with the next.
+   * not ask for a write of its own and rides along with the next. After {@link close} nothing is written any more.
    */
   append(record: NewRecord, { lazy = false }: { lazy?: boolean } = {}): JournalRecord {
     const numbered = (isSent(record) ? { ...record, sequence: this.#sequence + 1 } : record) as JournalRecord;
+    if (this.#closed) return numbered;
     this.#take(numbered);
     this.#pending.push(numbered);
     if (!lazy) this.#kick();
@@ -148,15 +186,32 @@ export class Journal {
     const acked = Math.min(sequence, this.#sequence);
     if (acked <= this.#acked) return;
     this.append({ type: 'acked', sequence: acked }, { lazy: true });
-    const keep = this.#outbox.findIndex((out) => out.sequence > acked);
-    this.#outbox.splice(0, keep < 0 ? this.#outbox.length : keep);
   }
 
+  /** Writes what was appended, unless the disk is full or broken; nobody was told then that it was written. */
   async close(): Promise<void> {
-    await this.synced();
-    // It may be rewriting the file.
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#pending.length > 0) this.#kick();
     await this.#writing;
-    await this.#file.close();
+    await this.#alone(() => this.#file.close());
+  }
+
+  /** Index of the first place above `sequence`. */
+  #placeAfter(sequence: number): number {
+    let [low, high] = [0, this.#places.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#places[middle] as Place).sequence > sequence) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => {});
+    return done;
   }
 
   #take(record: JournalRecord): void {
@@ -164,12 +219,6 @@ export class Journal {
     if (isSent(record)) this.#sequence = Math.max(this.#sequence, record.sequence);
     else if (record.type === 'journal') [this.#id, this.#sequence] = [record.id, record.sequence];
     else if (record.type === 'acked') this.#acked = record.sequence;
-  }
-
-  #offer(record: JournalRecord): boolean {
-    if (!isSent(record) || record.sequence <= this.#acked) return false;
-    this.#outbox.push({ sequence: record.sequence, message: messageOf(record) });
-    return true;
   }
 
   #kick(): void {
@@ -185,24 +234,29 @@ export class Journal {
         const batch = this.#pending.splice(0);
         await this.#write(batch);
         this.#synced = this.#number;
-        let grown = false;
-        for (const record of batch) grown = this.#offer(record) || grown;
         for (const waiter of waiters) waiter();
-        if (grown) this.#onOutgoing();
+        if (batch.some(isSent)) this.#onOutgoing();
         if (this.#size > (this.#options.compactAbove ?? COMPACT_ABOVE) && this.#size > 2 * this.#sizeAfterCompaction) {
-          await this.#compactNow();
+          await this.#alone(() => this.#compactNow());
         }
       }
       this.#writing = undefined;
     } catch (thrown) {
-      this.#dead = true;
-      this.#options.onFatal(unwritable(this.#options.path, thrown));
+      this.#fail(thrown);
     }
+  }
+
+  #fail(thrown: unknown): void {
+    if (this.#dead) return;
+    this.#dead = true;
+    if (!this.#closed)
+      this.#options.onFatal(thrown instanceof KkError ? thrown : unwritable(this.#options.path, thrown));
   }
 
   async #write(batch: readonly JournalRecord[]): Promise<void> {
     let number = this.#number;
-    const bytes = Buffer.concat(batch.map((record) => encodeFrame(++number, this.#synced, record)));
+    const frames = batch.map((record) => encodeFrame(++number, this.#synced, record));
+    const bytes = Buffer.concat(frames);
     for (let full = false; ; ) {
       try {
         await this.#file.append(bytes);
@@ -210,7 +264,7 @@ export class Journal {
         if (full) this.#options.onTrouble(undefined);
         break;
       } catch (thrown) {
-        if (!isDiskFull(thrown)) throw thrown;
+        if (!isDiskFull(thrown) || this.#closed) throw thrown;
         full = true;
         this.#options.onTrouble(diskFull(this.#options.path));
         await this.#file.truncate(this.#size);
@@ -218,7 +272,11 @@ export class Journal {
       }
     }
     this.#number = number;
-    this.#size += bytes.length;
+    for (const [index, record] of batch.entries()) {
+      const size = frames[index]?.length ?? 0;
+      if (isSent(record)) this.#places.push({ sequence: record.sequence, start: this.#size, size });
+      this.#size += size;
+    }
   }
 
   async #compactNow(): Promise<void> {
@@ -240,8 +298,21 @@ export class Journal {
     const { file, content } = await this.#options.disk.open(this.#options.path, POINT);
     const scan = scanFrames(content);
     this.#file = file;
+    this.#places = placesIn(scan);
     [this.#number, this.#synced, this.#size, this.#sizeAfterCompaction] = [scan.last, scan.last, scan.end, scan.end];
   }
+}
+
+function placesIn({ records, starts, end: whole }: Scan): Place[] {
+  return (records as JournalRecord[]).flatMap((record, index) => {
+    const start = starts[index] ?? 0;
+    return isSent(record) ? [{ sequence: record.sequence, start, size: (starts[index + 1] ?? whole) - start }] : [];
+  });
+}
+
+/** Where a place ends; beyond everything when there is none. */
+function end(place: Place | undefined): number {
+  return place === undefined ? Number.POSITIVE_INFINITY : place.start + place.size;
 }
 
 function corrupt(path: string, offset: number, size: number): KkError {

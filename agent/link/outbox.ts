@@ -4,10 +4,15 @@ import type { Work } from './work.ts';
 
 /** Bytes of durable messages under way without an acknowledgement. */
 const WINDOW = 4 * 1024 * 1024;
+/** Bytes of them that are read at once. */
+const PORTION = 256 * 1024;
 
 /**
  * Sends the durable messages of one connection in order, each once; what is not acknowledged goes again over the next
  * connection. A window keeps a long backlog from filling the memory and from holding up heartbeats.
+ *
+ * It begins after what Welcome acknowledged. If that is less than an earlier Welcome did (a controller restored from a
+ * backup), messages that were acknowledged go again, as far as there are any: each says which one came before it.
  */
 export class Outbox {
   readonly #work: Pick<Work, 'outgoing' | 'acknowledge'>;
@@ -15,6 +20,9 @@ export class Outbox {
   #sent: number;
   readonly #underWay: { sequence: number; size: number }[] = [];
   #bytes = 0;
+  #pumping = false;
+  #again = false;
+  #closed = false;
 
   /** `acked`: what Welcome acknowledged; everything above is sent anew. */
   constructor(work: Pick<Work, 'outgoing' | 'acknowledge'>, acked: number, send: (frame: Uint8Array) => void) {
@@ -26,16 +34,8 @@ export class Outbox {
 
   /** Sends what there is, as far as the window allows. */
   pump(): void {
-    for (const { sequence, message } of this.#work.outgoing()) {
-      if (this.#bytes >= WINDOW) return;
-      if (sequence <= this.#sent) continue;
-      const frame = encodeToController(message, sequence);
-      this.#sent = sequence;
-      this.#underWay.push({ sequence, size: frame.length });
-      this.#bytes += frame.length;
-      crash.at('agent.outbox.send');
-      this.#send(frame);
-    }
+    this.#again = true;
+    if (!this.#pumping) void this.#pump();
   }
 
   acked(sequence: number): void {
@@ -45,5 +45,37 @@ export class Outbox {
       this.#bytes -= this.#underWay.shift()?.size ?? 0;
     }
     this.pump();
+  }
+
+  /** The connection is gone: nothing is read for it any more. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  async #pump(): Promise<void> {
+    this.#pumping = true;
+    while (this.#again && !this.#closed) {
+      this.#again = false;
+      if (this.#bytes >= WINDOW) break;
+      const next = await this.#work.outgoing(this.#sent, PORTION);
+      if (next.length > 0) this.#again = true;
+      for (const one of next) if (!this.#closed) this.#sendOne(one);
+    }
+    this.#pumping = false;
+  }
+
+  #sendOne({ sequence, message }: Awaited<ReturnType<Work['outgoing']>>[number]): void {
+    const frame = encodeToController(message, sequence, this.#after(sequence));
+    this.#sent = sequence;
+    this.#underWay.push({ sequence, size: frame.length });
+    this.#bytes += frame.length;
+    crash.at('agent.outbox.send');
+    this.#send(frame);
+  }
+
+  /** As kk.proto says of ToController.after. */
+  #after(sequence: number): number {
+    if (sequence === this.#sent + 1) return 0;
+    return this.#sent === 0 ? sequence : this.#sent;
   }
 }

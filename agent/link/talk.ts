@@ -105,6 +105,7 @@ export class Talk implements ConnectionEvents {
   onClose(why: string): void {
     this.#stopWaiting();
     this.#heartbeat?.stop();
+    this.#outbox?.close();
     this.#options.log.disconnected();
     const welcomed = this.#outbox !== undefined;
     this.#resolve({

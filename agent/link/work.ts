@@ -33,14 +33,14 @@ export interface Work {
   running(): number;
   /** Takes a message in; order is kept. Never throws: what it cannot do becomes a message back. */
   handle(message: WorkMessage): void;
-  /** Durable messages that are synced and not acknowledged, in order. */
-  outgoing(): readonly { sequence: number; message: DurableMessage }[];
+  /** The next durable messages above `after` that are synced, in order, about as many as fit into `bytes`. */
+  outgoing(after: number, bytes: number): Promise<readonly { sequence: number; message: DurableMessage }[]>;
   acknowledge(sequence: number): void;
   /** A Welcome was applied: the generation is kept if it is the highest, wishes are repeated. */
   welcomed(generation: Generation): void;
   /** A heartbeat sent at `atMs` of CLOCK_BOOTTIME was answered: the lease counts from there. */
   contact(atMs: number, leaseMs: number): void;
-  /** Called when there is more to send: {@link outgoing} has grown. */
+  /** Called when there is more to send. */
   onOutgoing(listener: () => void): void;
   onWish(listener: (wish: Wish) => void): void;
 }

@@ -252,23 +252,24 @@ export class Conversation {
     }
   }
 
-  /** In order and without a gap; a repeated one was stored before and is acknowledged again. */
+  /** In order and without a gap (kk.proto, ToController.after); a repeated one was stored before and is acknowledged again. */
   private onDurable(session: Session, message: ToController): void {
-    const { sequence } = message;
+    const { sequence, after } = message;
     if (!isDurable(message)) return;
-    if (sequence < session.expected) {
+    if (sequence <= session.received) {
       session.ack(session.acked);
       return;
     }
-    if (sequence > session.expected) {
+    const before = after === 0 ? sequence - 1 : after;
+    if (before > session.received && before !== sequence) {
       throw new KkError({
         code: 'SEQUENCE_GAP',
-        message: `Message ${sequence} of ${session.node} came where ${session.expected} was expected.`,
-        remedy: 'The agent connects again and sends what is missing.',
+        message: `Message ${sequence} of ${session.node} came after ${before}, and ${session.received} is the last that came.`,
+        remedy: 'The agent connects again by itself and sends what is missing.',
         node: session.node,
       });
     }
-    session.expected += 1;
+    session.received = sequence;
     this.parts.durable(session.node, session.hello.journal_id, sequence, message, (error) => this.refuse(error));
   }
 

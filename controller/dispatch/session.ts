@@ -14,8 +14,8 @@ export class Session {
   readonly serial: string;
   /** Address the agent comes from. */
   readonly remote: string;
-  /** The sequence the next durable message must have. */
-  expected: number;
+  /** The last durable message that was taken in. */
+  received: number;
   /** Stored up to here. */
   acked: number;
   private readonly socket: WebSocket;
@@ -25,7 +25,7 @@ export class Session {
     this.hello = parts.hello;
     this.serial = parts.serial;
     this.remote = parts.remote;
-    this.expected = parts.acked + 1;
+    this.received = parts.acked;
     this.acked = parts.acked;
     this.socket = parts.socket;
   }

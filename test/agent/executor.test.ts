@@ -40,7 +40,7 @@ t.test('a share runs through: when, templates, registers, facts, precedence', as
   const kinds = bench.messages().map((message) => message.kind);
   t.same(kinds.slice(0, 4), ['accepted', 'facts', 'begun', 'ended'], 'facts of the run come first');
   t.same(
-    bench.executor.outgoing().map((out) => out.sequence),
+    bench.journal.outgoing().map((out) => out.sequence),
     kinds.map((_, index) => index + 1),
     'messages are numbered without a gap',
   );

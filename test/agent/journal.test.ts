@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -98,7 +98,7 @@ t.test('what was synced is there after a restart, numbered on, and the outbox is
     second.journal.outgoing().map((out) => out.sequence),
     [6],
   );
-  t.same(second.journal.outgoing()[0]?.message, {
+  t.same((await second.journal.read(5, 1))[0]?.message, {
     kind: 'blocked',
     value: { run: 'r', revision: 1, tasks: [9], cause: 'c', cancelled: false, at_ms: 1 },
   });
@@ -313,4 +313,115 @@ t.test('sequences go on above everything that was given out, also when only an o
     t.equal(again.journal.lastSequence, 3, start);
     await again.journal.close();
   }
+});
+
+const begin = (run: string): NewRecord => ({
+  type: 'push',
+  run,
+  revision: 1,
+  share: { format: 1, node: 'n', kind: 'plan', tasks: [], hostVars: {}, batches: {} },
+  common: 'c',
+  leaseMs: 0,
+});
+
+t.test('what comes while it closes is not written, and nothing fails', async (t) => {
+  const path = fresh();
+  const { journal } = await Journal.open(options(path));
+  journal.append(blocked([1]));
+  const closing = journal.close();
+  journal.append(blocked([2]));
+  journal.acknowledge(1);
+  await closing;
+  await journal.close();
+  t.same(await journal.read(0, 1_000), []);
+  const again = await Journal.open(options(path));
+  t.equal(again.journal.lastSequence, 1);
+  await again.journal.close();
+});
+
+t.test('it closes on a full disk, too: what was not told may be lost', async (t) => {
+  const full = watched();
+  const path = fresh();
+  const { journal } = await Journal.open(options(path, { disk: full.disk, onFatal: () => t.fail('not fatal') }));
+  full.full = true;
+  journal.append(blocked([1]));
+  await journal.close();
+  const again = await Journal.open(options(path));
+  t.equal(again.journal.lastSequence, 0);
+  await again.journal.close();
+});
+
+t.test('what a rewrite that was cut short left behind is taken away', async (t) => {
+  const path = fresh();
+  await (await Journal.open(options(path))).journal.close();
+  writeFileSync(`${path}.new`, 'half');
+  await (await Journal.open(options(path))).journal.close();
+  t.notOk(existsSync(`${path}.new`));
+});
+
+t.test('thousands of runs, acknowledged late, leave a small file', async (t) => {
+  const path = fresh();
+  const { journal } = await Journal.open(options(path, { compactAbove: 100_000 }));
+  journal.append(begin('stays'));
+  journal.append(blocked([1], 'stays'));
+  let largest = 0;
+  for (let round = 0; round < 4_000; round += 1) {
+    const run = `run-${round}`;
+    journal.append(begin(run));
+    journal.append({
+      type: 'refused',
+      run: `no-${round}`,
+      revision: 1,
+      error: { code: 'X', message: 'm', remedy: 'r' },
+    });
+    for (let task = 0; task < 3; task += 1) journal.append(blocked([task], run));
+    journal.append({ type: 'forget', run });
+    // A step that was at work ends after its run was forgotten.
+    journal.append(blocked([9], run));
+    if (round % 100 === 99) {
+      await journal.synced();
+      largest = Math.max(largest, statSync(path).size);
+      journal.acknowledge(journal.lastSequence - 200);
+    }
+  }
+  await journal.synced();
+  t.ok(largest < 400_000, `${largest} bytes at most`);
+  await journal.close();
+  const { journal: again } = await Journal.open(options(path));
+  t.ok(statSync(path).size < 60_000, `${statSync(path).size} bytes after a start`);
+  t.same((await again.read(0, 1))[0]?.message.value, { ...blockedValue('stays') }, 'what is held can be told anew');
+  await again.close();
+});
+
+const blockedValue = (run: string) => ({ run, revision: 1, tasks: [1], cause: 'c', cancelled: false, at_ms: 1 });
+
+t.test('messages are read on in portions, while others come and the file is rewritten', async (t) => {
+  const { journal } = await Journal.open(options(fresh(), { compactAbove: 20_000 }));
+  journal.append(begin('held'));
+  const told: number[] = [];
+  let after = 0;
+  const take = (portion: readonly { sequence: number }[]): void => {
+    told.push(...portion.map(({ sequence }) => sequence));
+    after = told.at(-1) ?? 0;
+  };
+  for (let round = 0; round < 200; round += 1) {
+    journal.append(blocked([round], 'held'));
+    journal.append(begin('gone'));
+    journal.append({ type: 'forget', run: 'gone' });
+    void journal.synced();
+    take(await journal.read(after, 500));
+  }
+  await journal.synced();
+  for (let more = await journal.read(after, 500); more.length > 0; more = await journal.read(after, 500)) {
+    t.ok(more.length < 10, 'a portion');
+    take(more);
+  }
+  t.same(
+    told,
+    Array.from({ length: 200 }, (_, index) => index + 1),
+  );
+  journal.acknowledge(150);
+  t.equal(journal.outgoing().length, 50);
+  t.equal((await journal.read(10, 1))[0]?.sequence, 11, 'acknowledged ones, too, for a controller that was set back');
+  await journal.close();
 });

@@ -124,8 +124,8 @@ class FakeWork implements Work {
   handle(message: WorkMessage) {
     this.handled.push(message);
   }
-  outgoing() {
-    return this.out;
+  async outgoing(after: number) {
+    return this.out.filter((one) => one.sequence > after);
   }
   acknowledge(sequence: number) {
     this.out = this.out.filter((one) => one.sequence > sequence);

@@ -2,7 +2,7 @@
  * An executor on a bench: real journal, scheduler and steps in a temp folder; the clock is driven by hand and `command`
  * does what the test says. What the agent would send is read back from the journal's outbox.
  */
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,8 +12,10 @@ import { commandFailure, createExecutors, createResourceKinds } from '../../agen
 import { type Disk, type DurableFile, disk } from '../../agent/durable/disk.ts';
 import { BlobFolder, sha256 } from '../../agent/executor/blobs.ts';
 import { Executor } from '../../agent/executor/executor.ts';
+import { scanFrames } from '../../agent/executor/frames.ts';
 import { Journal } from '../../agent/executor/journal.ts';
 import type { Clock } from '../../agent/executor/ports.ts';
+import { isSent, type JournalRecord, messageOf } from '../../agent/executor/records.ts';
 import { hostFiles } from '../../agent/host/files.ts';
 import type { Host } from '../../agent/host/host.ts';
 import type { Wish, WorkMessage } from '../../agent/link/work.ts';
@@ -344,7 +346,11 @@ export class Bench {
   }
 
   messages(): DurableMessage[] {
-    return this.executor.outgoing().map((out) => out.message);
+    const { records } = scanFrames(readFileSync(join(this.folder, 'journal.log')));
+    const waiting = new Set(this.journal.outgoing().map(({ sequence }) => sequence));
+    return (records as JournalRecord[]).flatMap((one) =>
+      isSent(one) && waiting.has(one.sequence) ? [messageOf(one)] : [],
+    );
   }
 
   /** `ended` by task index. */
