@@ -92,7 +92,7 @@ function gatewayParts({ state, engine, clock, log, ...side }: AgentsSide): Gatew
     durable: (node, journal, sequence, message, refuse) => runner.receive(node, journal, sequence, message, refuse),
     permitWanted: (node, { run, revision, task }) => runner.permitWanted(node, run, revision, task),
     async log(node, chunk) {
-      if (!runner.active.get(chunk.run)?.graph.nodes.includes(node)) return;
+      if (!runner.active.get(chunk.run)?.indexes.has(node)) return;
       const line = {
         at: chunk.at_ms,
         node,

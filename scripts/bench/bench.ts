@@ -62,7 +62,8 @@ async function main(): Promise<void> {
       `makespan ${agents} nodes x ${steps} steps: ${seconds(makespan.makespanMs)} for a critical path of ` +
         `${seconds(makespan.criticalPathMs)}, ratio ${makespan.ratio}; ${makespan.stepsPerSecond} steps/s; ` +
         `controller ${makespan.controllerCpuSeconds} CPU seconds, at most ${mib(makespan.controllerPeakRss)}; ` +
-        `simulator ${makespan.fleetCpuSeconds} CPU seconds`,
+        `simulator ${makespan.fleetCpuSeconds} CPU seconds; apply answered after ${makespan.applyMs} ms, ` +
+        `the ended run was shown after ${makespan.viewMs} ms`,
     );
     const some = names.slice(0, 200);
     const words = 'ms=50..1000';
