@@ -24,6 +24,7 @@ export const WRITES = {
   'agent.command.spec': 'claim',
   'agent.command.started': 'claim',
   'agent.command.child': 'claim',
+  'agent.command.cancel': 'claim',
   'agent.command.output': 'sync',
   'agent.command.status': 'replace',
 } as const satisfies Record<string, WriteKind>;

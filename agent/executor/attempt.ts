@@ -4,6 +4,7 @@ import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
 import type { Json, StepResult, TaskSpec } from '../../shared/share.ts';
 import type { ActionContext, ActionExecutor } from '../actions/executor.ts';
 import { Unknown } from '../actions/unknown.ts';
+import { Cancelled } from '../host/cancelled.ts';
 import { dryRun } from './dry-run.ts';
 import type { Inputs } from './inputs.ts';
 import type { Clock } from './ports.ts';
@@ -99,7 +100,8 @@ function abandonment(
   let stop = (): void => {};
   const promise = new Promise<never>((_, reject) => {
     const begin = (): void => {
-      stop = clock.after(afterMs, () => reject(signal.reason));
+      const grace = signal.reason instanceof Cancelled ? signal.reason.graceMs : 0;
+      stop = clock.after(Math.max(afterMs, ABANDON_MS + grace), () => reject(signal.reason));
     };
     if (signal.aborted) begin();
     else signal.addEventListener('abort', begin, { once: true });

@@ -5,6 +5,7 @@ import { reportOf } from '../../shared/errors.ts';
 import type { Facts } from '../../shared/facts.ts';
 import type { Generation } from '../../shared/protocol/messages.ts';
 import type { Common, TaskSpec } from '../../shared/share.ts';
+import { Cancelled } from '../host/cancelled.ts';
 import type { Held, Wish, Work, WorkMessage } from '../link/work.ts';
 import { readCommon } from './accept.ts';
 import type { Blobs } from './blobs.ts';
@@ -334,7 +335,8 @@ export class Executor implements Work {
     });
     // What was cancelled before a restart still is.
     const isOwed = blocksAround(tasks, task).some(({ part }) => part === 'always');
-    if (run.cancel !== undefined && !isOwed && isCancelled(run.cancel, live)) abort.abort();
+    if (run.cancel !== undefined && !isOwed && isCancelled(run.cancel, live))
+      abort.abort(new Cancelled(run.cancel.graceMs));
   }
 
   #keyOf(run: RunRecord, task: number): string {
@@ -390,7 +392,7 @@ export class Executor implements Work {
   #cancel(run: RunRecord): void {
     if (run.cancel === undefined) return;
     for (const live of this.#live.values()) {
-      if (live.run === run && isCancelled(run.cancel, live)) live.abort.abort();
+      if (live.run === run && isCancelled(run.cancel, live)) live.abort.abort(new Cancelled(run.cancel.graceMs));
     }
   }
 

@@ -49,11 +49,17 @@ export interface Status {
   error?: { code: 'not-found' | 'not-executable' | 'no-folder' | 'spawn'; message: string };
 }
 
+/** Agent to wrapper, before {@link CANCEL_SIGNAL}: another grace than the spec's. */
+export interface Cancel {
+  graceMs: number;
+}
+
 /** Names in the folder. `merged` has a line `o|e offset length` per chunk, in the order of arrival. */
 export const NAMES = {
   spec: 'spec.json',
   started: 'started',
   child: 'child',
+  cancel: 'cancel',
   status: 'status.json',
   merged: 'merged',
 } as const;

@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { crash } from '../../shared/crash.ts';
 import { claim, makePrivateFolder } from '../durable/files.ts';
 import { bootId } from './boot-id.ts';
+import { Cancelled } from './cancelled.ts';
 import { interrupted, unfit, wrapperFailed } from './command-errors.ts';
+import { type Family, signalFamily } from './command-family.ts';
 import {
   CANCEL_SIGNAL,
   claimCommand,
@@ -100,28 +102,30 @@ async function follow(
 }
 
 async function withCancel<T>(
+  folder: string,
   signal: AbortSignal | undefined,
   pid: number,
   alive: () => boolean,
   work: Promise<T>,
 ): Promise<T> {
-  const cancel = () => {
+  const cancel = async () => {
+    if (signal?.reason instanceof Cancelled && signal.reason.graceMs > 0) {
+      const { graceMs } = signal.reason;
+      // Without it the command has the grace of its task.
+      await claim(join(folder, NAMES.cancel), JSON.stringify({ graceMs }), 'agent.command.cancel').catch(() => {});
+    }
     if (alive()) process.kill(pid, CANCEL_SIGNAL);
   };
-  if (signal?.aborted) cancel();
+  if (signal?.aborted) void cancel();
   signal?.addEventListener('abort', cancel);
   return work.finally(() => signal?.removeEventListener('abort', cancel));
 }
 
 /** A command without a wrapper has nobody to hold its timeout or tell its end. */
 function killOrphan(folder: string): void {
-  const child = readJson<ProcessIdentity>(folder, NAMES.child);
+  const child = readJson<ProcessIdentity & Family>(folder, NAMES.child);
   if (child === undefined || !lives(child)) return;
-  try {
-    process.kill(-child.pid, 'SIGKILL');
-  } catch {
-    // Gone meanwhile.
-  }
+  signalFamily(child, 'SIGKILL');
 }
 
 function neverRan(folder: string): CommandResult {
@@ -172,7 +176,7 @@ export function commandRunner(wrapper: { argv: readonly string[] }): CommandRunn
     const door = bell();
     child.once('exit', door.ring);
     const alive = () => child.exitCode === null && child.signalCode === null;
-    const status = await withCancel(signal, child.pid as number, alive, follow(folder, alive, door, onOutput));
+    const status = await withCancel(folder, signal, child.pid as number, alive, follow(folder, alive, door, onOutput));
     if (status !== undefined) return resultOf(folder, status);
     if (readJson<Started>(folder, NAMES.started)?.by === 'wrapper') {
       killOrphan(folder);
@@ -207,11 +211,13 @@ export function commandRunner(wrapper: { argv: readonly string[] }): CommandRunn
     const alive = () => who.bootId === boot && lives(who);
     if (alive() && readJson<Status>(folder, NAMES.status) === undefined) {
       const door = bell();
-      const result = withCancel(signal, who.pid, alive, follow(folder, alive, door, onOutput)).then((status) => {
-        if (status !== undefined) return resultOf(folder, status);
-        killOrphan(folder);
-        throw interrupted('the process that watched over it was killed');
-      });
+      const result = withCancel(folder, signal, who.pid, alive, follow(folder, alive, door, onOutput)).then(
+        (status) => {
+          if (status !== undefined) return resultOf(folder, status);
+          killOrphan(folder);
+          throw interrupted('the process that watched over it was killed');
+        },
+      );
       // The caller may take its time before it awaits.
       result.catch(() => {});
       return { state: 'running', result };

@@ -1,11 +1,21 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { crash } from '../../shared/crash.ts';
 import { claim, replace } from '../durable/files.ts';
 import { type Capture, openCapture, openMerged } from './command-capture.ts';
-import { CANCEL_SIGNAL, claimCommand, NAMES, readJson, type Status, type WrapperSpec } from './command-folder.ts';
-import { groupLives, startTicks } from './process-identity.ts';
+import { makeCgroup, removeCgroup, startedIn } from './command-cgroup.ts';
+import { type Family, familyLives, signalFamily } from './command-family.ts';
+import {
+  CANCEL_SIGNAL,
+  type Cancel,
+  claimCommand,
+  NAMES,
+  readJson,
+  type Status,
+  type WrapperSpec,
+} from './command-folder.ts';
+import { startTicks } from './process-identity.ts';
 
 /** After the main process ended, what it left in its pipes is read for at most so long. */
 const DRAIN_MS = 2000;
@@ -53,28 +63,32 @@ export async function runWrapper(folder: string): Promise<never> {
     // On a full disk we wait for room: a command whose end is not known cannot be judged.
     // Without its folder nobody will ask: the run was forgotten.
     while (!(await writeStatus(folder, last)) && existsSync(folder)) await later(STATUS_RETRY_MS);
+    removeCgroup(cgroup);
     process.exit(0);
   };
 
   const unfit = whyNot(spec);
   if (unfit !== undefined) return finish({ error: unfit });
+  const { pid: ownPid, startTicks: since } = self();
+  const cgroup = makeCgroup(`kk-command-${ownPid}-${since}`);
   let child: ChildProcess;
   try {
-    child = await begin(spec);
+    child = await begin(spec, cgroup);
   } catch (thrown) {
     return finish({ error: { code: 'spawn', message: (thrown as Error).message } });
   }
-  const pid = child.pid as number;
+  const family: Family = { pid: child.pid as number, ...(cgroup === undefined ? {} : { cgroup }) };
   crash.at('agent.wrapper.running');
-  const noted = noteChild(folder, pid);
+  const noted = noteChild(folder, family);
   feed(child, spec.stdin);
 
-  let kill: NodeJS.Timeout | undefined;
+  let graceMs: number | undefined;
   end = (cause) => {
-    if (kill !== undefined) return;
+    if (graceMs !== undefined) return;
     status[cause] = true;
-    signalGroup(pid, 'SIGTERM');
-    kill = setTimeout(() => signalGroup(pid, 'SIGKILL'), Math.min(spec.graceMs, LONGEST_TIMER_MS));
+    graceMs = (cause === 'cancelled' && readJson<Cancel>(folder, NAMES.cancel)?.graceMs) || spec.graceMs;
+    signalFamily(family, 'SIGTERM');
+    setTimeout(() => signalFamily(family, 'SIGKILL'), Math.min(graceMs, LONGEST_TIMER_MS));
   };
   if (early !== undefined) end(early);
   const timeout =
@@ -86,7 +100,7 @@ export async function runWrapper(folder: string): Promise<never> {
   });
   clearTimeout(timeout);
   await noted;
-  if (kill !== undefined) await groupGone(pid, spec.graceMs + KILLED_MS);
+  if (graceMs !== undefined) await familyGone(family, graceMs);
   status.lingering = !(await Promise.race([closed, later(DRAIN_MS)]));
   return finish(how);
 }
@@ -120,15 +134,16 @@ function whyNot({ program, env, cwd }: WrapperSpec): Status['error'] {
   return { code: found ? 'not-executable' : 'not-found', message: program };
 }
 
-function begin(spec: WrapperSpec): Promise<ChildProcess> {
+function begin(spec: WrapperSpec, cgroup: string | undefined): Promise<ChildProcess> {
   const [program, ...args] = spec.argv;
-  const child = spawn(program, args, {
+  const options: SpawnOptions = {
     cwd: spec.cwd,
     env: spec.env,
     stdio: [spec.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     // A session and a process group of its own: what the command starts can be ended with it.
     detached: true,
-  });
+  };
+  const child = startedIn(cgroup, () => spawn(program, args, options));
   return new Promise((resolve, reject) => {
     child.once('spawn', () => resolve(child));
     child.once('error', reject);
@@ -152,22 +167,18 @@ function later(ms: number): Promise<false> {
   return new Promise((resolve) => setTimeout(() => resolve(false), ms));
 }
 
-function signalGroup(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-pid, signal);
-  } catch {
-    // It has no members any more.
+/** Once the grace is over, what was started since is killed too. */
+async function familyGone(family: Family, graceMs: number): Promise<void> {
+  const graceEnds = performance.now() + graceMs;
+  while (familyLives(family) && performance.now() < graceEnds + KILLED_MS) {
+    await later(GROUP_POLL_MS);
+    if (performance.now() > graceEnds) signalFamily(family, 'SIGKILL');
   }
 }
 
-async function groupGone(pid: number, atMostMs: number): Promise<void> {
-  const until = performance.now() + atMostMs;
-  while (groupLives(pid) && performance.now() < until) await later(GROUP_POLL_MS);
-}
-
 /** So that a command whose wrapper was killed can be ended before its step is tried again. */
-async function noteChild(folder: string, pid: number): Promise<void> {
-  const child = JSON.stringify({ pid, startTicks: startTicks(pid) });
+async function noteChild(folder: string, family: Family): Promise<void> {
+  const child = JSON.stringify({ ...family, startTicks: startTicks(family.pid) });
   // A full disk must not stop what has begun.
   await claim(join(folder, NAMES.child), child, 'agent.command.child').catch(() => {});
 }

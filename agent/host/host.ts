@@ -129,7 +129,8 @@ export type CommandFound =
 export interface CommandRunner {
   /**
    * Starts the wrapper in its own session; `folder` (made if absent, one per attempt) holds spec, started, status and the
-   * output files. `onOutput` sees the output as it arrives. `signal` cancels: TERM to the group, grace, KILL.
+   * output files. `onOutput` sees the output as it arrives. `signal` cancels: TERM to
+   * all that the command has started, grace (its reason may say another: {@link Cancelled}), KILL.
    * Throws COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE, COMMAND_NO_SUCH_FOLDER, COMMAND_NO_SUCH_USER when there was nothing
    * to run, COMMAND_WRAPPER_FAILED when it could not be tried, and INTERRUPTED when its end is not known.
    */

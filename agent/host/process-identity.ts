@@ -22,6 +22,12 @@ function statFields(pid: number | string): string[] | undefined {
   return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields;
 }
 
+/** The process group of a process; undefined: no such process, or only its zombie. */
+export function groupOf(pid: number): number | undefined {
+  const fields = statFields(pid);
+  return fields === undefined ? undefined : Number(fields[2]);
+}
+
 /** Has a process group members that are more than zombies (which a container's init may never collect)? */
 export function groupLives(pgid: number): boolean {
   return readdirSync('/proc').some((name) => /^\d+$/.test(name) && Number(statFields(name)?.[2]) === pgid);

@@ -1,9 +1,12 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { Cancelled } from '../../agent/host/cancelled.ts';
+import { unitFolder } from '../../agent/host/command-cgroup.ts';
 import type { CommandSpec } from '../../agent/host/host.ts';
+import { createHost } from '../../agent/host/index.ts';
 import { isAlive, isWritten, numberIn, realHost, until, WRAPPER_MAIN } from '../support/real-host.ts';
 
 const { commands, run } = realHost();
@@ -99,6 +102,90 @@ t.test('a timeout and a cancel end the whole group, also what ignores TERM', asy
   t.match(await commands.start(join(dir, 'late'), shell('echo x > late'), { signal: abort.signal }), {
     cancelled: true,
   });
+});
+
+const hierarchies = ['/sys/fs/cgroup/systemd', '/sys/fs/cgroup'];
+const unit = hierarchies.map((at) => join(at, 'kk-test-commands.service')).find(canMake);
+
+function gone(name: string): boolean {
+  try {
+    rmdirSync(join(String(unit), name));
+  } catch {
+    // The wrapper was quicker, or the kernel still counts who lived there.
+  }
+  return !existsSync(join(String(unit), name));
+}
+
+/** Only root may, and only where a hierarchy that systemd would use is mounted. */
+function canMake(path: string): boolean {
+  try {
+    mkdirSync(path, { recursive: true });
+    return existsSync(join(path, 'cgroup.procs'));
+  } catch {
+    return false;
+  }
+}
+
+t.test(
+  'in a unit of systemd a timeout reaches what has left the session too',
+  { skip: unit === undefined && 'no cgroup can be made here' },
+  async (t) => {
+    const dir = t.testdir();
+    const enter = `echo $$ > ${unit}/cgroup.procs; exec "$0" "$@"`;
+    const argv = ['/bin/sh', '-c', enter, process.execPath, WRAPPER_MAIN] as const;
+    const { commands } = createHost({ wrapper: { argv } });
+    const escaping = 'setsid sh -c "echo \\$\\$ > escaped; exec sleep 600" & while [ ! -s escaped ]; do :; done;';
+    const stray = () => numberIn(join(dir, 'escaped'));
+    const timed = await commands.start(
+      join(dir, 'timed'),
+      shell(`${escaping} cat /proc/self/cgroup; wait`, { cwd: dir, timeoutMs: 1500, graceMs: 200 }),
+      {},
+    );
+    t.match(timed, { timedOut: true });
+    t.match(
+      timed.stdout.head.toString(),
+      /kk-test-commands\.service\/kk-command-\d+-\d+\n/,
+      'it had a cgroup of its own',
+    );
+    t.notOk(isAlive(stray()), 'and nothing is left of it');
+
+    rmSync(join(dir, 'escaped'));
+    await commands.start(join(dir, 'ends'), shell(`${escaping} exit 0`, { cwd: dir }), {});
+    t.match(
+      readFileSync(`/proc/${stray()}/cgroup`, 'utf8'),
+      /kk-command-/,
+      'a daemon of what has ended lives on, there',
+    );
+    process.kill(stray(), 'SIGKILL');
+    await until(() => !isAlive(stray()));
+    // Its cgroup may not have been empty yet when the wrapper ended.
+    for (const name of readdirSync(String(unit)).filter((one) => one.startsWith('kk-command-')))
+      await until(() => gone(name));
+    await until(() => gone(''));
+  },
+);
+
+t.test('the cgroup of the unit is found where systemd tracks it, and of nothing else', async (t) => {
+  const mounts = [
+    '40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd',
+    '41 31 0:38 /lab/n1 /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw',
+  ].join('\n');
+  const unit = '/system.slice/kk-agent.service';
+  t.equal(unitFolder(`4:memory:/x.service\n1:name=systemd:${unit}\n`, mounts), `/sys/fs/cgroup/systemd${unit}`);
+  t.equal(unitFolder(`0::/lab/n1${unit}\n`, mounts), `/sys/fs/cgroup/unified${unit}`);
+  t.equal(unitFolder(`0::${unit}\n`, mounts), undefined, 'what is mounted here is not where it is');
+  t.equal(unitFolder('0::/user.slice/session-3.scope\n1:name=systemd:/\n', mounts), undefined);
+});
+
+t.test('a cancel may say how long the command has', async (t) => {
+  const dir = t.testdir();
+  const abort = new AbortController();
+  const text = 'trap "sleep 0.5; echo bye; exit 5" TERM; echo $$ > pid; while :; do sleep 0.01; done';
+  const spec = shell(text, { cwd: dir, graceMs: 20 });
+  const running = commands.start(join(dir, 'c'), spec, { signal: abort.signal });
+  await until(() => isWritten(join(dir, 'pid')));
+  abort.abort(new Cancelled(60_000));
+  t.match(await running, { cancelled: true, code: 5 });
 });
 
 t.test('a daemon left behind does not hang the step', async (t) => {
