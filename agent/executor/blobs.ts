@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSystemError } from '../../shared/errors.ts';
-import type { Disk } from '../durable/disk.ts';
+import { type Disk, unfinished } from '../durable/disk.ts';
 import { makePrivateFolder } from '../durable/files.ts';
 
 /** Common documents that no run needs are kept for the next one, up to this many (Hello.blobs). */
@@ -39,7 +39,11 @@ export class BlobFolder implements Blobs {
   static async open(folder: string, disk: Disk): Promise<BlobFolder> {
     await makePrivateFolder(folder);
     const blobs = new BlobFolder(folder, disk);
-    const names = (await readdir(folder)).filter((name) => NAME.test(name));
+    const entries = await readdir(folder);
+    const names = entries.filter((name) => NAME.test(name));
+    // What a write that was cut short has left.
+    for (const name of entries)
+      if (name === unfinished(name.slice(0, 64))) await rm(join(folder, name), { force: true });
     const aged = await Promise.all(names.map(async (name) => ({ name, at: (await stat(join(folder, name))).mtimeMs })));
     blobs.#known = aged.sort((a, b) => b.at - a.at).map(({ name }) => name);
     return blobs;

@@ -106,6 +106,7 @@ export class Executor implements Work {
       else executor.#prepare(run, readCommon(bytes));
     }
     await options.blobs.sweep(new Set([...executor.#state.runs.values()].map((run) => run.common)));
+    await executor.#sweepOutputs();
     return executor;
   }
 
@@ -402,6 +403,17 @@ export class Executor implements Work {
     this.#prepared.delete(run.run);
     // Step outputs are only removed when nothing writes there any more.
     void Promise.all(live.map((one) => one.done)).then(() => this.#dropOutputs(run));
+  }
+
+  /** Outputs of runs that nobody knows any more: the agent was killed before it could remove them. */
+  async #sweepOutputs(): Promise<void> {
+    const { host, runsFolder, logger } = this.#options;
+    try {
+      for (const run of await host.files.list(runsFolder))
+        if (!this.#state.runs.has(run)) await host.files.remove(join(runsFolder, run));
+    } catch (thrown) {
+      logger.warn({ report: reportOf(thrown) }, 'outputs of earlier runs could not be removed');
+    }
   }
 
   /** Of the whole run, or of one of its steps; what they mean is in the journal by then. */

@@ -153,7 +153,7 @@ export class Inbox {
         this.#ports.cancelled(run);
         return;
       case 'forget':
-        record({ type: 'forget', run: id });
+        record({ type: 'forget', run: id, revision: run.revision });
         this.#ports.forgotten(run);
         return;
     }
@@ -167,6 +167,7 @@ export class Inbox {
     const isOld = held !== undefined && held.revision > push.revision;
     const isHeld = held?.revision === push.revision && commonOf(push.run) !== undefined;
     if (isOld || isHeld || state.refused.has(`${push.run}/${push.revision}`)) return;
+    if ((state.forgotten.get(push.run) ?? 0) >= push.revision) return this.#refuse(push, forgottenRun(push.run));
     this.#waiting.set(push.run, { push, after: [] });
     if (held !== undefined && held.revision < push.revision) this.#ports.replaced(held);
     await this.#takeOn(push);
@@ -269,4 +270,12 @@ export class Inbox {
     await this.#ports.blobs.write(part.sha256, bytes);
     this.stepEnded();
   }
+}
+
+function forgottenRun(run: string): ErrorReport {
+  return {
+    code: 'RUN_FORGOTTEN',
+    message: `This node has done its part of ${run} and was told to forget it; it does not do it a second time.`,
+    remedy: 'The controller was probably restored from a backup of before: apply the plan again, as a new run.',
+  };
 }

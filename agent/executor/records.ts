@@ -46,7 +46,8 @@ export type LocalRecord =
   | { type: 'resume'; run: string }
   /** `force`: permit steps too. */
   | { type: 'cancel'; run: string; graceMs: number; force?: true }
-  | { type: 'forget'; run: string }
+  /** `revision`: what was held of it; not pushed again (a controller that was set back does not know that it was done). */
+  | { type: 'forget'; run: string; revision?: number }
   /** `mac` in base64: kept to be given back, the agent cannot verify it. */
   | { type: 'generation'; value: number; mac: string }
   | { type: 'acked'; sequence: number }

@@ -75,14 +75,16 @@ export interface RunRecord {
 export interface AgentState {
   /** In order of arrival. */
   runs: Map<string, RunRecord>;
-  /** `run/revision` of shares that were refused. */
+  /** `run/revision` of shares that were refused, lately. */
   refused: Set<string>;
+  /** Runs that were forgotten, lately -> the revision that was held. */
+  forgotten: Map<string, number>;
   generation: { value: number; mac: string };
   contact?: { boot: string; atMs: number; leaseMs: number };
 }
 
 export function emptyState(): AgentState {
-  return { runs: new Map(), refused: new Set(), generation: { value: 0, mac: '' } };
+  return { runs: new Map(), refused: new Set(), forgotten: new Map(), generation: { value: 0, mac: '' } };
 }
 
 const OUTCOME_STATE: Readonly<Record<WireOutcome, StepState>> = {
@@ -141,6 +143,16 @@ function push(state: AgentState, record: Extract<JournalRecord, { type: 'push' }
   state.runs.set(run, made);
 }
 
+/** What is remembered of runs that are gone must not grow for ever. */
+const REMEMBERED = 1_000;
+
+function keepLast(known: Set<string> | Map<string, number>): void {
+  for (const oldest of known.keys()) {
+    if (known.size <= REMEMBERED) return;
+    known.delete(oldest);
+  }
+}
+
 /** Applies one record. Records of runs that are not held are ignored: a later `forget` has overtaken them. */
 export function applyRecord(state: AgentState, record: JournalRecord): void {
   switch (record.type) {
@@ -153,6 +165,7 @@ export function applyRecord(state: AgentState, record: JournalRecord): void {
       return;
     case 'refused': {
       state.refused.add(`${record.run}/${record.revision}`);
+      keepLast(state.refused);
       const held = state.runs.get(record.run);
       if (held !== undefined && held.revision < record.revision) held.replaced = true;
       return;
@@ -164,6 +177,9 @@ export function applyRecord(state: AgentState, record: JournalRecord): void {
       state.contact = { boot: record.boot, atMs: record.atMs, leaseMs: record.leaseMs };
       return;
     case 'forget':
+      state.forgotten.delete(record.run);
+      if (record.revision !== undefined) state.forgotten.set(record.run, record.revision);
+      keepLast(state.forgotten);
       state.runs.delete(record.run);
       return;
   }

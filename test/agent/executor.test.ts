@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { disk } from '../../agent/durable/disk.ts';
+import { bytesJson } from '../../shared/protocol/codec.ts';
 import { Bench, chain, task } from '../support/agent-bench.ts';
 
 t.test('a share runs through: when, templates, registers, facts, precedence', async (t) => {
@@ -442,13 +443,27 @@ t.test('forget drops a run; acknowledged messages leave the outbox; both survive
   bench.executor.acknowledge(last);
   bench.handle({ kind: 'forget', value: { run: 'r1' } });
   await bench.settle();
+  mkdirSync(join(bench.folder, 'runs/r0/3'), { recursive: true });
   bench = await bench.restart();
   t.same(bench.messages(), []);
+  t.notOk(
+    existsSync(join(bench.folder, 'runs/r0')),
+    'outputs that an agent was killed before removing go at the start',
+  );
   t.match(
     bench.executor.held(),
     { lastSequence: 4, journalId: 'journal-1', runs: [] },
     'numbers go on, never again from 1',
   );
+
+  // A controller that was set back pushes what was done and forgotten.
+  const calls = bench.commands.calls.length;
+  bench.lease();
+  bench.push([task('x')]);
+  await bench.settle();
+  t.match(bench.messages(), [{ kind: 'refused', value: { run: 'r1', revision: 1 } }]);
+  t.match(bytesJson((bench.messages()[0] as { value: { error: Uint8Array } }).value.error), { code: 'RUN_FORGOTTEN' });
+  t.equal(bench.commands.calls.length, calls, 'and it is not done a second time');
 });
 
 t.test('what cannot be repeated waits until its begin is on disk; what can does not', async (t) => {
