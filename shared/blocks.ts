@@ -1,5 +1,5 @@
 import { hasEnded, type StepState, satisfies } from './lifecycle.ts';
-import type { BlockPart, TaskSpec } from './share.ts';
+import { BlockPart, type TaskSpec } from './share.ts';
 
 /**
  * Blocks on one node (ENGINE 1.2, 1.9, 2.5). A block is a task of its own: its step is begun when all that the block needs is
@@ -110,8 +110,41 @@ function isLost(steps: NodeSteps, task: number): boolean {
   return fails('rescue') || fails('always') || (fails('block') && membersOf(steps, task, 'rescue').length === 0);
 }
 
+/** The step that a block failed by; any other step is its own. */
+export function rootOf(steps: NodeSteps, task: number): number {
+  if (!isBlock(steps.tasks[task])) return task;
+  const parts = BlockPart.options.map((part) => membersOf(steps, task, part));
+  for (const find of [failureAmong, firstBad]) {
+    for (const members of parts) {
+      const found = find(steps, members);
+      if (found !== undefined) return rootOf(steps, found);
+    }
+  }
+  return task;
+}
+
 /** The blocks around a task, from the innermost, each with the part that the task is in. */
 export function blocksAround(tasks: Tasks, task: number): { block: number; part: BlockPart }[] {
   const within = tasks[task]?.within;
   return within === undefined ? [] : [within, ...blocksAround(tasks, within.block)];
+}
+
+/** Will a rescue on this node take up what fails here? */
+export function isCaught(steps: NodeSteps, task: number): boolean {
+  return blocksAround(steps.tasks, task).some(
+    ({ block, part }) => part === 'block' && membersOf(steps, block, 'rescue').length > 0,
+  );
+}
+
+/** Has a rescue made good what ended badly here? Of a step that satisfies nothing. */
+export function isRescued(steps: NodeSteps, task: number): boolean {
+  return blocksAround(steps.tasks, task).some(({ block, part }) => part === 'block' && steps.stateOf(block) === 'ok');
+}
+
+/** Everything in a block that ended badly, blocks within it too, but not what a block within it has rescued itself. */
+export function badWithin(steps: NodeSteps, block: number): number[] {
+  const bad = BlockPart.options
+    .flatMap((part) => membersOf(steps, block, part))
+    .filter((task) => firstBad(steps, [task]) !== undefined);
+  return bad.flatMap((task) => [task, ...badWithin(steps, task)]);
 }

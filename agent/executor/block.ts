@@ -3,10 +3,9 @@ import {
   blocksAround,
   endOfBlock,
   failureAmong,
-  firstBad,
-  isBlock,
   membersOf,
   type NodeSteps,
+  rootOf,
   standOf,
 } from '../../shared/blocks.ts';
 import { type ErrorReport, reportOf } from '../../shared/errors.ts';
@@ -50,19 +49,6 @@ export function stopperOf(steps: NodeSteps, task: number, top: readonly number[]
     if (part === 'always' && hasBegun(steps, block)) return undefined;
   }
   return failureAmong(steps, top);
-}
-
-/** The step that a block failed by; any other step is its own. */
-export function rootOf(steps: NodeSteps, task: number): number {
-  if (!isBlock(steps.tasks[task])) return task;
-  const parts = (['block', 'rescue', 'always'] as const).map((part) => membersOf(steps, task, part));
-  for (const find of [failureAmong, firstBad]) {
-    for (const members of parts) {
-      const found = find(steps, members);
-      if (found !== undefined) return rootOf(steps, found);
-    }
-  }
-  return task;
 }
 
 /** The end of a step that its block makes needless; undefined: none. */

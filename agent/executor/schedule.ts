@@ -1,8 +1,8 @@
 /** Which steps may start now, which never will. Pure: state in, decisions out. */
-import { isBlock, type NodeSteps } from '../../shared/blocks.ts';
+import { isBlock, type NodeSteps, rootOf } from '../../shared/blocks.ts';
 import { type StepState, satisfies } from '../../shared/lifecycle.ts';
 import type { Need, Share, TaskSpec } from '../../shared/share.ts';
-import { atEnd, isOpen, isOwed, leftBehind, needless, rootOf, stopperOf } from './block.ts';
+import { atEnd, isOpen, isOwed, leftBehind, needless, stopperOf } from './block.ts';
 import { endAtOnce } from './revision.ts';
 import { type Ending, type RunRecord, stateOf } from './state.ts';
 
@@ -49,7 +49,7 @@ export function isWaiting(spec: TaskSpec): boolean {
 /** The share's own needs of a task, with the batch that goes before it. */
 function needsOf(run: RunRecord, spec: TaskSpec): Need[] {
   const batch = run.share.batches[String(spec.play)] ?? 0;
-  const gates = spec.reads.map(({ gate }) => ({ gate }));
+  const gates = spec.reads.flatMap(({ gate, known }) => (known === undefined ? [{ gate }] : []));
   return [...spec.needs, ...gates, ...(batch > 0 ? [{ gate: `batch/${spec.play}/${batch - 1}` }] : [])];
 }
 
@@ -188,7 +188,7 @@ function endsOf(
       if (ending !== undefined) ends.push({ kind: 'end', run, task, ending });
     }
     if (state !== 'waiting') continue;
-    const end = needless(run, steps, spec) ?? endAtOnce(run, task, spec);
+    const end = needless(run, steps, spec) ?? endAtOnce(run, task, specs);
     if (end === undefined) continue;
     if ('blocked' in end) blocked.set(end.blocked, [...(blocked.get(end.blocked) ?? []), task]);
     else ends.push({ kind: 'end', run, task, ending: end });

@@ -1,3 +1,4 @@
+import { badWithin, isBlock, isCaught, membersOf, type NodeSteps, rootOf, standOf } from '../../shared/blocks.ts';
 import { stops } from '../../shared/checks/outcome.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import {
@@ -11,7 +12,15 @@ import {
 import type { Gate, GraphTask } from '../compile/graph.ts';
 import { isWithinBudget } from './budget.ts';
 import type { RunEvent } from './events.ts';
-import { type GateState, newPermit, type PermitState, type RunState, stepIndex, stepState } from './state.ts';
+import {
+  type GateState,
+  newPermit,
+  type PermitState,
+  type RunState,
+  stepIndex,
+  stepState,
+  stepsOfNode,
+} from './state.ts';
 
 /**
  * Brings one event into the state. The same function rebuilds a run from the store, so it is deterministic and does no I/O;
@@ -48,7 +57,7 @@ export function applyEvent(state: RunState, event: RunEvent): void {
       releasePermit(state, event.name);
       return;
     case 'cancel':
-      cancelRun(state, event.force ?? false);
+      cancelRun(state, event.force ?? false, new Set(event.asked));
       return;
     case 'paused':
     case 'unpaused':
@@ -113,26 +122,33 @@ function settle(
   const graphTask = state.graph.tasks[task];
   const before = stepState(state, task, node);
   if (!graphTask || before === undefined || !moveStep(state, task, node, outcome)) return;
+  const steps = stepsOfNode(state, node);
+  const root = isBlock(graphTask) ? rootOf(steps, task) : task;
   if (hasEnded(before)) {
     // A node that was given up came back: the record is mended, but the run has moved on.
-    count(state, node, before, graphTask.ignoreErrors, -1);
-    count(state, node, outcome, graphTask.ignoreErrors, 1);
+    count(state, node, before, graphTask, -1, root !== task);
+    count(state, node, outcome, graphTask, 1, root !== task);
+    if (outcome === 'ok' && isBlock(graphTask)) countRescued(state, task, node);
     return;
   }
   const good = satisfies(outcome, graphTask.ignoreErrors);
-  const why = rootCause(state, graphTask, node, outcome, cause);
+  const why = state.causes.get(`${root}@${node}`) ?? rootCause(state, graphTask, node, outcome, cause);
+  // From outside a block is one: what is in it decides nothing but what is beside it.
+  const isInside = steps.tasks[task]?.within !== undefined;
+  if (isInside && !good) state.causes.set(`${task}@${node}`, why);
   state.pending[node] = (state.pending[node] ?? 0) - 1;
   state.pendingTotal -= 1;
-  count(state, node, outcome, graphTask.ignoreErrors, 1);
+  count(state, node, outcome, graphTask, 1, root !== task);
+  if (outcome === 'ok' && isBlock(graphTask)) countRescued(state, task, node);
 
   for (const gate of state.gatesOfTask[task] ?? []) {
     if (decides(state, gate, task, node)) tick(state, gate, good, why);
   }
   const play = state.graph.plays[graphTask.play];
-  if (play?.precheck && state.precheckGate) tick(state, state.precheckGate, good && !held, why);
+  if (play?.precheck && state.precheckGate) tick(state, state.precheckGate, (good || isInside) && !held, why);
   const batchGate = play?.batchOf && state.batchGates[play.index]?.[play.batchOf[node] ?? -1];
-  if (batchGate) tick(state, batchGate, good, why);
-  if (!good && outcome !== 'blocked' && outcome !== 'cancelled') spendBudget(state, graphTask.play, node, why);
+  if (batchGate) tick(state, batchGate, good || isInside, why);
+  if (!good && isOwnFailure(steps, task, outcome)) spendBudget(state, graphTask, node, why);
   if (graphTask.permit) returnPermit(state, graphTask.permit, { task, node, before, outcome, why, isKept });
 }
 
@@ -143,14 +159,48 @@ function rootCause(state: RunState, task: GraphTask, node: number, outcome: Step
   return cause === '' ? name : `${name}: ${cause}`;
 }
 
-function count(state: RunState, node: number, outcome: StepOutcome, ignoreErrors: boolean, by: 1 | -1): void {
+/** A failure that nothing catches and that is not another's: it costs the play's budget. */
+function isOwnFailure(steps: NodeSteps, task: number, outcome: StepOutcome): boolean {
+  if (outcome === 'blocked' || outcome === 'cancelled') return false;
+  if (outcome === 'unreachable') return true;
+  if (isCaught(steps, task)) return false;
+  const bad = isBlock(steps.tasks[task]) ? badWithin(steps, task) : [];
+  return bad.length === 0 || bad.some((one) => !isBlock(steps.tasks[one]) && isFailure(steps.stateOf(one)));
+}
+
+function isFailure(step: StepState | undefined): boolean {
+  return step === 'failed' || step === 'interrupted';
+}
+
+/** `isDerived`: of a block that failed by one of its tasks, which is counted itself. */
+function count(
+  state: RunState,
+  node: number,
+  outcome: StepOutcome,
+  { ignoreErrors }: GraphTask,
+  by: 1 | -1,
+  isDerived: boolean,
+): void {
   const counts = state.counts[node];
   if (!counts) return;
   if (outcome === 'ok') counts.ok += by;
   else if (outcome === 'skipped') counts.skipped += by;
+  else if (isDerived) counts.blocked += by;
   else if (outcome === 'failed' && ignoreErrors) counts.ignored += by;
   else if (outcome === 'failed' || outcome === 'interrupted') counts.failed += by;
   else counts.blocked += by;
+}
+
+/** A block that ended ok has made good what failed in it; what was not begun for it counts as skipped. */
+function countRescued(state: RunState, block: number, node: number): void {
+  const counts = state.counts[node];
+  const steps = stepsOfNode(state, node);
+  if (!counts) return;
+  for (const task of badWithin(steps, block)) {
+    const isCounted = !isBlock(steps.tasks[task]) && isFailure(steps.stateOf(task));
+    counts[isCounted ? 'failed' : 'blocked'] -= 1;
+    counts[isCounted ? 'rescued' : 'skipped'] += 1;
+  }
 }
 
 /** Is the step one of those that decide the gate? Of `value` gates it brings the value. */
@@ -184,7 +234,8 @@ function isTolerated(state: RunState, gate: Gate): boolean {
     return task !== undefined && areTolerated(state, task.play, [task], () => true);
   }
   if (gate.kind !== 'batch') return false;
-  const ofPlay = tasks.filter((task) => task.play === gate.play);
+  const { tasks: specs } = state.graph.common;
+  const ofPlay = tasks.filter((task) => task.play === gate.play && specs[task.index]?.within === undefined);
   const batchOf = state.graph.plays[gate.play]?.batchOf;
   return areTolerated(state, gate.play, ofPlay, (node) => batchOf?.[node] === gate.batch);
 }
@@ -203,27 +254,48 @@ function areTolerated(
       if (!counts(node)) continue;
       nodes.add(node);
       const step = stepState(state, task.index, node);
-      if (step && !satisfies(step, task.ignoreErrors)) failed.add(node);
+      if (!step || satisfies(step, task.ignoreErrors)) continue;
+      if (isFatal(state, task, node)) return false;
+      failed.add(node);
     }
   }
   return play !== undefined && isWithinBudget(play, failed, [...nodes]);
 }
 
-/** Exceeding a stated budget stops the play (ENGINE 2.5). */
-function spendBudget(state: RunState, playIndex: number, node: number, why: string): void {
-  const play = state.graph.plays[playIndex];
-  const failed = state.failedNodes[playIndex];
-  if (!play || !failed || play.precheck || play.budget === undefined || state.stopped.has(playIndex)) return;
-  if (failed.has(node)) return;
+/** Exceeding a stated budget stops the play (ENGINE 2.5); a fatal failure exceeds any. */
+function spendBudget(state: RunState, task: GraphTask, node: number, why: string): void {
+  const play = state.graph.plays[task.play];
+  const failed = state.failedNodes[task.play];
+  if (!play || !failed || play.precheck || state.stopped.has(task.play)) return;
+  const stop = (because: string): void => {
+    state.stopped.set(task.play, `play ${play.name} stopped, ${because}: ${why}`);
+    state.fresh.stopped.push(task.play);
+  };
+  if (isFatal(state, task, node)) {
+    stop('as any_errors_fatal says');
+    return;
+  }
+  if (play.budget === undefined || failed.has(node)) return;
   failed.add(node);
   if (isWithinBudget(play, failed, state.graph.sets[play.set]?.members ?? [])) return;
-  state.stopped.set(playIndex, `play ${play.name} stopped, its failure budget of ${play.budget} % is spent: ${why}`);
-  state.fresh.stopped.push(playIndex);
+  stop(`its failure budget of ${play.budget} % is spent`);
+}
+
+/** `any_errors_fatal` of the failed task, or of one that a block failed by. */
+function isFatal(state: RunState, task: GraphTask, node: number): boolean {
+  if (task.isFatal) return true;
+  if (!isBlock(task)) return false;
+  const steps = stepsOfNode(state, node);
+  return badWithin(steps, task.index).some((one) => {
+    return state.graph.tasks[one]?.isFatal === true && isFailure(steps.stateOf(one));
+  });
 }
 
 /** A node is out of the run: everything it has not ended is unreachable, which fails what waits for it. */
 function giveUp(state: RunState, node: number, as: 'refused' | 'given_up', error: ErrorReport): void {
   if (state.nodes[node] === 'given_up' || state.nodes[node] === 'refused') return;
+  // What it had left to say was stored while it was being given up: there is nothing to give up.
+  if ((state.pending[node] ?? 0) === 0) return;
   state.nodes[node] = as;
   state.nodeErrors[node] = error;
   if (as === 'given_up') state.fresh.givenUp.push(node);
@@ -234,14 +306,14 @@ function giveUp(state: RunState, node: number, as: 'refused' | 'given_up', error
   }
 }
 
-/** Nodes that were given nothing yet end at once; the others are told and answer with what became of their steps. */
-function cancelRun(state: RunState, force: boolean): void {
+/** Nodes that were given nothing end at once; the others are told and answer with what became of their steps. */
+function cancelRun(state: RunState, force: boolean, asked: ReadonlySet<number>): void {
   state.cancelled = true;
   state.forced ||= force;
   state.fresh.cancel = true;
   if (state.status === 'queued') state.status = 'running';
   state.nodes.forEach((nodeState, node) => {
-    if (nodeState !== 'waiting') return;
+    if (nodeState !== 'waiting' || asked.has(node)) return;
     for (const task of state.graph.tasks)
       settle(state, task.index, node, 'cancelled', { cause: 'the run was cancelled' });
   });
@@ -291,7 +363,16 @@ function releasePermit(state: RunState, name: string): void {
   state.fresh.permits.add(name);
 }
 
-/** Given back when the step ended well or never began; kept, and the name stuck, when it failed (ENGINE 2.5). */
+/** Did the `always` of a block put things in order, whatever the block did? */
+function isTidied(steps: NodeSteps, task: number, outcome: StepOutcome): boolean {
+  const always = membersOf(steps, task, 'always');
+  return outcome !== 'unreachable' && always.length > 0 && standOf(steps, always) === 'good';
+}
+
+/**
+ * Given back when the step ended well or never began, or the `always` of the block did; kept, and the name stuck, when it
+ * failed (ENGINE 2.5).
+ */
 function returnPermit(
   state: RunState,
   { name, count }: { name: string; count: number },
@@ -299,7 +380,7 @@ function returnPermit(
 ): void {
   const { task, node, before, outcome, isKept } = step;
   const key = `${task}@${node}`;
-  const isGood = outcome === 'ok' || outcome === 'skipped';
+  const isGood = outcome === 'ok' || outcome === 'skipped' || isTidied(stepsOfNode(state, node), task, outcome);
   const permit = state.permits.get(name) ?? (isKept && !isGood ? newPermit(count) : undefined);
   if (!permit) return;
   state.permits.set(name, permit);

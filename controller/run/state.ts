@@ -1,3 +1,4 @@
+import type { NodeSteps } from '../../shared/blocks.ts';
 import type { Verdict } from '../../shared/checks/outcome.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import { type RunStatus, STEP_STATES, type StepState } from '../../shared/lifecycle.ts';
@@ -39,6 +40,8 @@ export interface NodeCounts {
   skipped: number;
   failed: number;
   ignored: number;
+  /** Failed, and a rescue made it good. */
+  rescued: number;
   blocked: number;
 }
 
@@ -74,6 +77,8 @@ export interface RunState {
   /** play -> nodes with a failed step. */
   failedNodes: Set<number>[];
   verdicts: { node: number; task: number; verdict: Verdict }[];
+  /** Why steps in blocks ended badly, by `task@node`: what a failed block is blamed on. */
+  causes: Map<string, string>;
   /** Values of exported registers by `task@node`. */
   registers: Map<string, Json>;
   /** Decided since decide() last looked. */
@@ -117,7 +122,7 @@ export function newRunState(graph: TaskGraph): RunState {
     pendingTotal: total,
     nodes: graph.nodes.map(() => 'waiting'),
     nodeErrors: graph.nodes.map(() => undefined),
-    counts: graph.nodes.map(() => ({ ok: 0, changed: 0, skipped: 0, failed: 0, ignored: 0, blocked: 0 })),
+    counts: graph.nodes.map(() => ({ ok: 0, changed: 0, skipped: 0, failed: 0, ignored: 0, rescued: 0, blocked: 0 })),
     gates: new Map(),
     gatesOfTask: graph.tasks.map(() => []),
     batchGates: graph.plays.map(() => []),
@@ -126,6 +131,7 @@ export function newRunState(graph: TaskGraph): RunState {
     stopped: new Map(),
     failedNodes: graph.plays.map(() => new Set()),
     verdicts: [],
+    causes: new Map(),
     registers: new Map(),
     fresh: nothingFresh(),
   };
@@ -208,4 +214,9 @@ export function stepState(state: RunState, task: number, node: number): StepStat
 
 export function newPermit(count: number): PermitState {
   return { count, holders: new Set(), carried: new Map(), waiting: [], stuck: undefined };
+}
+
+/** The steps of one node, as the rules of blocks ask for them. */
+export function stepsOfNode(state: RunState, node: number): NodeSteps {
+  return { tasks: state.graph.common.tasks, stateOf: (task) => stepState(state, task, node) };
 }
