@@ -1,6 +1,6 @@
 /** What a later revision of a run makes of the steps that earlier ones ended (ENGINE 3.4). Pure. */
 import { type ActionKind, isActionKind } from '../../shared/actions/index.ts';
-import { isBlock } from '../../shared/blocks.ts';
+import { blocksAround, isBlock } from '../../shared/blocks.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { Common, Json, StepResult, TaskSpec } from '../../shared/share.ts';
 import { isOfItem, loopItems, whySkipped } from './conditions.ts';
@@ -55,15 +55,29 @@ function itemsDone({ byItem }: StepRecord): { inputs: string; end: ItemEnd }[] {
  * The end of a waiting step that nothing is asked about: a person has taken it out, or it ends again as it had.
  * undefined: it is for its needs to say.
  */
-export function endAtOnce(run: RunRecord, task: number, spec: TaskSpec): Ending | { blocked: string } | undefined {
+export function endAtOnce(
+  run: RunRecord,
+  task: number,
+  specs: readonly TaskSpec[],
+): Ending | { blocked: string } | undefined {
   const { revised } = run.share;
-  if (revised === undefined) return undefined;
+  const spec = specs[task];
+  if (revised === undefined || spec === undefined) return undefined;
   const skip = revised.skip.find((one) => one.task === task);
   if (skip !== undefined) return skipped(spec, skip.reason);
   // A block ends by what is in it.
-  if (revised.retryFailed || revised.rerun.includes(task) || isBlock(spec)) return undefined;
+  if (revised.rerun.includes(task) || isBlock(spec)) return undefined;
+  if (revised.retryFailed && !wasRescued(run, task, specs, revised.rerun)) return undefined;
   const last = run.earlier.get(spec.key)?.last;
   return last === undefined || 'blocked' in last ? last : again(last);
+}
+
+/** It failed in a block that ended ok all the same: doing it again would not go with what the rescue has made of the node. */
+function wasRescued(run: RunRecord, task: number, specs: readonly TaskSpec[], rerun: readonly number[]): boolean {
+  return blocksAround(specs, task).some(({ block }) => {
+    const key = specs[block]?.key;
+    return key !== undefined && !rerun.includes(block) && run.earlier.get(key)?.done !== undefined;
+  });
 }
 
 /** The end of a step that is not done, for a reason. */

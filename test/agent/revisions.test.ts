@@ -110,6 +110,30 @@ t.test('what failed ends again as it had when nobody asked to retry; a skip sati
   t.equal(bench.commands.calls.length, 3);
 });
 
+t.test('what a rescue has made good is not tried again', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  bench.commands.answers.set('join', { code: 1 });
+  const inBlock = (part: 'block' | 'rescue') => ({ within: { block: 0, part } });
+  const tasks = [
+    task('safely', { action: 'block', inputs: {} }),
+    task('join', inBlock('block')),
+    task('reset', inBlock('rescue')),
+    task('bad', { run: 'join', needs: [{ task: 0 }] }),
+  ];
+  bench.push(tasks);
+  await bench.settle();
+  t.same(bench.outcomes(), { 0: 'ok', 1: 'failed', 2: 'ok', 3: 'failed' });
+  bench.push(tasks, { revision: 2, ...revised() });
+  await bench.settle();
+  t.same(bench.commands.calls, ['join', 'reset', 'join', 'join'], 'only what failed outside');
+  t.match(bench.ended().get(1)?.result, { kept: true, error: { code: 'COMMAND_FAILED' } });
+  t.same(bench.outcomes(), { 0: 'ok', 1: 'failed', 2: 'ok', 3: 'failed' });
+  bench.push(tasks, { revision: 3, ...revised({ rerun: [0] }) });
+  await bench.settle();
+  t.equal(bench.commands.calls.filter((call) => call === 'join').length, 5, 'unless it is asked for');
+});
+
 t.test('a loop that failed does the items again that had not ended', async (t) => {
   let bench = await Bench.open();
   bench.lease();
