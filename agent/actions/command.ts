@@ -98,6 +98,7 @@ async function tries(context: ActionContext): Promise<string[]> {
 async function start(input: Input, context: ActionContext): Promise<{ output: Output }> {
   const folder = join(context.folder, `command-${(await tries(context)).length + 1}`);
   const { signal, log } = context;
+  context.starting();
   return {
     output: judged(await context.host.commands.start(folder, specOf(input, context), { onOutput: log, signal })),
   };

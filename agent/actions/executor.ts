@@ -4,6 +4,9 @@ import type { Diff } from '../../shared/share.ts';
 import type { Host } from '../host/host.ts';
 import type { Image, Resource } from '../undo/image.ts';
 
+/** Nothing was started, for the lease has run out or the run is held: the step waits for its turn again (ENGINE 2.6). */
+export class Postponed extends Error {}
+
 /** What an action may use. */
 export interface ActionContext {
   host: Host;
@@ -14,6 +17,11 @@ export interface ActionContext {
    * keeps it when the agent is away.
    */
   timeoutMs?: number;
+  /**
+   * Asked right before something starts on the node: the disk, or a sleep of the machine, may have held the step up since it
+   * was let go on. Throws {@link Postponed} when nothing may start now.
+   */
+  starting(): void;
   /** A folder of this attempt's own below the agent's state; made on demand by whoever writes there. */
   folder: string;
   /** Live output for people. */

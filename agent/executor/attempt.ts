@@ -2,7 +2,7 @@ import type { ActionKind } from '../../shared/actions/index.ts';
 import { crash } from '../../shared/crash.ts';
 import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
 import type { Json, StepResult, TaskSpec } from '../../shared/share.ts';
-import type { ActionContext, ActionExecutor } from '../actions/executor.ts';
+import { type ActionContext, type ActionExecutor, Postponed } from '../actions/executor.ts';
 import { Unknown } from '../actions/unknown.ts';
 import { Cancelled } from '../host/cancelled.ts';
 import { dryRun } from './dry-run.ts';
@@ -15,6 +15,8 @@ export interface Attempted {
   changed: boolean;
   diffs?: StepResult['diffs'];
   error?: ErrorReport;
+  /** Nothing was done, for nothing may start now. */
+  postponed?: true;
   /** Dry run: see {@link ItemEnd}. */
   undone?: true;
   unknown?: string;
@@ -55,6 +57,7 @@ export async function attempt(spec: TaskSpec, options: AttemptOptions): Promise<
     const done = await Promise.race([doing, abandoned.promise]);
     return timeout.signal.aborted ? { ...done, error: timedOut(spec).report } : done;
   } catch (thrown) {
+    if (thrown instanceof Postponed) return { changed: false, postponed: true };
     if (thrown instanceof Unknown) return { changed: false, unknown: thrown.message };
     return { changed: false, error: timeout.signal.aborted ? timedOut(spec).report : reportOf(thrown) };
   } finally {
@@ -75,7 +78,10 @@ async function work(
   if (!inputs.repeatable || outlives) await begunIsSynced();
   crash.at('agent.step.begun');
   // What an earlier life of the agent began may be at work: only the action can end it.
-  if (context.recovering === undefined) context.signal.throwIfAborted();
+  if (context.recovering === undefined) {
+    context.signal.throwIfAborted();
+    context.starting();
+  }
   const applied = await executor.apply(input, context);
   crash.at('agent.step.done');
   const diffs = applied.diffs ?? inspected.diffs;

@@ -316,6 +316,7 @@ export class Executor implements Work {
         record: (record) => this.#record(record),
         synced: () => this.#options.journal.synced(),
         turn: () => this.#turn(key, live),
+        mayStart: () => run.held === undefined && this.#leaseHolds(run),
         rest: () => this.#rest(key, live),
         facts: () => this.#factsOf(prepared),
         cancelled: abort.signal,

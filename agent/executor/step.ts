@@ -5,7 +5,7 @@ import type { Scope } from '../../shared/expr/index.ts';
 import type { Facts } from '../../shared/facts.ts';
 import type { WireOutcome } from '../../shared/protocol/messages.ts';
 import type { Common, Json, SourceText, StepResult, TaskSpec } from '../../shared/share.ts';
-import type { ActionExecutor } from '../actions/executor.ts';
+import { type ActionExecutor, Postponed } from '../actions/executor.ts';
 import { Unknown } from '../actions/unknown.ts';
 import { type Attempted, attempt } from './attempt.ts';
 import { isOfItem, loopItems, whySkipped } from './conditions.ts';
@@ -29,6 +29,8 @@ export interface StepPorts extends ExecutorPorts {
   synced(): Promise<void>;
   /** Waits for a slot before the next item or attempt; false: cancelled meanwhile. */
   turn(): Promise<boolean>;
+  /** May something start now? Asked again right before it does. */
+  mayStart(): boolean;
   /** Gives slot and lock back until the next {@link turn}. */
   rest(): void;
   /** The run's facts, gathered once. */
@@ -63,6 +65,8 @@ export class Step {
   readonly #task: number;
   readonly #spec: TaskSpec;
   readonly #startedAt: number;
+  /** Something of it has been started in this life of the agent. */
+  #hasStarted = false;
   /** Changes of this step that a rollback cannot bring back, with why. */
   readonly #lost: string[] = [];
 
@@ -274,6 +278,13 @@ export class Step {
       }
       const tried = await this.#attempt(item, number, inputs, scope, extra, recovering ?? { isRecovery });
       isRecovery = false;
+      if (tried.postponed === true) {
+        if (this.#isForgone() || !(await this.#ports.turn())) return { stopped: 'cancelled', attempts: number };
+        recovering = undefined;
+        // It was not an attempt.
+        number -= 1;
+        continue;
+      }
       if (tried.error?.code === 'INTERRUPTED') {
         if (!this.#mayRerun() || recovering === undefined)
           return { stopped: 'interrupted', error: tried.error, attempts: number };
@@ -291,6 +302,13 @@ export class Step {
       await pause(clock, spec.delay * 1000, cancelled);
       if (!(await this.#ports.turn())) return { stopped: 'cancelled', attempts: number };
     }
+  }
+
+  /** A cancel lets a permit step finish (ENGINE 2.6); one that has done nothing yet has nothing to finish. */
+  #isForgone(): boolean {
+    if (this.#run.cancel === undefined || this.#hasStarted) return false;
+    const items = this.#run.steps.get(this.#task)?.byItem.values() ?? [];
+    return ![...items].some(({ ended }) => ended !== undefined);
   }
 
   /** Is it said that it may simply run again, and has it not been tried too often (ENGINE 3.3)? */
@@ -342,6 +360,10 @@ export class Step {
           const name = stream === 'stdout' ? 'STREAM_STDOUT' : 'STREAM_STDERR';
           const at = { run, task: this.#task, item, attempt: number, at_ms: clock.nowMs() };
           this.#ports.onLog({ ...at, stream: name, offset, data });
+        },
+        starting: () => {
+          if (!this.#ports.mayStart() || this.#isForgone()) throw new Postponed();
+          this.#hasStarted = true;
         },
         facts: () => this.#ports.facts(),
         node: { name: share.node, address: node?.address ?? '', groups: node?.groups ?? [] },

@@ -18,6 +18,7 @@ export function contextWith(host: Host, folder: string, other: Partial<ActionCon
     folder,
     signal: new AbortController().signal,
     log: () => {},
+    starting: () => {},
     facts: () => Promise.reject(new Error('no facts here')),
     node: { name: 'n1', address: '127.0.0.1', groups: [] },
     roleFile: () => undefined,
