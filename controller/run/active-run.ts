@@ -31,6 +31,8 @@ export interface ActiveRun {
   sinceMs: number;
   /** Its start, its end is decided and on its way into the store. */
   starting: boolean;
+  /** Its cancel is on its way into the store: nothing is pushed to nodes that had nothing before. */
+  cancelling: boolean;
   ending: boolean;
 }
 
@@ -51,6 +53,7 @@ export function newActiveRun(
     sequence: 0,
     sinceMs: nowMs,
     starting: false,
+    cancelling: false,
     ending: false,
   };
 }

@@ -53,7 +53,14 @@ export type RunEvent =
   | { kind: 'permit_granted'; at: number; node: number; task: number }
   /** A person frees a permit that a failed step keeps. */
   | { kind: 'permit_released'; at: number; name: string; by: string }
-  | { kind: 'cancel'; at: number; by: string; force?: true }
+  | {
+      kind: 'cancel';
+      at: number;
+      by: string;
+      force?: true;
+      /** Nodes that a push may have reached: they are asked, and say what became of their steps. */
+      asked?: number[];
+    }
   | { kind: 'paused' | 'unpaused'; at: number; by: string }
   | Revision
   | { kind: 'started'; at: number }

@@ -201,8 +201,12 @@ export class Runner {
 
   /** Asks the nodes to stop; `force`: also what holds a permit. Throws KkError RUN_NOT_ACTIVE. */
   cancel(id: string, by: string, force = false): void {
-    if (!this.active.has(id)) throw runNotActive(id);
-    this.record(id, { kind: 'cancel', at: this.parts.clock.nowMs(), by, ...(force ? { force } : {}) });
+    const run = this.active.get(id);
+    if (!run) throw runNotActive(id);
+    run.cancelling = true;
+    // A push that is under way is not accepted yet, and will be.
+    const asked = [...run.graph.nodes.keys()].filter((node) => run.recovered || run.sent.has(node));
+    this.record(id, { kind: 'cancel', at: this.parts.clock.nowMs(), by, asked, ...(force ? { force } : {}) });
   }
 
   /** Nothing new starts until {@link unpause}. Throws KkError RUN_NOT_ACTIVE, RUN_QUEUED. */

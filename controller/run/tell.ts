@@ -22,7 +22,7 @@ export function tell(
   }
   for (const node of nodes) {
     const name = run.graph.nodes[node] ?? '';
-    if (!dispatcher.isConnected(name)) continue;
+    if (!dispatcher.isConnected(name) || (run.cancelling && !run.state.cancelled)) continue;
     run.sent.add(node);
     dispatcher.send([name], {
       kind: 'push',
