@@ -87,8 +87,8 @@ export const TaskSpec = z.strictObject({
       node: z.string(),
       register: z.string(),
       gate: z.string(),
-      /** Known from an earlier run: no gate brings it. */
-      value: (z.json() as unknown as z.ZodType<Json>).optional(),
+      /** Known from an earlier run, as far as there was a value: no gate brings it. */
+      known: z.strictObject({ value: (z.json() as unknown as z.ZodType<Json>).optional() }).optional(),
     }),
   ),
   until: SourceText.optional(),

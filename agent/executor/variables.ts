@@ -141,7 +141,7 @@ export class ShareVariables {
         position: { file: spec.file, line: spec.at[0], column: spec.at[1] },
       });
     }
-    if (read.value !== undefined) return read.value;
+    if (read.known !== undefined) return read.known.value;
     const gate = this.#run.gates.get(read.gate);
     if (gate?.open !== true) return undefined;
     if (this.#run.share.check === true && gate.values === null) {

@@ -187,7 +187,7 @@ function valued(past: Past, spec: TaskSpec): TaskSpec {
   const reads = spec.reads.map((read) => {
     const [, task] = /^value\/(\d+)@/.exec(read.gate) ?? [];
     const value = past.step(Number(task), graph.nodes.indexOf(read.node))?.register;
-    return value === undefined ? read : { ...read, value };
+    return { ...read, known: value === undefined ? {} : { value } };
   });
   return { ...spec, reads };
 }

@@ -89,7 +89,7 @@ function isBehindGate(state: RunState, task: number, node: number): boolean {
     const batch = state.graph.plays[spec.play]?.batchOf?.[node] ?? 0;
     const gates = [
       ...spec.needs.flatMap((need) => ('gate' in need ? [need.gate] : [])),
-      ...spec.reads.map((read) => read.gate),
+      ...spec.reads.flatMap((read) => (read.known === undefined ? [read.gate] : [])),
       ...(batch > 0 ? [`batch/${spec.play}/${batch - 1}`] : []),
     ];
     return gates.some((gate) => state.gates.get(gate)?.status === 'shut');

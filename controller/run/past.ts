@@ -116,3 +116,13 @@ function isMap(value: Json | undefined): value is Vars {
 function changesNode(action: string): boolean {
   return isActionKind(action) && ACTIONS[action].changes;
 }
+
+/** The steps of a run, by {@link stepKey}, that a rollback of it has undone. */
+export function undoneBy(graph: TaskGraph, events: readonly RunEvent[]): string[] {
+  return events.flatMap((event) => {
+    if (event.kind !== 'ended' || event.outcome !== 'ok') return [];
+    const spec = graph.common.tasks[event.task];
+    const task = spec?.action === 'undo' && isMap(spec.inputs) ? spec.inputs['task'] : undefined;
+    return typeof task === 'string' ? [stepKey(task, graph.nodes[event.node] ?? '')] : [];
+  });
+}

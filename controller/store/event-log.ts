@@ -8,6 +8,8 @@ import type { Row, Statement } from './worker.ts';
 export interface RunArchive extends EventLog {
   /** Newest first. */
   list(limit: number): Promise<RunRecord[]>;
+  /** Ids of the runs of this name, oldest first. */
+  named(name: string): Promise<string[]>;
   /** The graphs of a run, each with the revision that began with it, in order. */
   graphs(run: string): Promise<{ revision: number; graphJson: string }[]>;
   /** Ids that begin with `prefix`, newest first. */
@@ -45,6 +47,11 @@ export function eventLog(database: Database): RunArchive {
     async find(id) {
       const [row] = await select(`${LOGGED} WHERE id = ?`, id);
       return row && loggedOf(row);
+    },
+    async named(name) {
+      return (await select('SELECT id FROM runs WHERE name = ? ORDER BY created_ms, id', name)).map((row) =>
+        String(row['id']),
+      );
     },
     async graphs(run) {
       const rows = await select('SELECT revision, graph FROM graphs WHERE run = ? ORDER BY revision', run);

@@ -237,7 +237,7 @@ t.test('commands: named as what stays, or undone by their rollback tasks with th
     'r/secret': ['same r/join'],
   });
   t.same(shareOf(back as TaskGraph, 0).bindings, { secret: 's1', token: 't1' });
-  t.match(back?.common.tasks[2]?.reads, [{ node: 'n1', register: 'secret', value: 's1' }]);
+  t.match(back?.common.tasks[2]?.reads, [{ node: 'n1', register: 'secret', known: { value: 's1' } }]);
   t.notOk(shareOf(back as TaskGraph, 1).tasks.includes(2), 'where it changed nothing, nothing is undone');
   t.match(back?.common.tasks[4]?.inputs, { task: 'p/r/join', replaced: true });
   t.end();
