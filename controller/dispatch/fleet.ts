@@ -2,9 +2,15 @@ import { encodeToAgent } from '../../shared/protocol/codec.ts';
 import type { ForAgent } from '../../shared/protocol/messages.ts';
 import type { Clock, Dispatcher } from '../run/ports.ts';
 import type { Session } from './session.ts';
+import { Turns } from './turns.ts';
+
+/** Documents on their way at once: so many are in memory as frames, however large the fleet. */
+const TRANSFERS = 32;
 
 /** Who is connected. Implements what the runner needs to reach agents. */
 export class Fleet implements Dispatcher {
+  /** Taken by whoever sends a large document. */
+  readonly transfers = new Turns(TRANSFERS);
   private readonly sessions = new Map<string, Session>();
   private readonly answeredMs = new Map<string, number>();
   private readonly clock: Clock;

@@ -247,7 +247,7 @@ export class Conversation {
           .then(() => session.send({ kind: 'log_credit', value: { bytes: message.value.data.length } }));
         return;
       case 'blob_wanted':
-        this.sendBlob(session, message.value);
+        void this.fleet.transfers.take(() => this.sendBlob(session, message.value));
         return;
     }
   }
@@ -273,16 +273,18 @@ export class Conversation {
     this.parts.durable(session.node, session.hello.journal_id, sequence, message, (error) => this.refuse(error));
   }
 
-  private sendBlob(session: Session, { sha256, offset }: { sha256: string; offset: number }): void {
+  /** Part after part as the peer takes them, and to a few peers at once: a whole fleet asks in the same second. */
+  private async sendBlob(session: Session, { sha256, offset }: { sha256: string; offset: number }): Promise<void> {
     const blob = this.parts.blob(session.node, sha256);
     if (!blob || offset > blob.length) {
       session.send({ kind: 'blob_part', value: { sha256, offset, data: new Uint8Array(), total: 0 } });
       return;
     }
-    for (let at = offset; at < blob.length; at += BLOB_PART) {
-      session.send({
+    const total = blob.length;
+    for (let at = offset; at < total; at += BLOB_PART) {
+      await session.flush({
         kind: 'blob_part',
-        value: { sha256, offset: at, data: blob.subarray(at, at + BLOB_PART), total: blob.length },
+        value: { sha256, offset: at, data: blob.subarray(at, at + BLOB_PART), total },
       });
     }
   }

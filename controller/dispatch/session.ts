@@ -39,6 +39,14 @@ export class Session {
     if (this.socket.readyState === this.socket.OPEN) this.socket.send(frame);
   }
 
+  /** Sends what is large; resolves when the system has taken it, or the connection has ended: it must not pile up here. */
+  flush(message: ForAgent): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.socket.readyState !== this.socket.OPEN) return resolve();
+      this.socket.send(encodeToAgent(message), () => resolve());
+    });
+  }
+
   /** Tells the agent that it may forget everything up to `sequence`. */
   ack(sequence: number): void {
     this.acked = Math.max(this.acked, sequence);

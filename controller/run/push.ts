@@ -6,8 +6,13 @@ import type { Revised } from '../../shared/share.ts';
 import type { TaskGraph } from '../compile/graph.ts';
 import { shareOf } from '../compile/share-of.ts';
 
-/** Above this the documents are not put into the push but asked for as blobs, so that no frame exceeds its limit. */
+/** Above this a node's own document is not put into the push but asked for as a blob, so that no frame exceeds its limit. */
 const INLINE_LIMIT = FRAME_LIMIT / 2;
+/**
+ * The same for what all have in common, which grows with the fleet: thousands of pushes that each carry it would be in
+ * memory at once, while blobs are sent to a few at a time.
+ */
+const COMMON_INLINE_LIMIT = 64 * 1024;
 
 export interface PushDocuments {
   /** The one message that carries a node's whole share. `cached`: digests the agent says it has. */
@@ -34,7 +39,7 @@ export function pushDocuments(
     push(run, revision, node, cached) {
       const own = share(node);
       const ownInline = own.length <= INLINE_LIMIT;
-      const commonInline = common.length <= INLINE_LIMIT && !cached.includes(commonDigest);
+      const commonInline = common.length <= COMMON_INLINE_LIMIT && !cached.includes(commonDigest);
       return {
         run,
         revision,
