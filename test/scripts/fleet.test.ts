@@ -33,7 +33,8 @@ t.test('fifty machines, gates, failures and a killed process: the run ends as th
     nodes,
     plays: [
       { ...chain('tolerant', 6, 'ms=50..400 fail=0.015', 2), max_fail_percentage: 30 },
-      chain('strict', 4, 'ms=20..150 fail=0.01', 2),
+      // So long that what all have in common does not come with the push: each agent asks for it.
+      chain('strict', 4, `ms=20..150 fail=0.01 ${'x'.repeat(20_000)}`, 2),
     ],
   };
   const run = await site.apply(plan);
