@@ -11,10 +11,14 @@ import { openState } from './compose/state.ts';
 import { PATIENCE, type ServeIo, type ServeOptions, socketPath } from './config/settings.ts';
 import { VERSION } from './config/version.ts';
 import { Bootstrapper } from './operations/bootstrapper.ts';
+import { bringNodes } from './operations/bring.ts';
 import { operations } from './operations/operations.ts';
+import { Rollbacks } from './operations/rollbacks.ts';
+import type { ActiveRun } from './run/active-run.ts';
 import type { Clock } from './run/ports.ts';
 import { listenOnSocket } from './server/listen-on-socket.ts';
 import { operatorApi } from './server/operator-api.ts';
+import { autoRollbacks } from './store/meta.ts';
 import { takeStateFolder } from './store/state-folder.ts';
 
 const TICK_MS = 1_000;
@@ -50,7 +54,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
   const state = await openState(options.stateFolder, clock, onEnd);
   const { authority, identities, tokens } = state;
   const connectTimeoutMs = options.connectTimeoutSeconds * 1000;
-  const engine = makeEngine(state, clock, log, { leaseMs, connectTimeoutMs });
+  const engine = await makeEngine(state, clock, log, { leaseMs, connectTimeoutMs });
   const { runner, fleet, hub } = engine;
 
   // Agents
@@ -88,17 +92,24 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
   });
   const startedMs = clock.nowMs();
   const process = { version: VERSION, pid: globalThis.process.pid, startedMs, stateFolder: state.folder };
-  const api = operatorApi(
-    operations({ ...process, ...state, ...engine, bootstrapper, clock, endpoints, stop: stopping.signal }),
-  );
+  const stop = stopping.signal;
+  const bring = (run: ActiveRun): void => bringNodes({ runner, dispatcher: fleet, bootstrapper, clock, stop }, run);
+  // Nodes that still waited for their SSH step when the last controller ended.
+  for (const run of runner.active.values()) bring(run);
+  const rollbacks = new Rollbacks({ ...state, ...engine, automatic: autoRollbacks(state.database), clock, log, stop });
+  await rollbacks.recover();
+  const parts = { ...process, ...state, ...engine, bootstrapper, bring, rollbacks, clock, endpoints, stop };
+  const api = operatorApi(operations(parts));
   onEnd(() => api.close());
   let lastBusyMs = clock.monotonicMs();
   api.addHook('onResponse', async () => {
     lastBusyMs = clock.monotonicMs();
   });
   await listenOnSocket(api, socketPath(state.folder));
-  const { generation } = state;
-  log.info({ ...process, generation, fleet: authority.fleetId, endpoints: endpoints() }, 'controller ready');
+  log.info(
+    { ...process, generation: engine.generations.value, fleet: authority.fleetId, endpoints: endpoints() },
+    'controller ready',
+  );
 
   // Time
   const tick = setInterval(() => {

@@ -19,6 +19,8 @@ export interface CliParts {
   version: string;
   /** How to start this program again, for the controller that `apply` starts. */
   self: { command: string; args: readonly string[] };
+  /** Asks a person on the terminal; absent: there is none. */
+  ask?: (question: string) => Promise<string>;
   /** Calls `handler` at each Ctrl-C until the returned function is called. */
   onInterrupt: (handler: () => void) => () => void;
   /** The same for Ctrl-C and the TERM of a service manager. */

@@ -1,11 +1,35 @@
 import { z } from 'zod';
 import { type ErrorReport, KkError } from '../../shared/errors.ts';
 import type { Sources } from '../plan/index.ts';
-import type { ApplyBody, BootstrapBody, CancelBody, ExecBody, JoinBody, TokenBody } from '../views/requests.ts';
-import { NodeView, RunSummary, RunView, StatusView, StreamLine, TokenView } from '../views/types.ts';
+import type {
+  AdoptBody,
+  ApplyBody,
+  AskBody,
+  BootstrapBody,
+  CancelBody,
+  ExecBody,
+  JoinBody,
+  PermitBody,
+  ResumeBody,
+  RetryBody,
+  RollbackBody,
+  SkipBody,
+  TokenBody,
+} from '../views/requests.ts';
+import {
+  NodeView,
+  RevisedView,
+  RollbackView,
+  RunSummary,
+  RunView,
+  StatusView,
+  StreamLine,
+  TokenView,
+} from '../views/types.ts';
 import { type Ask, ask, askLines } from './http.ts';
 
 const Started = z.object({ run: z.string() });
+const Adopted = z.object({ runs: z.array(z.string()) });
 const NewToken = z.object({ text: z.string(), token: TokenView });
 const NewJoin = z.object({ command: z.string(), token: TokenView });
 
@@ -38,6 +62,18 @@ export class Client {
     return this.post('/v1/runs', body, Started);
   }
 
+  resume(body: WithSources<ResumeBody>): Promise<RevisedView> {
+    return this.post('/v1/resume', body, RevisedView);
+  }
+
+  retry(id: string, body: RetryBody): Promise<RevisedView> {
+    return this.post(`${pathOf(id)}/retry`, body, RevisedView);
+  }
+
+  skip(id: string, body: SkipBody): Promise<RevisedView> {
+    return this.post(`${pathOf(id)}/skip`, body, RevisedView);
+  }
+
   exec(body: ExecBody): Promise<{ run: string }> {
     return this.post('/v1/exec', body, Started);
   }
@@ -47,25 +83,46 @@ export class Client {
   }
 
   run(id: string): Promise<RunView> {
-    return this.get(`/v1/runs/${encodeURIComponent(id)}`, RunView);
+    return this.get(pathOf(id), RunView);
   }
 
   /**
-   * Every line of the run from its beginning, and (unless `live` is false) those to come until it has ended. Ends early,
+   * Every line of the run from its beginning (or that of a later `revision`), and (unless `live` is false) those to come until it has ended. Ends early,
    * without an error, when `signal` aborts.
    */
   async *follow(
     id: string,
-    options: { logs: boolean; live?: boolean },
+    options: { logs: boolean; live?: boolean; revision?: number },
     signal: AbortSignal,
   ): AsyncGenerator<StreamLine> {
-    const query = `logs=${options.logs ? 1 : 0}&live=${options.live === false ? 0 : 1}`;
-    const path = `/v1/runs/${encodeURIComponent(id)}/stream?${query}`;
+    const { logs, live = true, revision = 1 } = options;
+    const path = `${pathOf(id)}/stream?logs=${logs ? 1 : 0}&live=${live ? 1 : 0}&revision=${revision}`;
     for await (const line of askLines(this.socket, { method: 'GET', path, signal })) yield understood(StreamLine, line);
   }
 
+  rollback(id: string, body: RollbackBody): Promise<RollbackView> {
+    return this.post(`/v1/runs/${encodeURIComponent(id)}/rollback`, body, RollbackView);
+  }
+
   async cancel(id: string, body: CancelBody): Promise<void> {
-    await this.post(`/v1/runs/${encodeURIComponent(id)}/cancel`, body, z.unknown());
+    await this.post(`${pathOf(id)}/cancel`, body, z.unknown());
+  }
+
+  async pause(id: string, body: AskBody): Promise<void> {
+    await this.post(`${pathOf(id)}/pause`, body, z.unknown());
+  }
+
+  async unpause(id: string, body: AskBody): Promise<void> {
+    await this.post(`${pathOf(id)}/unpause`, body, z.unknown());
+  }
+
+  async releasePermit(id: string, body: PermitBody): Promise<void> {
+    await this.post(`${pathOf(id)}/permit-release`, body, z.unknown());
+  }
+
+  /** Ids of the runs that go on. */
+  async adopt(body: AdoptBody): Promise<string[]> {
+    return (await this.post('/v1/adopt', body, Adopted)).runs;
   }
 
   nodes(): Promise<NodeView[]> {
@@ -108,6 +165,10 @@ export class Client {
   private async call<S extends z.ZodType>(wish: Ask, shape: S): Promise<z.output<S>> {
     return understood(shape, await ask(this.socket, wish));
   }
+}
+
+function pathOf(run: string): string {
+  return `/v1/runs/${encodeURIComponent(run)}`;
 }
 
 function understood<S extends z.ZodType>(shape: S, value: unknown): z.output<S> {

@@ -22,6 +22,8 @@ export interface Watcher {
 export interface FollowOptions {
   run: string;
   logs: boolean;
+  /** Tell nothing of the revisions before this one. */
+  revision?: number;
   watcher: Watcher;
   /** Called when the controller is gone; makes one answer again, or throws. */
   revive: () => Promise<void>;
@@ -34,7 +36,7 @@ const MOST_REVIVALS = 5;
  * Follows a run to its end and gives the exit code. The first Ctrl-C asks the controller to cancel, the second one lets go of
  * the run. When the controller dies under it, `revive` is called and the stream read again from its beginning.
  */
-export async function followRun(cli: Cli, { run, logs, watcher, revive }: FollowOptions): Promise<number> {
+export async function followRun(cli: Cli, { run, logs, revision, watcher, revive }: FollowOptions): Promise<number> {
   const detached = new AbortController();
   let interrupts = 0;
   const stopListening = cli.parts.onInterrupt(() => {
@@ -56,7 +58,7 @@ export async function followRun(cli: Cli, { run, logs, watcher, revive }: Follow
           await revive();
           watcher.restart();
         }
-        end = await readOnce(cli, run, logs, watcher, detached.signal);
+        end = await readOnce(cli, run, { logs, ...(revision ? { revision } : {}) }, watcher, detached.signal);
       } catch (thrown) {
         if (!isLoss(thrown) || lives >= MOST_REVIVALS) throw thrown;
         watcher.note('The controller is gone; the nodes go on with what they have. Waiting for it.');
@@ -74,11 +76,11 @@ export async function followRun(cli: Cli, { run, logs, watcher, revive }: Follow
 async function readOnce(
   cli: Cli,
   run: string,
-  logs: boolean,
+  wish: { logs: boolean; revision?: number },
   watcher: Watcher,
   signal: AbortSignal,
 ): Promise<RunView | undefined> {
-  for await (const line of cli.client.follow(run, { logs }, signal)) {
+  for await (const line of cli.client.follow(run, wish, signal)) {
     watcher.line(line);
     if (line.type === 'finished') return line.run;
   }

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import { each, eachOfList, setVariable } from './options.ts';
 
-/** The argument and options of every command that reads a plan. */
-export function withPlanOptions(command: Command): Command {
+/** The argument and options of every command that reads a plan. `argument`: when it is more than one plan. */
+export function withPlanOptions(command: Command, argument = '<plan.yaml>'): Command {
   return command
-    .argument('<plan.yaml>', 'the plan')
+    .argument(argument, 'the plan')
     .option('--set <name=value>', 'a variable, stronger than all in the plan; may be repeated', setVariable)
     .option('--tags <tags>', 'only tasks with one of these tags', eachOfList)
     .option('--skip-tags <tags>', 'no tasks with one of these tags', eachOfList)

@@ -11,11 +11,16 @@ import { execCommand } from './commands/exec.ts';
 import { joinCommandCommand } from './commands/join-command.ts';
 import { logsCommand } from './commands/logs.ts';
 import { nodesCommand } from './commands/nodes.ts';
+import { pauseCommand } from './commands/pause.ts';
 import { planCommand } from './commands/plan.ts';
 import { precheckCommand } from './commands/precheck.ts';
+import { resumeCommand } from './commands/resume.ts';
+import { retryCommand } from './commands/retry.ts';
 import { revokeCommand } from './commands/revoke.ts';
+import { rollbackCommand } from './commands/rollback.ts';
 import { runsCommand } from './commands/runs.ts';
 import { serveCommand } from './commands/serve.ts';
+import { skipCommand } from './commands/skip.ts';
 import { statusCommand } from './commands/status.ts';
 import { tokenCommand } from './commands/token.ts';
 import { versionCommand } from './commands/version.ts';
@@ -30,6 +35,11 @@ const COMMANDS: readonly ((cli: Cli) => Command)[] = [
   runsCommand,
   logsCommand,
   cancelCommand,
+  pauseCommand,
+  resumeCommand,
+  retryCommand,
+  skipCommand,
+  rollbackCommand,
   nodesCommand,
   joinCommandCommand,
   bootstrapCommand,

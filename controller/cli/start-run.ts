@@ -1,8 +1,11 @@
 import { EXIT_CODE } from '../../shared/lifecycle.ts';
+import type { RevisedView } from '../views/types.ts';
 import type { Cli } from './cli.ts';
 import { awaitController, ensureController } from './daemon.ts';
 import { followRun, planWatcher } from './follow.ts';
 import type { Format } from './options.ts';
+import { againLines } from './output/again-text.ts';
+import { irrevocableLines } from './output/rollback-text.ts';
 import type { CheckedPlan, PlanOptions } from './plan-file.ts';
 
 /** A controller that was there a moment ago: its service manager gets this long before another is started. */
@@ -12,30 +15,70 @@ export interface StartOptions extends PlanOptions {
   output: Format;
   diff?: boolean;
   detach?: boolean;
+  check?: boolean;
+  autoRollback?: boolean;
+  /** False: `--no-wait`. */
+  wait?: boolean;
 }
 
 /** Hands a checked plan to a controller (started when there is none) and follows the run, unless `detach`. */
 export async function startRun(cli: Cli, checked: CheckedPlan, options: StartOptions): Promise<number> {
   const { client } = cli;
   await startController(cli);
-  const { run } = await client.apply({
-    sources: checked.sources,
-    options: {
-      runVars: options.set ?? {},
-      tags: options.tags ?? [],
-      skipTags: options.skipTags ?? [],
-      skipPrechecks: options.skipPrechecks ?? false,
-      prechecksOnly: options.prechecksOnly ?? false,
-      by: cli.parts.settings.user,
-    },
-  });
+  if (options.autoRollback) for (const line of irrevocableLines(checked.graph)) cli.note(line);
+  const { run } = await client.apply({ sources: checked.sources, options: applyOptions(cli, options) });
   if (options.detach) {
     cli.show(options.output, { run }, () => [`run ${run} started. Watch it with: kk-controller logs ${run} -f`]);
     return EXIT_CODE.done;
   }
+  return followStarted(cli, { run }, options);
+}
+
+/** What the controller is told of the command line's options. */
+export function applyOptions(cli: Cli, options: StartOptions) {
+  return {
+    runVars: options.set ?? {},
+    tags: options.tags ?? [],
+    skipTags: options.skipTags ?? [],
+    skipPrechecks: options.skipPrechecks ?? false,
+    prechecksOnly: options.prechecksOnly ?? false,
+    check: options.check ?? false,
+    autoRollback: options.autoRollback ?? false,
+    wait: options.wait ?? true,
+    by: cli.parts.settings.user,
+  };
+}
+
+/** Tells what the next revision of a run does anew, then follows it, unless `detach`. */
+export async function followRevised(cli: Cli, revised: RevisedView, options: FollowStyle): Promise<number> {
+  const { run, revision } = revised;
+  if (options.detach) {
+    cli.show(options.output, revised, () => [
+      ...againLines(revised),
+      `run ${run} goes on, revision ${revision}. Watch it with: kk-controller logs ${run} -f`,
+    ]);
+    return EXIT_CODE.done;
+  }
+  if (options.output === 'table') cli.print(againLines(revised));
+  return followStarted(cli, revised, options);
+}
+
+export interface FollowStyle {
+  output: Format;
+  diff?: boolean;
+  detach?: boolean;
+}
+
+/** Follows a run as `apply` does. */
+export function followStarted(
+  cli: Cli,
+  { run, revision }: { run: string; revision?: number },
+  options: FollowStyle,
+): Promise<number> {
   return followRun(cli, {
     run,
     logs: false,
+    ...(revision === undefined ? {} : { revision }),
     watcher: planWatcher(cli, options.output, { diff: options.diff ?? false }),
     revive: () => reviveController(cli),
   });

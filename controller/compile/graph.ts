@@ -1,4 +1,5 @@
 import type { Common, TaskSpec, Vars } from '../../shared/share.ts';
+import type { SshSettings } from '../plan/types.ts';
 import type { NodeSet } from './node-set.ts';
 
 /** `check` is a dry run of a plan: agents inspect and write nothing. */
@@ -21,6 +22,8 @@ export interface TaskGraph {
   common: Common;
   /** node index -> its own variables. */
   hostVars: readonly Vars[];
+  /** By node, how to put an agent on it; a node without joins by itself. Names of files with secrets, never the secrets. */
+  ssh?: Readonly<Record<string, SshSettings>>;
   /** node index -> what registers hold from the start: of a rollback, what its run had bound. Absent: nothing. */
   bindings?: readonly Vars[];
 }

@@ -13,6 +13,7 @@ interface StoredGraph {
   gates: Gate[];
   common: Common;
   hostVars: Vars[];
+  ssh?: NonNullable<TaskGraph['ssh']>;
   bindings?: Vars[];
 }
 
@@ -27,6 +28,7 @@ export function graphToJson(graph: TaskGraph): string {
     gates: [...graph.gates],
     common: graph.common,
     hostVars: [...graph.hostVars],
+    ...(graph.ssh ? { ssh: graph.ssh } : {}),
     ...(graph.bindings === undefined ? {} : { bindings: [...graph.bindings] }),
   };
   return JSON.stringify(stored);

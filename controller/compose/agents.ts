@@ -66,7 +66,9 @@ function gatewayParts({ state, engine, clock, log, ...side }: AgentsSide): Gatew
     ledger: identities,
     clock,
     timer,
-    generation: state.generation,
+    get generation() {
+      return engine.generations.value;
+    },
     leaseMs: side.leaseMs,
     helloMs: side.patience.helloMs,
     endpoints: side.endpoints,
@@ -74,6 +76,7 @@ function gatewayParts({ state, engine, clock, log, ...side }: AgentsSide): Gatew
     async arrived(node, hello, certificateEndsMs, live) {
       // What an earlier connection of the node sent must be stored before we say how far that is.
       await runner.flush();
+      await engine.generations.seen(node, hello.generation);
       return arrivals.arrived(node, hello, certificateEndsMs, live);
     },
     connected(node, hello) {
@@ -92,8 +95,14 @@ function gatewayParts({ state, engine, clock, log, ...side }: AgentsSide): Gatew
     durable: (node, journal, sequence, message, refuse) => runner.receive(node, journal, sequence, message, refuse),
     permitWanted: (node, { run, revision, task }) => runner.permitWanted(node, run, revision, task),
     async log(node, chunk) {
-      if (!runner.active.get(chunk.run)?.indexes.has(node)) return;
+      const run = runner.active.get(chunk.run);
+      const index = run?.indexes.get(node);
+      if (!run || index === undefined) return;
+      // Until it takes a revision on, a node is at work with the one before.
+      const { revision } = run.record;
+      const told = revision > 1 && run.state.nodes[index] === 'waiting' ? revision - 1 : revision;
       const line = {
+        ...(told > 1 ? { revision: told } : {}),
         at: chunk.at_ms,
         node,
         task: chunk.task,

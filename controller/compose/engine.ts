@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { reportOf } from '../../shared/errors.ts';
 import { Fleet } from '../dispatch/fleet.ts';
 import { Arrivals } from '../operations/arrivals.ts';
+import { Generations } from '../operations/generations.ts';
 import { Hub } from '../operations/hub.ts';
 import { Runs } from '../operations/runs.ts';
 import type { Clock } from '../run/ports.ts';
@@ -20,14 +21,15 @@ export interface Engine {
   runner: Runner;
   runs: Runs;
   arrivals: Arrivals;
+  generations: Generations;
 }
 
-export function makeEngine(
+export async function makeEngine(
   state: State,
   clock: Clock,
   log: Logger,
   times: { leaseMs: number; connectTimeoutMs: number },
-): Engine {
+): Promise<Engine> {
   const fleet = new Fleet(clock);
   const hub = new Hub();
   const runner = new Runner({
@@ -41,11 +43,26 @@ export function makeEngine(
       else log.error({ error: reportOf(error) }, 'what happens cannot be stored; agents keep it until it can');
     },
   });
+  const generations = await Generations.open({
+    database: state.database,
+    authority: state.authority,
+    generation: state.generation,
+    warn: (details, message) => log.warn(details, message),
+  });
+  generations.govern(runner);
   return {
     fleet,
+    generations,
     hub,
     runner,
-    runs: new Runs({ archive: state.archive, runner, hub, logs: state.logs, nowMs: clock.nowMs }),
+    runs: new Runs({
+      archive: state.archive,
+      runner,
+      hub,
+      logs: state.logs,
+      nowMs: clock.nowMs,
+      isConnected: (node) => fleet.isConnected(node),
+    }),
     arrivals: new Arrivals({
       nodes: state.nodes,
       clock,

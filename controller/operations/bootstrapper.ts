@@ -18,6 +18,9 @@ const PARALLEL = 30;
 const TOKEN_TTL_SECONDS = 30 * 60;
 const POLL_MS = 50;
 
+/** What must be known of a node to put an agent there. */
+export type Bringable = Pick<InventoryNode, 'name' | 'ssh'>;
+
 export interface BootstrapperParts {
   authority: Authority;
   ledger: IdentityReader;
@@ -48,7 +51,7 @@ export class Bootstrapper {
   }
 
   /** Sees to it that the nodes connect; nodes without ssh settings join by themselves, and their `phase` says so. */
-  async bring(nodes: readonly InventoryNode[], progress: BootstrapProgress, signal: AbortSignal): Promise<void> {
+  async bring(nodes: readonly Bringable[], progress: BootstrapProgress, signal: AbortSignal): Promise<void> {
     const absent = nodes.filter((node) => !this.parts.dispatcher.isConnected(node.name));
     let packages: Promise<AgentPackage[]> | undefined;
     await Promise.all(
@@ -80,7 +83,7 @@ export class Bootstrapper {
   }
 
   private async limited(
-    node: InventoryNode,
+    node: Bringable,
     agents: AgentPackage[],
     progress: BootstrapProgress,
     signal: AbortSignal,
@@ -98,7 +101,7 @@ export class Bootstrapper {
   }
 
   private async step(
-    node: InventoryNode,
+    node: Bringable,
     agents: AgentPackage[],
     progress: BootstrapProgress,
     signal: AbortSignal,

@@ -2,15 +2,17 @@ import { randomBytes } from 'node:crypto';
 import { KkError } from '../../shared/errors.ts';
 import { joinCommand } from '../bootstrap/join-script.ts';
 import { compile, DEFAULT_COMPILE_OPTIONS } from '../compile/compile.ts';
+import type { TaskGraph } from '../compile/graph.ts';
 import { graphFromJson } from '../compile/serialise.ts';
 import type { Fleet } from '../dispatch/fleet.ts';
 import type { Authority } from '../pki/authority.ts';
 import { revoked } from '../pki/ledger.ts';
 import { mintToken } from '../pki/tokens.ts';
 import { parsePlan } from '../plan/index.ts';
-import type { Inventory, InventoryNode } from '../plan/types.ts';
-import type { ActiveRun } from '../run/active-run.ts';
+import type { Inventory } from '../plan/types.ts';
+import { type ActiveRun, nodesWithSteps } from '../run/active-run.ts';
 import type { Clock } from '../run/ports.ts';
+import { runNotActive } from '../run/run-errors.ts';
 import type { Runner } from '../run/runner.ts';
 import type { BootstrapLine, Operations } from '../server/operations.ts';
 import type { RunArchive } from '../store/event-log.ts';
@@ -22,16 +24,20 @@ import { runSummary } from '../views/run-view.ts';
 import { iso } from '../views/times.ts';
 import type { NodeView } from '../views/types.ts';
 import type { Arrivals } from './arrivals.ts';
-import type { Bootstrapper } from './bootstrapper.ts';
+import type { Bootstrapper, Bringable } from './bootstrapper.ts';
 import { execPlan } from './exec-plan.ts';
+import type { Generations } from './generations.ts';
 import { queueOf } from './queue.ts';
+import { revisions } from './revisions.ts';
+import type { Rollbacks } from './rollbacks.ts';
+import { newRunId } from './run-id.ts';
 import type { Runs } from './runs.ts';
 
 export interface OperationsParts {
   version: string;
   stateFolder: string;
   startedMs: number;
-  generation: number;
+  generations: Generations;
   pid: number;
   authority: Authority;
   identities: Identities;
@@ -43,6 +49,9 @@ export interface OperationsParts {
   fleet: Fleet;
   arrivals: Arrivals;
   bootstrapper: Bootstrapper;
+  /** Brings the nodes of a run that are not there. */
+  bring(run: ActiveRun): void;
+  rollbacks: Rollbacks;
   clock: Clock;
   endpoints(): readonly string[];
   /** Aborts when the controller stops. */
@@ -51,29 +60,9 @@ export interface OperationsParts {
 
 /** What an operator can ask of this controller. */
 export function operations(parts: OperationsParts): Operations {
-  const { runner, runs, clock, fleet, identities, tokens } = parts;
-  const newRunId = (): string =>
-    `${new Date(clock.nowMs()).toISOString().slice(0, 10).replaceAll('-', '')}-${randomBytes(4).toString('hex')}`;
+  const { runner, runs, clock, fleet, identities, tokens, generations } = parts;
 
-  /** Brings the nodes of a run that are not there, and tells the run how that goes. */
-  const bringNodes = (run: ActiveRun, nodes: readonly InventoryNode[]): void => {
-    const index = run.indexes;
-    const wanted = nodes.filter((node) => run.nodes.has(node.name));
-    const tell = (node: string, phase: string): void =>
-      runner.record(run.record.id, { kind: 'bootstrap', at: clock.nowMs(), node: index.get(node) ?? -1, phase });
-    void parts.bootstrapper.bring(
-      wanted,
-      {
-        phase: tell,
-        done: (node, error) => {
-          // It may have joined by itself meanwhile.
-          if (error && !fleet.isConnected(node))
-            runner.record(run.record.id, { kind: 'given_up', at: clock.nowMs(), node: index.get(node) ?? -1, error });
-        },
-      },
-      parts.stop,
-    );
-  };
+  const { resume, retry, skip } = revisions(parts);
 
   const nodeViewOf = (name: string, record: NodeRecord | undefined): NodeView => {
     const identity = identities.node(name);
@@ -108,12 +97,13 @@ export function operations(parts: OperationsParts): Operations {
       return {
         version: parts.version,
         fleetId: parts.authority.fleetId,
-        generation: parts.generation,
+        generation: generations.value,
         pid: parts.pid,
         stateFolder: parts.stateFolder,
         endpoints: [...parts.endpoints()],
         started: iso(parts.startedMs),
         nodes: { known: identities.all().filter((i) => !i.revoked).length, connected: fleet.size },
+        ...(runner.heldBehind === undefined ? {} : { held: runner.heldBehind }),
         runs: [...runner.active.values()].map((run) => runSummary(run.record, clock.nowMs())),
       };
     },
@@ -121,11 +111,34 @@ export function operations(parts: OperationsParts): Operations {
     async apply(sources, options) {
       const parsed = parsePlan(sources, { runVars: options.runVars });
       if ('problems' in parsed) return parsed;
-      const compiled = compile(parsed.plan, { ...options, kind: 'plan' });
+      const compiled = compile(parsed.plan, { ...options, kind: options.check ? 'check' : 'plan' });
       if ('problems' in compiled) return compiled;
-      const run = await runner.create(compiled.graph, { id: newRunId(), by: options.by });
-      bringNodes(run, parsed.plan.inventory.nodes);
+      const { graph } = compiled;
+      generations.checkNew();
+      if (options.check) checkJoined(graph, identities);
+      if (!options.wait) checkFree(graph, runner);
+      const id = newRunId(clock.nowMs());
+      if (options.autoRollback) await parts.rollbacks.arrange(id, options.by);
+      const run = await runner.create(graph, { id, by: options.by });
+      if (options.autoRollback) void parts.rollbacks.watch(id, options.by);
+      parts.bring(run);
       return { run: run.record.id };
+    },
+    async resume(sources, options) {
+      generations.checkNew();
+      return resume(sources, options);
+    },
+    async retry(id, wish) {
+      generations.checkNew();
+      return retry(id, wish);
+    },
+    async skip(id, wish) {
+      generations.checkNew();
+      return skip(id, wish);
+    },
+    async rollback(id, { start, by, ...wish }) {
+      if (start) generations.checkNew();
+      return parts.rollbacks.roll(id, wish, { start, by });
     },
 
     async exec(request) {
@@ -134,7 +147,8 @@ export function operations(parts: OperationsParts): Operations {
         kind: 'exec',
       });
       if ('problems' in compiled) throw new Error('the plan of exec does not compile');
-      const run = await runner.create(compiled.graph, { id: newRunId(), by: request.by });
+      generations.checkNew();
+      const run = await runner.create(compiled.graph, { id: newRunId(clock.nowMs()), by: request.by });
       return { run: run.record.id };
     },
 
@@ -143,9 +157,28 @@ export function operations(parts: OperationsParts): Operations {
     },
     run: (id) => runs.view(id),
     follow: (id, options, signal) => runs.follow(id, options, AbortSignal.any([signal, parts.stop])),
-    async cancel(id, by) {
-      runner.cancel(await runs.idOf(id), by);
+    async cancel(id, { by, force }) {
+      runner.cancel(await runs.idOf(id), by, force);
       await runner.flush();
+    },
+    async pause(id, by) {
+      runner.pause(await runs.idOf(id), by);
+      await runner.flush();
+    },
+    async unpause(id, by) {
+      runner.unpause(await runs.idOf(id), by);
+      await runner.flush();
+    },
+    async releasePermit(id, { name, by }) {
+      runner.releasePermit(await runs.idOf(id), name, by);
+      await runner.flush();
+    },
+    async adopt(id) {
+      const one = id === undefined ? undefined : await runs.idOf(id);
+      if (one !== undefined && !runner.active.has(one)) throw runNotActive(one);
+      await generations.adopt(one);
+      await runner.idle();
+      return one === undefined ? [...runner.active.keys()] : [one];
     },
 
     async nodes() {
@@ -225,7 +258,7 @@ export function operations(parts: OperationsParts): Operations {
 
 async function* bootstrapLines(
   parts: OperationsParts,
-  nodes: readonly InventoryNode[],
+  nodes: readonly Bringable[],
   signal: AbortSignal,
 ): AsyncIterable<BootstrapLine> {
   const queue = queueOf<BootstrapLine>();
@@ -254,6 +287,35 @@ async function* bootstrapLines(
     )
     .finally(() => queue.end());
   yield* queue.items;
+}
+
+/** A dry run looks by agents that are there; it puts none anywhere. Throws KkError NODE_NOT_JOINED. */
+function checkJoined(graph: TaskGraph, identities: Identities): void {
+  const missing = [...nodesWithSteps(graph)].filter((name) => identities.node(name)?.revoked ?? true);
+  const [first] = missing;
+  if (first === undefined) return;
+  const all =
+    missing.length > 10 ? `${missing.slice(0, 10).join(', ')} and ${missing.length - 10} more` : missing.join(', ');
+  throw new KkError({
+    code: 'NODE_NOT_JOINED',
+    message: `A dry run needs an agent on each node; these have not joined: ${all}.`,
+    remedy: `Put agents there with \`kk-controller bootstrap\` and the plan, or by the line of \`kk-controller join-command --name ${first}\`.`,
+    node: first,
+  });
+}
+
+/** Throws KkError NODE_LOCKED when a run holds a node of this one. */
+function checkFree(graph: TaskGraph, runner: Runner): void {
+  const nodes = nodesWithSteps(graph);
+  const [other] = runner.blockersOf({ record: { kind: graph.kind }, nodes });
+  if (!other) return;
+  const { id, name, by, createdMs } = other.record;
+  const shared = [...nodes].filter((node) => other.nodes.has(node));
+  throw new KkError({
+    code: 'NODE_LOCKED',
+    message: `Run ${id} (${name}, by ${by} since ${iso(createdMs)}) holds ${shared.slice(0, 5).join(', ')}${shared.length > 5 ? ` and ${shared.length - 5} more` : ''}.`,
+    remedy: `Wait for it (\`kk-controller logs ${id} -f\`), or leave --no-wait out: then this one is queued behind it.`,
+  });
 }
 
 /** The nodes the fleet knows, with the groups of the newest plan that named them. */

@@ -5,8 +5,10 @@ import { graphFromJson } from '../compile/serialise.ts';
 import type { RunEvent } from '../run/events.ts';
 import type { RunRecord } from '../run/ports.ts';
 import { replay } from '../run/revise.ts';
+import { runUnknown } from '../run/run-errors.ts';
 import type { Runner } from '../run/runner.ts';
-import { type RunState, statusOf } from '../run/state.ts';
+import { newRunState, type RunState, statusOf } from '../run/state.ts';
+import type { FollowWish } from '../server/operations.ts';
 import type { RunArchive } from '../store/event-log.ts';
 import type { LogLine, RunLogs } from '../store/run-logs.ts';
 import { runView } from '../views/run-view.ts';
@@ -30,8 +32,17 @@ export class Runs {
   private readonly hub: Hub;
   private readonly logs: RunLogs;
   private readonly nowMs: () => number;
+  private readonly isConnected: (node: string) => boolean;
 
-  constructor(parts: { archive: RunArchive; runner: Runner; hub: Hub; logs: RunLogs; nowMs: () => number }) {
+  constructor(parts: {
+    archive: RunArchive;
+    runner: Runner;
+    hub: Hub;
+    logs: RunLogs;
+    nowMs: () => number;
+    isConnected: (node: string) => boolean;
+  }) {
+    this.isConnected = parts.isConnected;
     this.archive = parts.archive;
     this.runner = parts.runner;
     this.hub = parts.hub;
@@ -46,29 +57,17 @@ export class Runs {
     if (exact !== undefined) return exact;
     const [only, second] = ids;
     if (only !== undefined && second === undefined) return only;
-    throw new KkError(
-      only === undefined
-        ? {
-            code: 'RUN_UNKNOWN',
-            message: `There is no run "${text}".`,
-            remedy: 'See `kk-controller runs` for the runs there are.',
-          }
-        : {
-            code: 'RUN_AMBIGUOUS',
-            message: `Several runs begin with "${text}": ${ids.join(', ')}.`,
-            remedy: 'Give more of the id.',
-          },
-    );
+    if (only === undefined) throw runUnknown(text);
+    throw new KkError({
+      code: 'RUN_AMBIGUOUS',
+      message: `Several runs begin with "${text}": ${ids.join(', ')}.`,
+      remedy: 'Give more of the id.',
+    });
   }
 
   async read(id: string): Promise<StoredRun> {
     const found = await this.archive.find(id);
-    if (!found)
-      throw new KkError({
-        code: 'RUN_UNKNOWN',
-        message: `There is no run "${id}".`,
-        remedy: 'See `kk-controller runs`.',
-      });
+    if (!found) throw runUnknown(id);
     const graph = graphFromJson(found.graphJson);
     const events = await this.archive.events(id);
     const state = replay(graph, events);
@@ -80,11 +79,7 @@ export class Runs {
   }
 
   /** From the first event on: what is stored, then (if `live`) what comes, until the run has ended. */
-  async *follow(
-    text: string,
-    options: { logs: boolean; live: boolean },
-    signal: AbortSignal,
-  ): AsyncGenerator<StreamLine> {
+  async *follow(text: string, options: FollowWish, signal: AbortSignal): AsyncGenerator<StreamLine> {
     const id = await this.idOf(text);
     const news = this.hub.listen(id, signal);
     await news.next();
@@ -96,27 +91,35 @@ export class Runs {
     }
   }
 
-  private async *followFrom(
-    id: string,
-    news: AsyncGenerator<News>,
-    options: { logs: boolean; live: boolean },
-  ): AsyncGenerator<StreamLine> {
+  private async *followFrom(id: string, news: AsyncGenerator<News>, options: FollowWish): AsyncGenerator<StreamLine> {
     const stored = await this.read(id);
-    yield { type: 'run', run: this.viewOf({ ...stored, events: [] }) };
-    for (const event of stored.events) yield* streamLines(stored.graph, event);
-    if (options.logs)
-      for await (const line of this.logs.read(id, stored.graph.nodes)) yield logLine(stored.graph, line);
+    const chapters = await this.chapters(stored);
+    for (const chapter of chapters) {
+      if (chapter.record.revision < (options.revision ?? 1)) continue;
+      yield { type: 'run', run: this.viewOf({ ...chapter, events: chapter.events.slice(0, 1) }) };
+      for (const event of chapter.events) yield* streamLines(chapter.graph, event);
+    }
+    const graphs = new Map(chapters.map(({ record, graph }) => [record.revision, graph]));
+    const logLine = (line: LogLine): StreamLine => logLineOf(graphs.get(line.revision ?? 1) ?? stored.graph, line);
+    if (options.logs) for await (const line of this.logs.read(id, nodesOf(chapters))) yield logLine(line);
+    let { graph } = stored;
     let ended = runHasEnded(stored.state.status);
     if (!ended && options.live) {
       for await (const item of news) {
         if (item.kind === 'log') {
-          if (options.logs) yield logLine(stored.graph, item.line);
+          if (options.logs) yield logLine(item.line);
           continue;
         }
         for (const [i, event] of item.events.entries()) {
           if (item.sequence + i <= stored.events.length) continue;
-          yield* streamLines(stored.graph, event);
-          ended ||= event.kind === 'finished';
+          if (event.kind === 'revised') {
+            graph = await this.graphOf(id, event.revision);
+            graphs.set(event.revision, graph);
+            const record = { ...stored.record, revision: event.revision };
+            yield { type: 'run', run: this.viewOf({ record, graph, events: [event], state: newRunState(graph) }) };
+          }
+          yield* streamLines(graph, event);
+          ended = event.kind === 'finished' || (ended && event.kind !== 'revised');
         }
         if (ended) break;
       }
@@ -124,15 +127,46 @@ export class Runs {
     if (ended) yield { type: 'finished', run: await this.view(id) };
   }
 
+  /** A run as its revisions, the last of them as it is now. */
+  private async chapters(run: StoredRun): Promise<StoredRun[]> {
+    const begins = run.events.flatMap((event, at) => (event.kind === 'revised' ? [at] : []));
+    if (begins.length === 0) return [run];
+    const graphs = (await this.archive.graphs(run.record.id)).map(({ revision, graphJson }) => ({
+      revision,
+      graph: graphFromJson(graphJson),
+    }));
+    return [0, ...begins].map((from, at) => {
+      const events = run.events.slice(from, begins[at]);
+      const revision = events[0]?.kind === 'revised' ? events[0].revision : 1;
+      const graph = graphs.findLast((known) => known.revision <= revision)?.graph ?? run.graph;
+      const state = at === begins.length ? run.state : replay(graph, events);
+      return { record: { ...run.record, revision }, graph, events, state };
+    });
+  }
+
+  private async graphOf(id: string, revision: number): Promise<TaskGraph> {
+    const found = (await this.archive.graphs(id)).findLast((known) => known.revision <= revision);
+    if (!found) throw runUnknown(id);
+    return graphFromJson(found.graphJson);
+  }
+
   private viewOf(run: StoredRun): RunView {
     const active = this.runner.active.get(run.record.id);
-    const waitingFor =
-      active && active.state.status === 'queued' ? this.runner.blockersOf(active).map((r) => r.record.id) : [];
-    return runView(run.record, run.graph, run.state, { events: run.events, nowMs: this.nowMs(), waitingFor });
+    const waitingFor = active && active.state.status === 'queued' ? this.runner.blockersOf(active) : [];
+    return runView(run.record, run.graph, run.state, {
+      events: run.events,
+      nowMs: this.nowMs(),
+      waitingFor,
+      away: (node) => !this.isConnected(node),
+    });
   }
 }
 
-function logLine(graph: TaskGraph, line: LogLine): StreamLine {
+function nodesOf(chapters: readonly StoredRun[]): string[] {
+  return [...new Set(chapters.flatMap(({ graph }) => graph.nodes))];
+}
+
+function logLineOf(graph: TaskGraph, line: LogLine): StreamLine {
   return {
     type: 'log',
     at: iso(line.at),

@@ -69,7 +69,8 @@ function ofGraph(graph: TaskGraph, state: RunState, revision: Revision | undefin
   };
 }
 
-function nodesWithSteps(graph: TaskGraph): Set<string> {
+/** Names of the nodes that a run of the graph takes. */
+export function nodesWithSteps(graph: TaskGraph): Set<string> {
   const sets = new Set(graph.tasks.map(({ set }) => set));
   const nodes = new Set([...sets].flatMap((set) => graph.sets[set]?.members ?? []));
   return new Set(graph.nodes.filter((_, node) => nodes.has(node)));
@@ -87,11 +88,14 @@ export function reviseRun(run: ActiveRun, revision: Revision, nowMs: number): st
   return [...nodes].filter((name) => !run.nodes.has(name));
 }
 
+/** A run, or one that may come to be. */
+export type Candidate = { record: Pick<RunRecord, 'kind'>; nodes: ReadonlySet<string> };
+
 /**
  * The runs that a queued plan run waits for: those at work or before it in the queue that hold a node of it. All locks at
  * once or none, until the end; `exec` takes none (ENGINE 2.10). `runs` in order of arrival.
  */
-export function blockersOf(run: Pick<ActiveRun, 'record' | 'nodes'>, runs: Iterable<ActiveRun>): ActiveRun[] {
+export function blockersOf(run: Candidate, runs: Iterable<ActiveRun>): ActiveRun[] {
   if (run.record.kind === 'exec') return [];
   const blockers: ActiveRun[] = [];
   let isBefore = true;

@@ -2,7 +2,7 @@ import { runHasEnded } from '../../shared/lifecycle.ts';
 import type { Hello, RunHeld } from '../../shared/protocol/messages.ts';
 import type { TaskGraph } from '../compile/graph.ts';
 import { graphFromJson, graphToJson } from '../compile/serialise.ts';
-import { type ActiveRun, blockersOf, newActiveRun, reviseRun } from './active-run.ts';
+import { type ActiveRun, blockersOf, type Candidate, newActiveRun, reviseRun } from './active-run.ts';
 import { applyEvent } from './apply-event.ts';
 import { type Decision, decide, decideEnd, decideFor, permitsToGrant, wishPermit } from './decide.ts';
 import type { Revision, RunEvent } from './events.ts';
@@ -125,7 +125,7 @@ export class Runner {
   }
 
   /** The runs that hold a node this one wants; empty: it can start. */
-  blockersOf(run: Pick<ActiveRun, 'record' | 'nodes'>): ActiveRun[] {
+  blockersOf(run: Candidate): ActiveRun[] {
     return blockersOf(run, this.active.values());
   }
 

@@ -1,7 +1,16 @@
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { Vars } from '../../shared/share.ts';
 import type { Sources } from '../plan/types.ts';
-import type { NodeView, RunSummary, RunView, StatusView, StreamLine, TokenView } from '../views/types.ts';
+import type {
+  NodeView,
+  RevisedView,
+  RollbackView,
+  RunSummary,
+  RunView,
+  StatusView,
+  StreamLine,
+  TokenView,
+} from '../views/types.ts';
 
 export interface ApplyOptions {
   runVars: Vars;
@@ -10,6 +19,46 @@ export interface ApplyOptions {
   skipPrechecks: boolean;
   /** Run the precheck plays and nothing else (`kk-controller precheck`). */
   prechecksOnly: boolean;
+  /** The run is rolled back by itself when it fails. */
+  autoRollback: boolean;
+  /** A dry run: agents look and change nothing. */
+  check: boolean;
+  /** False: refused (NODE_LOCKED) when another run holds one of its nodes, instead of queued. */
+  wait: boolean;
+  by: string;
+}
+
+export interface ResumeOptions extends ApplyOptions {
+  /** Default: the last run of the plan's name. */
+  run?: string;
+  /** Tasks that run again although they ended ok. */
+  rerun: string[];
+}
+
+/** What `retry` is about; both empty: everything that failed. */
+export interface RetryWish {
+  nodes: string[];
+  tasks: string[];
+  by: string;
+}
+
+/** What `rollback` undoes; `to`, `tasks` and `nodes` unstated: all of the run. */
+export interface RollbackWish {
+  /** Everything that depends on this task. */
+  to?: string;
+  tasks: string[];
+  nodes: string[];
+  withDependents: boolean;
+  /** False: only tells what it would do. */
+  start: boolean;
+  by: string;
+}
+
+export interface SkipWish {
+  task: string;
+  reason: string;
+  /** Empty: wherever the task runs. */
+  nodes: string[];
   by: string;
 }
 
@@ -27,14 +76,30 @@ export interface Operations {
   status(): Promise<StatusView>;
   /** Checks, compiles and starts a run. All problems of the plan come back together and nothing is touched. */
   apply(sources: Sources, options: ApplyOptions): Promise<{ run: string } | { problems: ErrorReport[] }>;
+  /** Goes on with a run that failed or was cancelled, by the perhaps mended plan; keeps what was done with the same inputs. */
+  resume(sources: Sources, options: ResumeOptions): Promise<RevisedView | { problems: ErrorReport[] }>;
+  /** Tries again what failed in a run. Throws KkError RUN_NOT_RESUMABLE, RUN_SUPERSEDED, TASK_UNKNOWN, NODE_NOT_IN_RUN. */
+  retry(id: string, wish: RetryWish): Promise<RevisedView>;
+  /** Takes a task out of a run, which then goes on. */
+  skip(id: string, wish: SkipWish): Promise<RevisedView>;
+  /** Undoes what a run that has ended did, in a run of its own. Throws KkError RUN_UNKNOWN, ROLLBACK_*. */
+  rollback(id: string, wish: RollbackWish): Promise<RollbackView>;
   exec(request: ExecRequest): Promise<{ run: string }>;
   /** Newest first. */
   runs(limit: number): Promise<RunSummary[]>;
   /** `id` may be a unique prefix, or `last`. Throws KkError RUN_UNKNOWN. */
   run(id: string): Promise<RunView>;
-  /** From the beginning of the run: past lines, then live ones, until `finished`. Not `live`: ends with the past ones. */
-  follow(id: string, options: { logs: boolean; live: boolean }, signal: AbortSignal): AsyncIterable<StreamLine>;
-  cancel(id: string, by: string): Promise<void>;
+  /** Past lines, revision after revision, then live ones, until `finished`. Not `live`: ends with the past ones. */
+  follow(id: string, options: FollowWish, signal: AbortSignal): AsyncIterable<StreamLine>;
+  /** `force`: kills also what holds a permit. */
+  cancel(id: string, wish: { by: string; force: boolean }): Promise<void>;
+  /** Nothing new starts until `unpause`. */
+  pause(id: string, by: string): Promise<void>;
+  unpause(id: string, by: string): Promise<void>;
+  /** After agents have met a newer controller: goes on with one run, or with all. Returns their ids. */
+  adopt(id: string | undefined, by: string): Promise<string[]>;
+  /** Frees a permit that a failed step keeps. */
+  releasePermit(id: string, wish: { name: string; by: string }): Promise<void>;
   nodes(): Promise<NodeView[]>;
   revoke(name: string): Promise<NodeView>;
   createToken(wish: {
@@ -55,6 +120,13 @@ export interface Operations {
   }): Promise<{ command: string; token: TokenView }>;
   /** Puts the agent on nodes of an inventory by SSH, without a run; one line per change of phase, then per result. */
   bootstrap(sources: Sources, nodes: string[], signal: AbortSignal): AsyncIterable<BootstrapLine>;
+}
+
+export interface FollowWish {
+  logs: boolean;
+  live: boolean;
+  /** Tells nothing of the revisions before this one; default: from the beginning. */
+  revision?: number;
 }
 
 export interface BootstrapLine {

@@ -1,7 +1,22 @@
 import { Readable } from 'node:stream';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { KkError, reportOf } from '../../shared/errors.ts';
-import { ApplyBody, BootstrapBody, CancelBody, ExecBody, JoinBody, MAX_BODY, TokenBody } from '../views/requests.ts';
+import {
+  AdoptBody,
+  ApplyBody,
+  AskBody,
+  BootstrapBody,
+  CancelBody,
+  ExecBody,
+  JoinBody,
+  MAX_BODY,
+  PermitBody,
+  ResumeBody,
+  RetryBody,
+  RollbackBody,
+  SkipBody,
+  TokenBody,
+} from '../views/requests.ts';
 import type { Operations } from './operations.ts';
 import { bodyOf, invalid, sendError } from './operator-errors.ts';
 
@@ -32,18 +47,47 @@ export function operatorApi(operations: Operations): FastifyInstance {
   });
   app.get<{ Querystring: { limit?: string } }>('/v1/runs', (request) => operations.runs(limitOf(request.query.limit)));
   app.get<WithId>('/v1/runs/:id', (request) => operations.run(request.params.id));
-  app.get<WithId & { Querystring: { logs?: string; live?: string } }>('/v1/runs/:id/stream', (request, reply) =>
-    sendLines(request, reply, (signal) =>
-      operations.follow(
-        request.params.id,
-        { logs: request.query.logs === '1', live: request.query.live !== '0' },
-        signal,
-      ),
-    ),
+  app.get<WithId & { Querystring: { logs?: string; live?: string; revision?: string } }>(
+    '/v1/runs/:id/stream',
+    (request, reply) => {
+      const { logs, live, revision } = request.query;
+      const wish = { logs: logs === '1', live: live !== '0', revision: Number(revision ?? 1) };
+      return sendLines(request, reply, (signal) => operations.follow(request.params.id, wish, signal));
+    },
   );
   app.post<WithId>('/v1/runs/:id/cancel', async (request) => {
-    await operations.cancel(request.params.id, bodyOf(CancelBody, request.body).by);
+    await operations.cancel(request.params.id, bodyOf(CancelBody, request.body));
     return {};
+  });
+  app.post<WithId>('/v1/runs/:id/pause', async (request) => {
+    await operations.pause(request.params.id, bodyOf(AskBody, request.body).by);
+    return {};
+  });
+  app.post<WithId>('/v1/runs/:id/unpause', async (request) => {
+    await operations.unpause(request.params.id, bodyOf(AskBody, request.body).by);
+    return {};
+  });
+  app.post<WithId>('/v1/runs/:id/retry', (request) =>
+    operations.retry(request.params.id, bodyOf(RetryBody, request.body)),
+  );
+  app.post<WithId>('/v1/runs/:id/skip', (request) =>
+    operations.skip(request.params.id, bodyOf(SkipBody, request.body)),
+  );
+  app.post<WithId>('/v1/runs/:id/rollback', (request) =>
+    operations.rollback(request.params.id, present(bodyOf(RollbackBody, request.body))),
+  );
+  app.post<WithId>('/v1/runs/:id/permit-release', async (request) => {
+    await operations.releasePermit(request.params.id, bodyOf(PermitBody, request.body));
+    return {};
+  });
+  app.post('/v1/resume', large, async (request, reply) => {
+    const { sources, options } = bodyOf(ResumeBody, request.body);
+    const answer = await operations.resume(present(sources), present(options));
+    return reply.code('run' in answer ? 200 : 422).send(answer);
+  });
+  app.post('/v1/adopt', async (request) => {
+    const { run, by } = bodyOf(AdoptBody, request.body);
+    return { runs: await operations.adopt(run, by) };
   });
 
   app.get('/v1/nodes', () => operations.nodes());

@@ -9,6 +9,8 @@ export interface LogLine {
   at: number;
   node: string;
   task: number;
+  /** The revision whose graph `task` points into; absent: the first. */
+  revision?: number;
   stream: 'stdout' | 'stderr';
   offset: number;
   text: string;

@@ -19,20 +19,74 @@ export const SourcesBody = z.strictObject({
   offered: z.strictObject({ playbooks: z.array(z.string()), roles: z.array(z.string()) }).optional(),
 });
 
-export const ApplyBody = z.strictObject({
-  sources: SourcesBody,
-  options: z
-    .strictObject({
-      runVars: z.record(z.string(), z.json()).default({}),
-      tags: z.array(z.string()).default([]),
-      skipTags: z.array(z.string()).default([]),
-      skipPrechecks: z.boolean().default(false),
-      prechecksOnly: z.boolean().default(false),
-      by: By,
-    })
-    .prefault({}),
+const ApplyOptionsBody = z.strictObject({
+  runVars: z.record(z.string(), z.json()).default({}),
+  tags: z.array(z.string()).default([]),
+  skipTags: z.array(z.string()).default([]),
+  skipPrechecks: z.boolean().default(false),
+  prechecksOnly: z.boolean().default(false),
+  /** The run is rolled back by itself when it fails. */
+  autoRollback: z.boolean().default(false),
+  /** A dry run: nothing on the nodes is changed. */
+  check: z.boolean().default(false),
+  /** False: refused when another run holds one of its nodes. */
+  wait: z.boolean().default(true),
+  by: By,
 });
+
+export const ApplyBody = z.strictObject({ sources: SourcesBody, options: ApplyOptionsBody.prefault({}) });
 export type ApplyBody = z.input<typeof ApplyBody>;
+
+const TaskArgument = z.string().min(1).max(1000);
+
+export const RollbackBody = z
+  .strictObject({
+    to: TaskArgument.optional(),
+    tasks: z.array(TaskArgument).max(1000).default([]),
+    nodes: z.array(Name).max(100_000).default([]),
+    withDependents: z.boolean().default(false),
+    /** False: only tells what it would do. */
+    start: z.boolean().default(false),
+    by: By,
+  })
+  .prefault({});
+export type RollbackBody = z.input<typeof RollbackBody>;
+
+export const ResumeBody = z.strictObject({
+  sources: SourcesBody,
+  options: ApplyOptionsBody.extend({
+    /** Default: the last run of the plan's name. */
+    run: Name.optional(),
+    rerun: z.array(TaskArgument).max(1000).default([]),
+  }).prefault({}),
+});
+export type ResumeBody = z.input<typeof ResumeBody>;
+
+export const RetryBody = z
+  .strictObject({
+    nodes: z.array(Name).max(100_000).default([]),
+    tasks: z.array(TaskArgument).max(1000).default([]),
+    by: By,
+  })
+  .prefault({});
+export type RetryBody = z.input<typeof RetryBody>;
+
+export const SkipBody = z.strictObject({
+  task: TaskArgument,
+  reason: z.string().min(1).max(1000),
+  nodes: z.array(Name).max(100_000).default([]),
+  by: By,
+});
+export type SkipBody = z.input<typeof SkipBody>;
+
+export const AskBody = z.strictObject({ by: By }).prefault({});
+export type AskBody = z.input<typeof AskBody>;
+
+export const AdoptBody = z.strictObject({ run: Name.optional(), by: By }).prefault({});
+export type AdoptBody = z.input<typeof AdoptBody>;
+
+export const PermitBody = z.strictObject({ name: z.string().min(1).max(200), by: By });
+export type PermitBody = z.input<typeof PermitBody>;
 
 export const ExecBody = z.strictObject({
   selector: z.array(z.string().min(1)).min(1),
@@ -42,7 +96,7 @@ export const ExecBody = z.strictObject({
 });
 export type ExecBody = z.input<typeof ExecBody>;
 
-export const CancelBody = z.strictObject({ by: By }).prefault({});
+export const CancelBody = z.strictObject({ force: z.boolean().default(false), by: By }).prefault({});
 export type CancelBody = z.input<typeof CancelBody>;
 
 export const TokenBody = z.strictObject({

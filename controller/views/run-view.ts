@@ -2,6 +2,7 @@ import { hasEnded, runHasEnded, satisfies } from '../../shared/lifecycle.ts';
 import type { TaskGraph } from '../compile/graph.ts';
 import type { RunEvent } from '../run/events.ts';
 import type { RunRecord } from '../run/ports.ts';
+import { lastRevision, presentEvents } from '../run/revise.ts';
 import { type RunState, statusOf, stepState } from '../run/state.ts';
 import { iso } from './times.ts';
 import type { ChangeView, FailureView, RoleView, RunNodeView, RunSummary, RunView } from './types.ts';
@@ -13,8 +14,10 @@ export interface RunViewExtras {
   /** The run's events in order, as far as they are in `state`. */
   events: readonly RunEvent[];
   nowMs: number;
-  /** Ids of the runs that it waits for. */
-  waitingFor: readonly string[];
+  /** The runs that it waits for. */
+  waitingFor: readonly { record: RunRecord; nodes: ReadonlySet<string> }[];
+  /** Nodes that are not connected now; absent: nobody knows. */
+  away?: (node: string) => boolean;
 }
 
 /** A run in a list. */
@@ -32,26 +35,48 @@ export function runSummary(record: RunRecord, nowMs: number): RunSummary {
   };
 }
 
-/** The whole picture of a run. Nodes that have nothing to do in it are left out. */
-export function runView(record: RunRecord, graph: TaskGraph, state: RunState, extras: RunViewExtras): RunView {
+/** The whole picture of a run in its present revision. Nodes that have nothing to do in it are left out. */
+export function runView(record: RunRecord, graph: TaskGraph, state: RunState, told: RunViewExtras): RunView {
+  const extras = { ...told, events: presentEvents(told.events) };
   return {
     ...runSummary({ ...record, status: statusOf(state) }, extras.nowMs),
-    nodes: nodeViews(graph, state),
+    nodes: nodeViews(graph, state, extras.away ?? (() => false)),
     roles: roleViews(graph, state),
     failures: failureViews(graph, state, extras.events),
     changes: changeViews(graph, extras.events),
     verdicts: state.verdicts
       .toSorted((a, b) => a.node - b.node || a.task - b.task)
       .map(({ node, verdict }) => ({ node: nodeName(graph, node), ...verdict })),
-    waitingFor: [...extras.waitingFor],
+    unknown: unknownViews(graph, extras.events),
+    waitingFor: extras.waitingFor.map((other) => ({
+      run: other.record.id,
+      name: other.record.name,
+      by: other.record.by,
+      since: iso(other.record.createdMs),
+      nodes: graph.nodes.filter((name) => other.nodes.has(name)),
+    })),
+    ...revisedView(extras.events),
   };
+}
+
+function revisedView(events: readonly RunEvent[]): Pick<RunView, 'revised'> {
+  const revised = lastRevision(events);
+  return revised ? { revised: { how: revised.how, by: revised.by, at: iso(revised.at) } } : {};
+}
+
+function unknownViews(graph: TaskGraph, events: readonly RunEvent[]): RunView['unknown'] {
+  return events.flatMap((event) => {
+    const why = event.kind === 'ended' ? event.result.unknown : undefined;
+    if (event.kind !== 'ended' || why === undefined) return [];
+    return [{ node: nodeName(graph, event.node), task: graph.tasks[event.task]?.key ?? '', why }];
+  });
 }
 
 function nodeName(graph: TaskGraph, node: number): string {
   return graph.nodes[node] ?? `node ${node}`;
 }
 
-function nodeViews(graph: TaskGraph, state: RunState): RunNodeView[] {
+function nodeViews(graph: TaskGraph, state: RunState, away: (node: string) => boolean): RunNodeView[] {
   const at: string[][] = graph.nodes.map(() => []);
   for (const task of graph.tasks) {
     for (const node of graph.sets[task.set]?.members ?? []) {
@@ -67,7 +92,7 @@ function nodeViews(graph: TaskGraph, state: RunState): RunNodeView[] {
     const error = state.nodeErrors[node];
     return {
       node: name,
-      state: nodeState(state, node),
+      state: nodeState(state, node, away(name)),
       ...{ ok, changed, skipped, failed, ignored, blocked, pending },
       at: at[node] ?? [],
       ...(error ? { error } : {}),
@@ -75,8 +100,11 @@ function nodeViews(graph: TaskGraph, state: RunState): RunNodeView[] {
   });
 }
 
-function nodeState(state: RunState, node: number): string {
+function nodeState(state: RunState, node: number, isAway: boolean): string {
   const counts = state.counts[node];
+  // It was asked to stop and has not heard: its commands may still be at work.
+  const mayWork = (state.pending[node] ?? 0) > 0 || state.nodes[node] === 'given_up';
+  if (state.cancelled && isAway && mayWork) return 'cancel undelivered';
   if (state.nodes[node] === 'given_up') return 'unreachable';
   if (state.nodes[node] === 'refused' || (counts?.failed ?? 0) > 0) return 'failed';
   if ((state.pending[node] ?? 0) > 0) {

@@ -50,12 +50,15 @@ export function streamLines(graph: TaskGraph, event: RunEvent): StreamLine[] {
           cancelled: event.cancelled,
         },
       ];
-    case 'facts':
-    case 'permit_granted':
-    case 'permit_released':
     case 'cancel':
+      return [{ type: 'asked', at, by: event.by, what: event.force ? 'cancel --force' : 'cancel' }];
     case 'paused':
     case 'unpaused':
+      return [{ type: 'asked', at, by: event.by, what: event.kind === 'paused' ? 'pause' : 'resume' }];
+    case 'permit_released':
+      return [{ type: 'asked', at, by: event.by, what: `permit-release ${event.name}` }];
+    case 'facts':
+    case 'permit_granted':
     case 'revised':
     case 'started':
     case 'finished':

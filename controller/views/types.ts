@@ -19,7 +19,7 @@ const Report = z.object({
 
 export const RunNodeView = z.object({
   node: z.string(),
-  /** waiting, working, done, failed, blocked, unreachable, cancelled. */
+  /** waiting, working, done, failed, blocked, unreachable, cancelled, cancel undelivered. */
   state: z.string(),
   ok: z.number(),
   changed: z.number(),
@@ -76,8 +76,14 @@ export const RunView = z.object({
   failures: z.array(FailureView),
   changes: z.array(ChangeView),
   verdicts: z.array(Verdict.extend({ node: z.string() })),
-  /** Runs this one waits for. */
-  waitingFor: z.array(z.string()),
+  /** Of a dry run: steps of which it cannot be told what they would do. */
+  unknown: z.array(z.object({ node: z.string(), task: z.string(), why: z.string() })),
+  /** Runs this one waits for: who holds which of its nodes, since when. */
+  waitingFor: z.array(
+    z.object({ run: z.string(), name: z.string(), by: z.string(), since: z.string(), nodes: z.array(z.string()) }),
+  ),
+  /** How the present revision came about; absent: it is the first. */
+  revised: z.object({ how: z.string(), by: z.string(), at: z.string() }).optional(),
 });
 export type RunView = z.infer<typeof RunView>;
 
@@ -120,6 +126,20 @@ export const TokenView = z.object({
 });
 export type TokenView = z.infer<typeof TokenView>;
 
+/** What a next revision of a run will do anew; everything else that ended well is kept. */
+export const AgainView = z.object({
+  task: z.string(),
+  nodes: z.array(z.string()),
+  /** `changed`: its definition is another one; `not done`: it has not ended well. */
+  why: z.enum(['new', 'changed', 'not done', 'asked for']),
+  /** False: it was done, cannot be done twice without harm, and runs only when asked for with --rerun. */
+  repeatable: z.boolean(),
+});
+export type AgainView = z.infer<typeof AgainView>;
+
+export const RevisedView = z.object({ run: z.string(), revision: z.number(), again: z.array(AgainView) });
+export type RevisedView = z.infer<typeof RevisedView>;
+
 export const StatusView = z.object({
   version: z.string(),
   fleetId: z.string(),
@@ -129,6 +149,8 @@ export const StatusView = z.object({
   endpoints: z.array(z.string()),
   started: z.string(),
   nodes: z.object({ known: z.number(), connected: z.number() }),
+  /** Why nothing new starts until `runs adopt`. */
+  held: z.string().optional(),
   runs: z.array(RunSummary),
 });
 export type StatusView = z.infer<typeof StatusView>;
@@ -189,7 +211,25 @@ export const StreamLine = z.discriminatedUnion('type', [
     offset: z.number(),
     text: z.string(),
   }),
+  /** What a person asked of the run while it was at work. */
+  z.object({ type: z.literal('asked'), at: z.string(), by: z.string(), what: z.string() }),
   /** The last line. */
   z.object({ type: z.literal('finished'), run: RunView }),
 ]);
 export type StreamLine = z.infer<typeof StreamLine>;
+
+/** A task on some nodes, with a word about it. */
+export const TaskOnNodes = z.object({ task: z.string(), nodes: z.array(z.string()), why: z.string() });
+
+/** What a rollback undoes of a run, and what it cannot. */
+export const RollbackView = z.object({
+  /** The run that is undone. */
+  of: z.string(),
+  /** The run that undoes it; absent: none was started. */
+  run: z.string().optional(),
+  /** In the order of undoing; `why`: how. Empty: nothing is left to undo. */
+  undoes: z.array(TaskOnNodes),
+  /** What stays as it is. */
+  cannot: z.array(TaskOnNodes),
+});
+export type RollbackView = z.infer<typeof RollbackView>;

@@ -25,7 +25,9 @@ t.test('following a run', async (t) => {
     ...{ log: archive, dispatcher: fleet, clock, watcher: hub, trouble: (error: unknown) => t.fail(String(error)) },
     options: { leaseMs: 1, leaseMarginMs: 1, connectTimeoutMs: 1, execTimeoutMs: 1 },
   });
-  const runs = new Runs({ archive, runner, hub, logs: runLogs(join(folder, 'runs')), nowMs: clock.nowMs });
+  const logs = runLogs(join(folder, 'runs'));
+  const isConnected = (node: string): boolean => fleet.isConnected(node);
+  const runs = new Runs({ archive, runner, hub, logs, nowMs: clock.nowMs, isConnected });
   for (const name of ['n0', 'n1']) fleet.connect(runner, name);
   const plays = [{ name: 'p', nodes: ['n0', 'n1'], roles: ['a'] }];
   await runner.create(graphFrom({ nodes: ['n0', 'n1'], roles: { a: ['x', 'y'] }, plays }), { id: 'r1', by: 'me' });

@@ -4,11 +4,20 @@ import { parsePlan, type Sources } from '../../controller/plan/index.ts';
 import type { RunEvent } from '../../controller/run/events.ts';
 import type { RunRecord } from '../../controller/run/ports.ts';
 import { replay } from '../../controller/run/revise.ts';
-import type { ApplyOptions, BootstrapLine, ExecRequest, Operations } from '../../controller/server/operations.ts';
+import type {
+  ApplyOptions,
+  BootstrapLine,
+  ExecRequest,
+  Operations,
+  ResumeOptions,
+  RetryWish,
+  RollbackWish,
+  SkipWish,
+} from '../../controller/server/operations.ts';
 import { nodeView, tokenView } from '../../controller/views/node-view.ts';
 import { runSummary, runView } from '../../controller/views/run-view.ts';
 import { streamLines } from '../../controller/views/stream-lines.ts';
-import type { RunView, StreamLine } from '../../controller/views/types.ts';
+import type { RevisedView, RollbackView, RunView, StreamLine } from '../../controller/views/types.ts';
 import { KkError, KkErrors } from '../../shared/errors.ts';
 
 export const NOW = Date.UTC(2030, 0, 1, 12, 0, 0);
@@ -122,9 +131,57 @@ export class FakeOperations implements Operations {
 
   onCancel: () => void = () => {};
 
-  async cancel(id: string, by: string) {
-    this.asked.push({ cancel: id, by });
+  async cancel(id: string, wish: { by: string; force: boolean }) {
+    this.asked.push({ cancel: id, ...wish });
     this.onCancel();
+  }
+
+  /** What the next revision of `next` does anew. */
+  again: RevisedView['again'] = [];
+
+  async resume(sources: Sources, options: ResumeOptions) {
+    this.asked.push({ resume: Object.keys(sources.texts), options });
+    return this.#revise();
+  }
+
+  async retry(id: string, wish: RetryWish) {
+    this.asked.push({ retry: id, ...wish });
+    return this.#revise();
+  }
+
+  async skip(id: string, wish: SkipWish) {
+    this.asked.push({ skip: id, ...wish });
+    return this.#revise();
+  }
+
+  /** What a rollback undoes; the run that does it is `next`. */
+  undoing: Omit<RollbackView, 'run' | 'of'> = { undoes: [], cannot: [] };
+
+  async rollback(id: string, wish: RollbackWish): Promise<RollbackView> {
+    this.asked.push({ rollback: id, ...wish });
+    return { of: id, ...this.undoing, ...(wish.start ? this.#start() : {}) };
+  }
+
+  #revise(): RevisedView {
+    const { run } = this.#start();
+    return { run, revision: 2, again: this.again };
+  }
+
+  async pause(id: string, by: string) {
+    this.asked.push({ pause: id, by });
+  }
+
+  async unpause(id: string, by: string) {
+    this.asked.push({ unpause: id, by });
+  }
+
+  async adopt(id: string | undefined, by: string) {
+    this.asked.push({ adopt: id, by });
+    return id === undefined ? [...this.runsById.keys()] : [id];
+  }
+
+  async releasePermit(id: string, wish: { name: string; by: string }) {
+    this.asked.push({ releasePermit: id, ...wish });
   }
 
   async nodes() {

@@ -113,7 +113,7 @@ class LogPrinter {
 
   #isWanted(line: StreamLine): boolean {
     const { node, task } = this.#options;
-    if (line.type === 'run' || line.type === 'finished') return true;
+    if (line.type === 'run' || line.type === 'asked' || line.type === 'finished') return true;
     if (node !== undefined && line.node !== node) return false;
     if (task === undefined) return true;
     if (line.type === 'node') return false;

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { type Format, withOutput } from '../options.ts';
-import { runRows } from '../output/runs-text.ts';
+import { heldLines, runRows } from '../output/runs-text.ts';
 import { table } from '../output/table.ts';
 import { age } from '../output/text.ts';
 
@@ -28,6 +28,7 @@ Examples:
           ['fleet', `${status.fleetId}, generation ${status.generation}`],
         ],
       ),
+      ...heldLines(status, cli.errColors),
       '',
       ...(status.runs.length === 0 ? ['No active runs.'] : runRows(status.runs, cli.parts.now(), cli.colors)),
     ]);

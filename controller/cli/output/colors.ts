@@ -16,6 +16,16 @@ export function painted(word: string, colors: Colors): string {
 }
 
 const GOOD = new Set(['done', 'pass', 'ok', 'connected']);
-const BAD = new Set(['failed', 'fail', 'error', 'unreachable', 'interrupted', 'precheck_failed', 'revoked', 'refused']);
-const DOUBTFUL = new Set(['warn', 'changed', 'blocked', 'cancelled', 'away', 'held']);
+const BAD = new Set([
+  'failed',
+  'fail',
+  'error',
+  'unreachable',
+  'interrupted',
+  'precheck_failed',
+  'revoked',
+  'refused',
+  'cancel undelivered',
+]);
+const DOUBTFUL = new Set(['warn', 'changed', 'blocked', 'cancelled', 'away', 'held', 'paused', 'unknown']);
 const ACTIVE = new Set(['working', 'running', 'joining']);

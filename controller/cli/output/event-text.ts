@@ -1,8 +1,8 @@
 import { stops } from '../../../shared/checks/outcome.ts';
-import type { StreamLine } from '../../views/types.ts';
+import type { RunView, StreamLine } from '../../views/types.ts';
 import type { Colors } from './colors.ts';
 import { problemLines } from './problems.ts';
-import { clean, clock, count, span } from './text.ts';
+import { clean, clock, count, names, span } from './text.ts';
 
 export interface EventStyle {
   colors: Colors;
@@ -23,10 +23,10 @@ export function eventText(line: StreamLine, style: EventStyle): string[] {
       if (!style.progress) return [];
       return say(
         line.run.created,
-        `run ${line.run.id} ${clean(line.run.name)}: ${count(line.run.nodes.length, 'node')}${
-          line.run.waitingFor.length > 0 ? `, waits for ${line.run.waitingFor.join(', ')}` : ''
-        }`,
+        [`${runHead(line.run)}: ${count(line.run.nodes.length, 'node')}`, ...waitsText(line.run)].join(', '),
       );
+    case 'asked':
+      return say(line.at, colors.yellow(`${clean(line.by) || 'somebody'} asked: ${clean(line.what)}`));
     case 'node': {
       const error = line.error;
       if (error)
@@ -55,6 +55,20 @@ export function eventText(line: StreamLine, style: EventStyle): string[] {
     case 'finished':
       return [];
   }
+}
+
+/** `run r1 lab`, and from the second revision on how it came about. */
+function runHead({ id, name, revision, revised }: RunView): string {
+  const head = `run ${id} ${clean(name)}`;
+  return revised ? `${head}, revision ${revision} (${revised.how} by ${clean(revised.by)})` : head;
+}
+
+/** Who holds which nodes of a queued run, since when. */
+export function waitsText({ waitingFor }: RunView): string[] {
+  return waitingFor.map(
+    ({ run, name, by, since, nodes }) =>
+      `waits for run ${run} (${clean(name)}, by ${clean(by)} since ${clock(since)}), which holds ${names(nodes)}`,
+  );
 }
 
 function endedText(

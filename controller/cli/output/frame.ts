@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { Colors } from './colors.ts';
 import { painted } from './colors.ts';
+import { waitsText } from './event-text.ts';
 import type { NodeProgress, Progress, RoleProgress } from './progress.ts';
 import { clean, count, names, span } from './text.ts';
 
@@ -32,11 +33,7 @@ export function progressFrame(progress: Progress, style: FrameStyle): string[] {
   const rolePart = roleLines(roles, Math.max(2, room - nodePart.length), style);
   const elapsed = span(style.nowMs - Date.parse(run.created));
   const head = `${style.colors.bold(clean(run.name))}  run ${run.id}  ${elapsed}`;
-  return [
-    run.waitingFor.length > 0 ? `${head}  waits for ${names(run.waitingFor)}` : head,
-    ...rolePart,
-    ...nodePart,
-  ].map((line) => cut(line, style.columns));
+  return [[head, ...waitsText(run)].join('  '), ...rolePart, ...nodePart].map((line) => cut(line, style.columns));
 }
 
 function roleLines(roles: readonly RoleProgress[], room: number, style: FrameStyle): string[] {

@@ -22,7 +22,12 @@ export function reportLines(run: RunView, style: ReportStyle): string[] {
   const { colors } = style;
   const parts = [
     titled('Prechecks', verdictLines(run.verdicts, style), colors),
-    titled(`Changes (${run.changes.length})`, changeLines(run.changes, style), colors),
+    titled(
+      `${run.kind === 'check' ? 'Would change' : 'Changes'} (${run.changes.length})`,
+      changeLines(run.changes, style),
+      colors,
+    ),
+    titled(`Unknown (${run.unknown.length})`, unknownLines(run), colors),
     titled('Failures', failureLines(run, colors), colors),
     titled('Nodes', recapLines(run.nodes, colors), colors),
     conclusion(run, colors),
@@ -32,6 +37,17 @@ export function reportLines(run: RunView, style: ReportStyle): string[] {
 
 function titled(title: string, lines: readonly string[], colors: Colors): string[] {
   return lines.length === 0 ? [] : [colors.bold(title), ...lines.map((line) => (line === '' ? '' : `  ${line}`))];
+}
+
+/** Of a dry run; the same on several nodes once. */
+function unknownLines(run: RunView): string[] {
+  const same = Map.groupBy(run.unknown, ({ node, task, why }) => JSON.stringify([task, alike(why, node)]));
+  return [...same.values()].flatMap((group) => {
+    const [first] = group;
+    if (!first) return [];
+    const why = group.length > 1 ? alike(first.why, first.node) : first.why;
+    return [`${names(group.map(({ node }) => clean(node)))}: ${clean(first.task)}`, `  ${clean(why)}`];
+  });
 }
 
 function recapLines(nodes: readonly RunNodeView[], colors: Colors): string[] {
@@ -80,6 +96,7 @@ function conclusion(run: RunView, colors: Colors): string[] {
   const took = `${count(run.nodes.length, 'node')}, ${sum('ok')} ok, ${sum('changed')} changed, ${span(run.durationMs)}`;
   const line = (word: string, rest: string): string => `${word} ${rest} ${colors.dim(`(run ${run.id})`)}`;
   const look = `Look: kk-controller logs ${run.id}${oneBadNode(run)}`;
+  if (run.kind === 'check' && runHasEnded(run.status)) return [line(...checked(run, colors))];
   switch (run.status) {
     case 'done':
       return [line(colors.green('Done:'), `${took}.`)];
@@ -87,7 +104,7 @@ function conclusion(run: RunView, colors: Colors): string[] {
       return [
         line(colors.red('Failed'), `on ${bad} of ${took}.`),
         look,
-        'Mend the cause and apply the plan again: what is done stays done.',
+        `Mend the cause, then go on: kk-controller retry ${run.id}, or apply --resume ${run.id} with a mended plan.`,
       ];
     case 'precheck_failed':
       return [
@@ -95,10 +112,17 @@ function conclusion(run: RunView, colors: Colors): string[] {
         'Mend what the table names and run the command again; apply --skip-prechecks goes ahead all the same.',
       ];
     case 'cancelled':
-      return [line(colors.yellow('Cancelled:'), `${took}.`), 'Apply the plan again to go on: what is done stays done.'];
+      return [line(colors.yellow('Cancelled:'), `${took}.`), `Go on with it: kk-controller retry ${run.id}.`];
     default:
       return runHasEnded(run.status) ? [] : [line(painted(run.status, colors), took)];
   }
+}
+
+function checked(run: RunView, colors: Colors): [string, string] {
+  const ok = run.nodes.reduce((sum, node) => sum + node.ok, 0) - run.changes.length - run.unknown.length;
+  const found = `${count(run.changes.length, 'step')} would change, ${ok} are as wanted, ${run.unknown.length} cannot be told`;
+  const word = run.status === 'done' ? colors.green('Dry run:') : colors.red(`Dry run ${run.status}:`);
+  return [word, `nothing was changed; ${found}.`];
 }
 
 function oneBadNode(run: RunView): string {
