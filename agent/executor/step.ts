@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { ACTIONS, type ActionKind, isActionKind } from '../../shared/actions/index.ts';
+import { blocksAround } from '../../shared/blocks.ts';
 import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
 import type { Scope } from '../../shared/expr/index.ts';
 import type { Facts } from '../../shared/facts.ts';
@@ -17,6 +18,7 @@ import { loopRegister, registerOf, resultOf, typedRegister } from './outcome.ts'
 import { pause } from './pause.ts';
 import type { ExecutorPorts } from './ports.ts';
 import type { ItemEnd, NewRecord } from './records.ts';
+import { asTask, NOTHING_TO_DO, restore } from './recover.ts';
 import { type Earlier, earlierFor, standingOf } from './revision.ts';
 import type { RunRecord } from './state.ts';
 import { failedWhen, interruptedError, untilNotMet, wasKilled } from './step-errors.ts';
@@ -262,15 +264,22 @@ export class Step {
     // An attempt that a restart cut short is taken up under its own number.
     let isRecovery = false;
     let recovering = was !== undefined && was.attempt > 0 ? { bootId: was.boot } : undefined;
-    for (let number = Math.max(1, was?.attempt ?? 1); ; number += 1) {
+    let first = Math.max(1, was?.attempt ?? 1);
+    if (was?.recovering !== undefined) {
+      // What was cut short is the recovery of that attempt.
+      const stopped = await this.#beginAgain(item, first, extra, interruptedError());
+      if (stopped !== undefined) return stopped;
+      recovering = undefined;
+      first += 1;
+    }
+    for (let number = first; ; number += 1) {
       const scope = this.#variables.scopeOf(spec, extra);
       const inputs = inputsOf(spec, this.#kind(), scope);
       if (recovering !== undefined && !this.#canRecover(inputs)) {
-        const error = this.#mayRerun() ? undefined : interruptedError();
-        if (error !== undefined) return { stopped: 'interrupted', error, attempts: number };
-        if (!(await this.#ports.turn())) return { stopped: 'cancelled', attempts: number };
+        const stopped = await this.#beginAgain(item, number, extra, interruptedError());
+        if (stopped !== undefined) return stopped;
         recovering = undefined;
-        isRecovery = true;
+        isRecovery = spec.recover === undefined;
         continue;
       }
       if (recovering !== undefined && inputs.repeatable && !this.#mayLive(recovering.bootId)) {
@@ -286,17 +295,21 @@ export class Step {
         continue;
       }
       if (tried.error?.code === 'INTERRUPTED') {
-        if (!this.#mayRerun() || recovering === undefined)
-          return { stopped: 'interrupted', error: tried.error, attempts: number };
-        if (!(await this.#ports.turn())) return { stopped: 'cancelled', attempts: number };
+        if (recovering === undefined) return { stopped: 'interrupted', error: tried.error, attempts: number };
+        const stopped = await this.#beginAgain(item, number, extra, tried.error);
+        if (stopped !== undefined) return stopped;
         recovering = undefined;
-        isRecovery = true;
+        isRecovery = spec.recover === undefined;
         continue;
       }
       recovering = undefined;
       const judged = this.#judge(tried, extra, number);
-      if (cancelled.aborted && (judged.end.outcome === 'failed' || wasKilled(tried)))
+      if (cancelled.aborted && (judged.end.outcome === 'failed' || wasKilled(tried))) {
+        // Killed in the middle: the node is left in a known state (ENGINE 2.6).
+        const hasRoom = (this.#run.steps.get(this.#task)?.recoveries ?? 0) < MAX_RECOVERIES;
+        if (this.#run.cancel?.force === true && hasRoom) await this.#restore(item, number, extra);
         return { stopped: 'cancelled', attempts: number };
+      }
       if (judged.final || number > spec.retries) return { end: judged.end };
       this.#ports.rest();
       await pause(clock, spec.delay * 1000, cancelled);
@@ -304,17 +317,71 @@ export class Step {
     }
   }
 
-  /** A cancel lets a permit step finish (ENGINE 2.6); one that has done nothing yet has nothing to finish. */
+  /** A cancel lets a permit step finish (ENGINE 2.6); one that has done nothing yet has nothing to finish, unless it is owed. */
   #isForgone(): boolean {
     if (this.#run.cancel === undefined || this.#hasStarted) return false;
+    if (blocksAround(this.#common.tasks, this.#task).some(({ part }) => part === 'always')) return false;
     const items = this.#run.steps.get(this.#task)?.byItem.values() ?? [];
     return ![...items].some(({ ended }) => ended !== undefined);
   }
 
-  /** Is it said that it may simply run again, and has it not been tried too often (ENGINE 3.3)? */
+  /** Is it said how it may run again, and has it not been tried too often (ENGINE 3.3)? */
   #mayRerun(): boolean {
     const { recoveries = 0 } = this.#run.steps.get(this.#task) ?? {};
-    return this.#spec.onInterrupt === 'rerun' && recoveries < MAX_RECOVERIES;
+    const { onInterrupt, recover } = this.#spec;
+    return (onInterrupt === 'rerun' || recover !== undefined) && recoveries < MAX_RECOVERIES;
+  }
+
+  /** Makes an interrupted attempt ready to be followed by another one; how the item stops when that cannot be. */
+  async #beginAgain(
+    item: number,
+    number: number,
+    extra: Record<string, Json>,
+    error: ErrorReport,
+  ): Promise<ItemDone | undefined> {
+    await this.#followRecovery(item, number, extra);
+    if (!this.#mayRerun()) return { stopped: 'interrupted', error, attempts: number };
+    if (!(await this.#ports.turn())) return { stopped: 'cancelled', attempts: number };
+    if (this.#spec.recover === undefined) return undefined;
+    const failed = await this.#restore(item, number, extra, this.#ports.cancelled);
+    if (failed === undefined) return undefined;
+    if (failed === 'cancelled') return { stopped: 'cancelled', attempts: number };
+    return { stopped: 'interrupted', error: failed.error, attempts: number };
+  }
+
+  /** The recover tasks in order. Without `signal` nothing stops them. */
+  async #restore(
+    item: number,
+    number: number,
+    extra: Record<string, Json>,
+    signal = new AbortController().signal,
+  ): Promise<'cancelled' | { error: ErrorReport } | undefined> {
+    if (this.#spec.recover === undefined) return undefined;
+    const round = (this.#run.steps.get(this.#task)?.recoveries ?? 0) + 1;
+    const { bootId: boot } = this.#ports;
+    const failed = await restore(this.#spec, {
+      begin: (index) => {
+        this.#ports.record({ type: 'recover', run: this.#run.run, task: this.#task, item, round, index, boot });
+      },
+      scopeOf: (spec, registers) => this.#variables.scopeOf(spec, { ...extra, ...registers }),
+      attempt: (spec, index, inputs, scope) =>
+        this.#tryOne(spec, { item, number, part: partOf(round, index) }, inputs, scope, { signal }),
+      commandFailure: (output) => this.#ports.commandFailure(output),
+      turn: () => this.#ports.turn(),
+    });
+    return signal.aborted ? 'cancelled' : failed;
+  }
+
+  /** A command of a recovery that was cut short may be at work: nothing begins beside it. */
+  async #followRecovery(item: number, number: number, extra: Record<string, Json>): Promise<void> {
+    const was = this.#run.steps.get(this.#task)?.byItem.get(item)?.recovering;
+    const task = was && this.#spec.recover?.[was.index];
+    if (task?.action !== 'command' || was?.boot !== this.#ports.bootId) return;
+    const spec = asTask(this.#spec, task);
+    const scope = this.#variables.scopeOf(spec, extra);
+    await this.#tryOne(spec, { item, number, part: partOf(was.round, was.index) }, NOTHING_TO_DO, scope, {
+      recovering: { bootId: was.boot },
+    });
   }
 
   /** A command's process is found again by its folder; anything else must be repeatable. */
@@ -335,28 +402,43 @@ export class Step {
     extra: Record<string, Json>,
     begins: { bootId: string } | { isRecovery: boolean },
   ): Promise<Attempted> {
-    const spec = this.#spec;
-    const { run, share } = this.#run;
-    const { bootId: boot, clock, host } = this.#ports;
+    const { run } = this.#run;
+    const { bootId: boot } = this.#ports;
     if ('isRecovery' in begins) {
       const digest = this.#digestOf(inputs, scope, extra);
       const recovery = begins.isRecovery ? { recovery: true as const } : {};
       const at = { run, task: this.#task, item, attempt: number, boot, inputs: digest };
       this.#ports.record({ type: 'attempt', ...at, ...recovery });
     }
+    const recovering = 'bootId' in begins ? { recovering: begins } : {};
+    return this.#tryOne(this.#spec, { item, number }, inputs, scope, recovering);
+  }
+
+  /** `part`: of a recovery, whose output is on the node alone. */
+  #tryOne(
+    spec: TaskSpec,
+    { item, number, part }: { item: number; number: number; part?: string },
+    inputs: Inputs,
+    scope: Scope,
+    more: { signal?: AbortSignal; recovering?: { bootId: string } },
+  ): Promise<Attempted> {
+    const { run, share } = this.#run;
+    const { clock, host } = this.#ports;
+    const { signal: cancelled = this.#ports.cancelled, ...recovering } = more;
     const node = this.#common.nodes[share.node];
+    const folder = `${item}.${number}${part === undefined ? '' : `.${part}`}`;
     return attempt(spec, {
-      executor: this.#ports.actions[this.#kind()] as ActionExecutor<ActionKind>,
+      executor: this.#ports.actions[spec.action as ActionKind] as ActionExecutor<ActionKind>,
       inputs,
       clock,
-      cancelled: this.#ports.cancelled,
+      cancelled,
       begunIsSynced: () => this.#ports.synced(),
       dryRun: share.check === true,
       context: {
         host,
-        folder: join(this.#ports.runsFolder, run, folderOf(this.#run, this.#task), `${item}.${number}`),
+        folder: join(this.#ports.runsFolder, run, folderOf(this.#run, this.#task), folder),
         log: (stream, offset, data) => {
-          if (spec.sensitive) return;
+          if (spec.sensitive || part !== undefined) return;
           const name = stream === 'stdout' ? 'STREAM_STDOUT' : 'STREAM_STDERR';
           const at = { run, task: this.#task, item, attempt: number, at_ms: clock.nowMs() };
           this.#ports.onLog({ ...at, stream: name, offset, data });
@@ -374,7 +456,7 @@ export class Step {
           if (why !== undefined)
             this.#cannotBeUndone(`${resource.kind} ${resource.id}: ${why}`, { item, attempt: number });
         },
-        ...('bootId' in begins ? { recovering: begins } : {}),
+        ...recovering,
       },
     });
   }
@@ -569,4 +651,9 @@ export class Step {
       position: error.position ?? { file, line: at[0], column: at[1] },
     };
   }
+}
+
+/** The folder of a recover task, behind that of the attempt that it follows. */
+function partOf(round: number, index: number): string {
+  return `recover-${round}-${index}`;
 }
