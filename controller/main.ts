@@ -1,4 +1,5 @@
 import { homedir, userInfo } from 'node:os';
+import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
 import { runCli } from './cli/program.ts';
 import { readSettings } from './config/settings.ts';
@@ -13,6 +14,15 @@ function onSignals(signals: readonly NodeJS.Signals[], handler: () => void): () 
   return () => {
     for (const signal of signals) process.off(signal, handler);
   };
+}
+
+async function ask(question: string): Promise<string> {
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await terminal.question(question);
+  } finally {
+    terminal.close();
+  }
 }
 
 // A reader that goes away (`| head`) is no error of ours.
@@ -30,6 +40,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   now: Date.now,
   version: VERSION,
   self: { command: process.execPath, args: [here] },
+  ...(process.stdin.isTTY ? { ask } : {}),
   onInterrupt: (handler) => onSignals(['SIGINT'], handler),
   onStop: (handler) => onSignals(['SIGINT', 'SIGTERM'], handler),
   async runServe(options, io) {

@@ -10,6 +10,8 @@ import { pastOf, stepKey } from '../../controller/run/past.ts';
 import { planRollback, type RollbackWish } from '../../controller/run/rollback.ts';
 import { type ErrorReport, reportOf } from '../../shared/errors.ts';
 import type { StepResult } from '../../shared/share.ts';
+import { DONE, desk, SOURCES } from '../support/cli-desk.ts';
+import { graphOf } from '../support/fake-operations.ts';
 import {
   graphFrom,
   type NeedSketch,
@@ -437,4 +439,55 @@ t.test('in any graph no undo begins before the undo of all that depends on it, a
   );
   t.ok(judged > 500, `${judged} graphs judged`);
   t.end();
+});
+
+t.test('the command tells what it will undo and what it cannot, then asks', async (t) => {
+  const { run, operations, plan } = await desk(t);
+  operations.undoing = {
+    undoes: [{ task: 'p/r/config', nodes: ['cp1', 'w1'], why: 'from the undo journal of the node' }],
+    cannot: [{ task: 'p/r/join', nodes: ['w1'], why: 'command: only rollback tasks can undo it' }],
+  };
+  const record = {
+    id: 'r2',
+    name: 'rollback of r1',
+    kind: 'plan',
+    status: 'done',
+    revision: 1,
+    createdMs: 0,
+    by: 'ada',
+  } as const;
+  operations.next = { record: { ...record, endedMs: 1 }, graph: graphOf(SOURCES), events: DONE };
+
+  const unasked = await run(['rollback', 'r1']);
+  t.match(unasked, { code: 1, err: /nobody|no terminal/, out: /p\/r\/config on cp1, w1/ });
+  t.match(unasked.out, /CANNOT undo.*\n {2}p\/r\/join on w1/);
+  t.match(unasked.err, /--yes/);
+  const questions: string[] = [];
+  const ask = (answer: string) => async (question: string) => {
+    questions.push(question);
+    return answer;
+  };
+  t.match(await run(['rollback', 'r1'], { ask: ask('n') }), { code: 4, err: /Nothing was undone/ });
+  t.notOk(
+    operations.asked.some((asked) => (asked as { start?: boolean }).start),
+    'nothing has begun',
+  );
+  t.match(await run(['rollback', 'r1', '--detach'], { ask: ask('y') }), { code: 0, out: /run r2 undoes it/ });
+  t.match(questions, [/of run r1\?/, /of run r1\?/]);
+  t.match(await run(['rollback', 'r1', '--yes']), { code: 0 }, 'followed to its end');
+  await run(['rollback', 'r1', '--task', 'a,b', '--node', 'w1', '--with-dependents', '--yes', '-o', 'json']);
+  t.match(operations.asked.at(-1), {
+    rollback: 'r1',
+    tasks: ['a', 'b'],
+    nodes: ['w1'],
+    withDependents: true,
+    start: true,
+  });
+  t.match(await run(['rollback', '--to', 'a', '--task', 'b']), { code: 1, err: /exclude each other/ });
+  operations.undoing = { undoes: [], cannot: [] };
+  t.match(await run(['rollback']), { code: 0, out: /nothing is left/ });
+
+  const applied = await run(['apply', plan, '--auto-rollback', '--detach']);
+  t.match(applied, { code: 0, err: /no rollback tasks\):\n {2}install\/install\/join/ });
+  t.match(operations.asked.at(-1), { options: { autoRollback: true } });
 });
