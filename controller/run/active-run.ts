@@ -84,7 +84,8 @@ export function reviseRun(run: ActiveRun, revision: Revision, nowMs: number): st
   Object.assign(run, ofGraph(graph, newRunState(graph), revision));
   run.record = { ...run.record, revision: revision.revision, status: 'queued', endedMs: undefined };
   run.older = new Set(given.flatMap((name) => run.indexes.get(name) ?? []));
-  Object.assign(run, { sent: new Set(), coming: undefined, starting: false, ending: false, sinceMs: nowMs });
+  Object.assign(run, { sent: new Set(), coming: undefined, sinceMs: nowMs });
+  Object.assign(run, { starting: false, ending: false, cancelling: false });
   return [...nodes].filter((name) => !run.nodes.has(name));
 }
 

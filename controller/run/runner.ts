@@ -205,7 +205,9 @@ export class Runner {
     if (!run) throw runNotActive(id);
     run.cancelling = true;
     // A push that is under way is not accepted yet, and will be.
-    const asked = [...run.graph.nodes.keys()].filter((node) => run.recovered || run.sent.has(node));
+    const asked = [...run.graph.nodes.keys()].filter(
+      (node) => run.recovered || run.sent.has(node) || run.older.has(node),
+    );
     this.record(id, { kind: 'cancel', at: this.parts.clock.nowMs(), by, asked, ...(force ? { force } : {}) });
   }
 
