@@ -65,6 +65,8 @@ export type LocalRecord =
       /** Begun because an earlier one was interrupted. */
       recovery?: true;
     }
+  /** A `recover` task is about to start; `round` counts the recoveries of the step. */
+  | { type: 'recover'; run: string; task: number; item: number; round: number; index: number; boot: string }
   /** `inputs`: of an item that is kept from an earlier revision; else its attempts tell. */
   | { type: 'item'; run: string; task: number; item: number; end: ItemEnd; inputs?: string };
 

@@ -14,6 +14,8 @@ export interface ItemState {
   boot: string;
   /** Digest of the inputs of that attempt. */
   inputs?: string;
+  /** The `recover` task that has begun since, in which boot. */
+  recovering?: { round: number; index: number; boot: string };
   ended?: ItemEnd;
 }
 
@@ -219,7 +221,15 @@ export function applyRecord(state: AgentState, record: JournalRecord): void {
       const step = stepOf(run, record.task);
       const item = itemOf(step, record.item);
       [item.attempt, item.boot, item.inputs] = [record.attempt, record.boot, record.inputs];
+      delete item.recovering;
       if (record.recovery === true) step.recoveries += 1;
+      return;
+    }
+    case 'recover': {
+      const step = stepOf(run, record.task);
+      const { round, index, boot } = record;
+      itemOf(step, record.item).recovering = { round, index, boot };
+      step.recoveries = Math.max(step.recoveries, round);
       return;
     }
     case 'item': {

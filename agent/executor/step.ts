@@ -358,6 +358,7 @@ export class Step {
   ): Promise<'cancelled' | { error: ErrorReport } | undefined> {
     if (this.#spec.recover === undefined) return undefined;
     const round = (this.#run.steps.get(this.#task)?.recoveries ?? 0) + 1;
+    this.#hasStarted = true;
     const { bootId: boot } = this.#ports;
     const failed = await restore(this.#spec, {
       begin: (index) => {

@@ -1,0 +1,108 @@
+import t from 'tap';
+import { shareOf } from '../../controller/compile/share-of.ts';
+import { Bench } from '../support/agent-bench.ts';
+import { roleGraph } from '../support/role-graph.ts';
+
+/** A bench at work on a role of one node. `held`: commands that go on until they are released. */
+async function benchWith(tasks: string, ...held: string[]): Promise<Bench> {
+  const graph = roleGraph(tasks, { nodes: ['n1'] });
+  const bench = await Bench.open();
+  bench.lease();
+  bench.commands.hold(...held);
+  bench.push([...graph.common.tasks], { share: shareOf(graph, 0), common: graph.common });
+  await bench.settle();
+  return bench;
+}
+
+/** The agent comes back, after a reboot of the node unless said otherwise. */
+async function back(bench: Bench, bootId: string): Promise<Bench> {
+  const again = await bench.restart({ bootId });
+  again.lease();
+  await again.settle();
+  return again;
+}
+
+const INIT = `- id: init
+  command: init
+  recover:
+    - {name: Reset, command: {shell: reset, unless: looked}}
+`;
+
+t.test('an interrupted step restores a known state and runs again, in its own scope', async (t) => {
+  const bench = await benchWith(
+    `- id: init
+  command: init {{ item }}
+  loop: [a, b]
+  vars: {tool: kubeadm}
+  recover:
+    - command: {shell: "{{ tool }} reset {{ item }}", unless: looked}
+      register: {name: left, type: string}
+    - command: {shell: "note {{ left }} {{ why }}", unless: looked}
+      vars: {why: "{{ item }}!"}
+    - {command: {shell: never, unless: looked}, when: left == 'dirty'}
+`,
+    'init b',
+  );
+  bench.commands.answers.set('kubeadm reset b', { stdout: 'clean\n' });
+  const again = await back(bench, 'boot-2');
+  t.same(again.commands.calls, ['init a', 'init b', 'kubeadm reset b', 'note clean b!', 'init b']);
+  again.commands.release('init b');
+  await again.settle();
+  t.equal(again.outcomes()[0], 'ok');
+});
+
+t.test('a command that lives, or ended meanwhile, needs no recovery', async (t) => {
+  const bench = await benchWith(INIT, 'init');
+  bench.commands.found = { code: 0 };
+  const again = await back(bench, 'boot-1');
+  t.same(again.commands.calls, ['init', 'after']);
+  t.equal(again.outcomes()[0], 'ok');
+});
+
+t.test('a crash in the middle of a recovery: it is followed, then done again, twice at most', async (t) => {
+  const bench = await benchWith(INIT, 'init', 'reset');
+  const first = await back(bench, 'boot-2');
+  t.same(first.commands.calls, ['init', 'reset']);
+  first.commands.found = { code: 0 };
+  const second = await back(first, 'boot-2');
+  t.same(second.commands.recovered, ['init', ''], 'the command of the recovery was found in its folder');
+  t.same(second.commands.calls, ['init', 'reset', 'reset'], 'all of it is done again');
+  const third = await back(second, 'boot-3');
+  t.same(third.commands.calls, ['init', 'reset', 'reset'], 'not a third time');
+  t.equal(third.outcomes()[0], 'interrupted');
+  t.match(third.ended().get(0)?.result.error, { code: 'INTERRUPTED' });
+});
+
+t.test('at most two recoveries of a step', async (t) => {
+  let bench = await benchWith(INIT, 'init');
+  for (const boot of ['boot-2', 'boot-3', 'boot-4']) bench = await back(bench, boot);
+  t.same(bench.commands.calls, ['init', 'reset', 'init', 'reset', 'init']);
+  t.equal(bench.outcomes()[0], 'interrupted');
+});
+
+t.test('what cannot be restored says so', async (t) => {
+  const bench = await benchWith(INIT, 'init');
+  bench.commands.answers.set('reset', { code: 4 });
+  const again = await back(bench, 'boot-2');
+  t.same(again.commands.calls, ['init', 'reset']);
+  t.equal(again.outcomes()[0], 'interrupted');
+  t.match(again.ended().get(0)?.result.error, {
+    code: 'RECOVER_FAILED',
+    message: /"Reset", which restores a known state, failed: The command exited with 4/,
+    task: 'p/r/init',
+    position: { file: 'roles/r/tasks.yaml', line: 4 },
+  });
+});
+
+t.test('a forced cancel kills a permit step, then its recovery runs', async (t) => {
+  const bench = await benchWith(`${INIT}  permit: etcd\n`, 'init');
+  bench.handle({ kind: 'permit', value: { run: 'r1', revision: 1, task: 0 } });
+  await bench.settle();
+  bench.handle({ kind: 'cancel', value: { run: 'r1', grace_ms: 1, force: false } });
+  await bench.settle();
+  t.same(bench.commands.working, ['init'], 'it is let finish');
+  bench.handle({ kind: 'cancel', value: { run: 'r1', grace_ms: 1, force: true } });
+  await bench.settle();
+  t.same(bench.commands.calls, ['init', 'reset']);
+  t.equal(bench.outcomes()[0], 'cancelled');
+});
