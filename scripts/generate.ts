@@ -1,6 +1,7 @@
 /** `npm run generate`: writes what is made from the source. A test fails while any of it is behind (test/repo). */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { actionsPage } from './generate/actions.ts';
 import { errorsPage } from './generate/errors.ts';
 import { lifecyclePage } from './generate/lifecycle.ts';
 import { planSchema } from './generate/plan-schema.ts';
@@ -10,6 +11,7 @@ import { protocolSchema } from './generate/protocol.ts';
 export const GENERATED: Readonly<Record<string, () => Promise<string>>> = {
   'shared/protocol/gen/kk.json': protocolSchema,
   'docs/reference/plan.schema.json': planSchema,
+  'docs/reference/actions.md': actionsPage,
   'docs/reference/errors.md': errorsPage,
   'docs/reference/lifecycle.md': lifecyclePage,
 };
