@@ -14,6 +14,7 @@ import { certificateOf, IdentityStore } from '../../agent/identity/identity-stor
 import { makeKeyAndCsr } from '../../agent/identity/keys.ts';
 import { Link, type LinkState } from '../../agent/link/link.ts';
 import { LiveLog } from '../../agent/link/live-log.ts';
+import { Outbox } from '../../agent/link/outbox.ts';
 import { dialWith } from '../../agent/link/transport.ts';
 import type { Wish, Work, WorkMessage } from '../../agent/link/work.ts';
 import { type Authority, openAuthority } from '../../controller/pki/authority.ts';
@@ -241,6 +242,56 @@ t.test('Hello, Welcome, durable messages in order; after a cut only what is not 
   await until(() => sent.length === 2 && sent[1]?.length === 1);
   t.same(sent, [[1, 2, 3], [3]]);
 });
+
+t.test(
+  'a controller that was set back is told everything that is left, each message with the one before',
+  async (t) => {
+    const left = [3, 4, 9, 10].map((sequence) => ({ sequence, message: accepted(`r${sequence}`) }));
+    const work = {
+      outgoing: async (after: number) => left.filter(({ sequence }) => sequence > after).slice(0, 2),
+      acknowledge: () => {},
+    };
+    const toldTo = async (acked: number): Promise<number[][]> => {
+      const told: number[][] = [];
+      const outbox = new Outbox(work, acked, (frame) => {
+        const { sequence, after } = decodeToController(frame) as ToController;
+        told.push([sequence, after]);
+      });
+      outbox.pump();
+      await until(() => told.at(-1)?.[0] === 10);
+      return told;
+    };
+    t.same(
+      await toldTo(3),
+      [
+        [4, 0],
+        [9, 4],
+        [10, 0],
+      ],
+      'as ever, but for what was forgotten in between',
+    );
+    t.same(
+      await toldTo(1),
+      [
+        [3, 1],
+        [4, 0],
+        [9, 4],
+        [10, 0],
+      ],
+      'acknowledged by an earlier Welcome',
+    );
+    t.same(
+      await toldTo(0),
+      [
+        [3, 3],
+        [4, 0],
+        [9, 4],
+        [10, 0],
+      ],
+      'there is none before the first',
+    );
+  },
+);
 
 t.test('garbage closes the connection with 1008, and the agent comes back', async (t) => {
   const codes: number[] = [];

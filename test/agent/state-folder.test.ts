@@ -44,3 +44,19 @@ t.test('a folder that cannot be made is a coded error', async (t) => {
     message: /file/,
   });
 });
+
+t.test('of many that find the same stale lock one takes it over', async (t) => {
+  const stale = JSON.stringify({ pid: process.pid, startTicks: 1, bootId: 'boot-1' });
+  for (let round = 0; round < 20; round += 1) {
+    const state = paths();
+    mkdirSync(state.root);
+    writeFileSync(state.lock, stale);
+    const tried = await Promise.allSettled([1, 2, 3].map(() => lockState(state, 'boot-1')));
+    const won = tried.filter((one) => one.status === 'fulfilled');
+    t.equal(won.length, 1, `round ${round}`);
+    for (const one of tried) if (one.status === 'rejected') t.match(one.reason, { code: 'STATE_IN_USE' });
+    t.equal(holderOf(state.lock, 'boot-1')?.pid, process.pid, 'and holds it');
+    await won[0]?.value();
+    t.same(readdirSync(state.root), ['runs'], 'nothing is left behind');
+  }
+});

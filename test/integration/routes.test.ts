@@ -236,8 +236,8 @@ t.test('the port of the agents', async (t) => {
       }
       return closed;
     };
-    const ended = (task: number, sequence: number): Buffer =>
-      Buffer.from(encodeToController({ kind: 'accepted', value: { run: `r${task}`, revision: 1 } }, sequence));
+    const ended = (task: number, sequence: number, before = 0): Buffer =>
+      Buffer.from(encodeToController({ kind: 'accepted', value: { run: `r${task}`, revision: 1 } }, sequence, before));
     const csr = (await makeKeyAndCsr('valid')).csrPem;
     const heartbeat: FromAgent = { kind: 'heartbeat', value: { id: 1, running: 0 } };
     t.equal(await after('text'), 'FRAME_MALFORMED', 'a text frame');
@@ -251,6 +251,13 @@ t.test('the port of the agents', async (t) => {
     t.equal(await after(hello('j', 'PURPOSE_RENEW'), hello()), 'HELLO_REPEATED', 'a renewal does not become work');
     t.equal(await after(hello('j', 'PURPOSE_RENEW'), heartbeat), 'HELLO_MISSING');
     t.equal(await after(hello('gap'), ended(1, 1), ended(2, 3)), 'SEQUENCE_GAP');
+    t.equal(await after(hello('lost'), ended(1, 1), ended(2, 7, 4)), 'SEQUENCE_GAP', 'what came before did not come');
+    const anew = [ended(1, 4, 4), ended(2, 7, 4), ended(1, 4, 4), ended(3, 8)];
+    t.equal(
+      await after(hello('skip'), ...anew, hello()),
+      'HELLO_REPEATED',
+      'numbers are skipped where the agent says so',
+    );
     t.equal(await after({ ...hello(), value: { ...hello().value, level: 0 } } as FromAgent), 'PROTOCOL_LEVEL');
     t.equal(await after(Buffer.alloc(FRAME_LIMIT + 1)), '1009', 'a frame over the limit');
     const bytes = await openSocket(port, { ...valid, ALPNProtocols: ['http/1.1'] });
