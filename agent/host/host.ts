@@ -94,7 +94,10 @@ export interface CommandSpec {
   cwd?: string;
   user?: string;
   stdin?: string;
-  /** 0: none. At the end the whole process group gets TERM, after graceMs KILL. */
+  /**
+   * 0: none. At the end all that the command has started gets TERM, after graceMs KILL; where no cgroup can be had, its
+   * process group does.
+   */
   timeoutMs: number;
   graceMs: number;
 }

@@ -4,6 +4,8 @@ import t from 'tap';
 import { hostFiles } from '../../agent/host/files.ts';
 import type { HostFiles } from '../../agent/host/host.ts';
 import { Bench, type BenchOptions, chain, type TaskWish, task } from '../support/agent-bench.ts';
+import { fakeSystemd } from '../support/fake-systemd.ts';
+import { realHost } from '../support/real-host.ts';
 
 /** The real files, of which none may be written. */
 const readOnly = new Proxy(hostFiles, {
@@ -120,6 +122,32 @@ t.test('what cannot be looked at yet would change; without an earlier change it 
   await bench.settle();
   t.match(bench.ended().get(0), { outcome: 'OUTCOME_FAILED', result: { error: { message: /nobody-yet/ } } });
   t.notOk(existsSync(join(bench.folder, 'x')));
+});
+
+t.test('a unit is not touched: what would be done with it is told, and a note of our own is no change', async (t) => {
+  const fake = fakeSystemd(realHost(), t.testdir());
+  const bench = await opened({ host: { files: readOnly, run: fake.host.run } });
+  const unit = (name: string, inputs: object) => task(name, { action: 'systemd', inputs: { unit: name, ...inputs } });
+  bench.push([unit('app', { enabled: true, state: 'started', content: '[Service]\n' })], dry);
+  await bench.settle();
+  while (bench.executor.running() > 0) await bench.settle();
+  t.match(bench.ended().get(0)?.result, {
+    changed: true,
+    output: { active: 'inactive', done: ['write', 'daemon-reload', 'enable', 'start'] },
+    diffs: [{ path: '/etc/systemd/system/app.service', after: '[Service]\n' }],
+  });
+  fake.set('active', 'active');
+  fake.set('started', '99999999999999999');
+  bench.push([unit('app', { state: 'started', inputs: ['/etc/hostname'] })], { run: 'r2', ...dry });
+  await bench.settle();
+  while (bench.executor.running() > 0) await bench.settle();
+  t.match(bench.ended().get(0), { outcome: 'OUTCOME_OK', result: { changed: false } });
+  fake.set('load', 'not-found');
+  bench.push(chain([task('install'), unit('app', { enabled: true })]), { run: 'r3', ...dry });
+  await bench.settle();
+  while (bench.executor.running() > 0) await bench.settle();
+  t.match(bench.ended().get(1), { outcome: 'OUTCOME_OK', result: { changed: true, unknown: /app\.service/ } });
+  t.same(fake.calls(), []);
 });
 
 t.test('a dry run that a restart cut short looks once more', async (t) => {
