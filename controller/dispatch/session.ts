@@ -39,11 +39,11 @@ export class Session {
     if (this.socket.readyState === this.socket.OPEN) this.socket.send(frame);
   }
 
-  /** Sends what is large; resolves when the system has taken it, or the connection has ended: it must not pile up here. */
-  flush(message: ForAgent): Promise<void> {
+  /** Sends a large frame; resolves when the system has taken it, or the connection has ended: it must not pile up here. */
+  flush(frame: Uint8Array): Promise<void> {
     return new Promise((resolve) => {
       if (this.socket.readyState !== this.socket.OPEN) return resolve();
-      this.socket.send(encodeToAgent(message), () => resolve());
+      this.socket.send(frame, () => resolve());
     });
   }
 
