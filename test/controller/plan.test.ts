@@ -489,7 +489,7 @@ t.test('faults of tasks', async (t) => {
     /PLAN_NEED_UNKNOWN .*Did you mean "main"/,
   );
   single(t, 'of', tasks('- {id: x, debug: a}\n- {debug: b, needs: [{task: x, of: ▶each}]}\n'), /PLAN_TYPE of must be /);
-  for (const word of ['per', 'rollback', 'confirm', 'serial']) {
+  for (const word of ['per', 'confirm', 'serial']) {
     single(t, word, tasks(`- {debug: a, ▶${word}: 1}\n`), new RegExp(`PLAN_NOT_YET "${word}" is not supported yet`));
   }
   single(t, 'on: controller', tasks('- {debug: a, on: ▶controller}\n'), /PLAN_NOT_YET/);
@@ -558,7 +558,12 @@ t.test('blocks: a task of its own before its tasks, which know their part', asyn
     /PLAN_UNKNOWN_KEY "loop" cannot be given to/,
   );
   single(t, 'slip', tasks('- {block: [{debug: a}], ▶resque: []}\n'), /PLAN_UNKNOWN_KEY .*Did you mean "rescue"/);
-  single(t, 'not yet', tasks('- {block: [{debug: a}], ▶rollback: []}\n'), /PLAN_NOT_YET "rollback"/);
+  single(
+    t,
+    'for its tasks',
+    tasks('- {block: [{debug: a}], ▶rollback: []}\n'),
+    /PLAN_UNKNOWN_KEY "rollback" cannot be given/,
+  );
   single(t, 'no tasks', tasks('- {block: ▶[]}\n'), /PLAN_TYPE block/);
   single(
     t,

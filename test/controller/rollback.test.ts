@@ -5,6 +5,8 @@ import { type Past, type PastStep, rollbackGraph } from '../../controller/compil
 import { dependentsIn } from '../../controller/compile/rollback-edges.ts';
 import { graphFromJson, graphToJson } from '../../controller/compile/serialise.ts';
 import { shareOf } from '../../controller/compile/share-of.ts';
+import { parsePlan } from '../../controller/plan/index.ts';
+import { planJsonSchema } from '../../controller/plan/schema.ts';
 import type { RunEvent } from '../../controller/run/events.ts';
 import { pastOf, stepKey } from '../../controller/run/past.ts';
 import { planRollback, type RollbackWish } from '../../controller/run/rollback.ts';
@@ -12,6 +14,7 @@ import { type ErrorReport, reportOf } from '../../shared/errors.ts';
 import type { StepResult } from '../../shared/share.ts';
 import { DONE, desk, SOURCES } from '../support/cli-desk.ts';
 import { graphOf } from '../support/fake-operations.ts';
+import { planOf } from '../support/line.ts';
 import {
   graphFrom,
   type NeedSketch,
@@ -242,6 +245,32 @@ t.test('commands: named as what stays, or undone by their rollback tasks with th
   t.match(back?.common.tasks[2]?.reads, [{ node: 'n1', register: 'secret', known: { value: 's1' } }]);
   t.notOk(shareOf(back as TaskGraph, 1).tasks.includes(2), 'where it changed nothing, nothing is undone');
   t.match(back?.common.tasks[4]?.inputs, { task: 'p/r/join', replaced: true });
+  t.end();
+});
+
+t.test('in a plan: what a rollback task may say; undo is not for authors', (t) => {
+  const problemsOf = (tasks: string) => {
+    const parsed = parsePlan({
+      plan: 'p',
+      texts: { p: planOf(['n1'], `        - {name: p, hosts: all, tasks: [${tasks}]}`) },
+    });
+    return 'problems' in parsed ? parsed.problems.map(({ code, message }) => `${code} ${message}`) : [];
+  };
+  const undone = (rollback: string) => `{name: a, command: x, register: r, vars: {v: 1}, rollback: [${rollback}]}`;
+  t.same(
+    problemsOf(
+      undone('{command: "undo {{ r.stdout }} {{ v }}", when: "r.rc == 0"}, {file: {path: /x, state: absent}}'),
+    ),
+    [],
+  );
+  t.match(problemsOf(undone('{command: "{{ nowhere }}"}')), [/PLAN_UNDEFINED_VARIABLE/]);
+  t.match(problemsOf(undone('{command: x, needs: []}')), [/PLAN_NOT_YET "needs" is not supported in a rollback task/]);
+  t.match(problemsOf(undone('{command: x, rollback: [{command: y}]}')), [
+    /"rollback" is not supported in a rollback task/,
+  ]);
+  t.match(problemsOf('{undo: {run: x, task: y}}'), [/PLAN_UNKNOWN_ACTION There is no action or task word "undo"/]);
+  t.match(problemsOf('{action: undo, with: {run: x, task: y}}'), [/PLAN_UNKNOWN_ACTION/]);
+  t.notOk(JSON.stringify(planJsonSchema()).includes('"undo"'));
   t.end();
 });
 
