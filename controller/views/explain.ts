@@ -1,4 +1,5 @@
-import type { Need } from '../../shared/share.ts';
+import { blocksAround } from '../../shared/blocks.ts';
+import type { BlockPart, Need } from '../../shared/share.ts';
 import type { Gate, GraphPlay, GraphTask, TaskGraph } from '../compile/graph.ts';
 
 /** What would run, where and in which order: the picture that `plan` prints. */
@@ -25,6 +26,8 @@ export interface ExplainPlay {
 export interface ExplainTask {
   task: string;
   key: string;
+  /** The blocks that it is in, from the outermost, with the part. */
+  within: { block: string; part: BlockPart }[];
   action: string;
   nodes: string[];
   /** What it waits for besides the task before it on the same node, the batch before and the prechecks, in words. */
@@ -73,6 +76,9 @@ function explainTask(graph: TaskGraph, task: GraphTask): ExplainTask {
   return {
     task: task.name,
     key: task.key,
+    within: blocksAround(graph.common.tasks, task.index)
+      .map(({ block, part }) => ({ block: graph.tasks[block]?.key ?? '', part }))
+      .toReversed(),
     action: task.action,
     nodes: namesOf(graph, task.set),
     waitsFor: (spec?.needs ?? []).filter((need) => !isPrecheck(need)).flatMap((need) => needText(graph, task, need)),
@@ -90,15 +96,26 @@ function isPrecheck(need: Need): boolean {
 /** The predecessor is what everybody expects and is not said; everything else is. */
 function needText(graph: TaskGraph, task: GraphTask, need: Need): string[] {
   if ('task' in need) {
-    if (need.task === task.index - 1 || isEndOfRoleBefore(graph, task, need.task)) return [];
+    if (need.task === siblingBefore(graph, task) || isEndOfRoleBefore(graph, task, need.task)) return [];
     return [`${titleOf(graph, need.task)} on the same node`];
   }
   const gate = graph.gates.find(({ id }) => id === need.gate);
   return gate ? [gateText(graph, gate)] : [];
 }
 
+/** The task before it where it stands: in its part of a block, or outside all. */
+function siblingBefore(graph: TaskGraph, task: GraphTask): number {
+  const within = graph.common.tasks[task.index]?.within;
+  return graph.common.tasks.findLastIndex(
+    (other, index) =>
+      index < task.index && other.within?.block === within?.block && other.within?.part === within?.part,
+  );
+}
+
 function isEndOfRoleBefore(graph: TaskGraph, task: GraphTask, target: number): boolean {
-  const isFirst = graph.tasks[task.index - 1]?.role !== task.role || graph.tasks[task.index - 1]?.play !== task.play;
+  const before = graph.tasks[siblingBefore(graph, task)];
+  const isInside = graph.common.tasks[task.index]?.within !== undefined;
+  const isFirst = !isInside && (before?.role !== task.role || before?.play !== task.play);
   return isFirst && target < task.index;
 }
 

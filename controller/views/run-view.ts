@@ -1,9 +1,10 @@
+import { isBlock, isRescued } from '../../shared/blocks.ts';
 import { hasEnded, runHasEnded, satisfies } from '../../shared/lifecycle.ts';
 import type { TaskGraph } from '../compile/graph.ts';
 import type { RunEvent } from '../run/events.ts';
 import type { RunRecord } from '../run/ports.ts';
 import { lastRevision, presentEvents } from '../run/revise.ts';
-import { type RunState, statusOf, stepState } from '../run/state.ts';
+import { type RunState, statusOf, stepState, stepsOfNode } from '../run/state.ts';
 import { iso } from './times.ts';
 import type { ChangeView, FailureView, RoleView, RunNodeView, RunSummary, RunView } from './types.ts';
 
@@ -87,13 +88,13 @@ function nodeViews(graph: TaskGraph, state: RunState, away: (node: string) => bo
     const counts = state.counts[node];
     const pending = state.pending[node] ?? 0;
     if (!counts) return [];
-    const { ok, changed, skipped, failed, ignored, blocked } = counts;
-    if (ok + skipped + failed + ignored + blocked + pending === 0) return [];
+    const { ok, changed, skipped, failed, ignored, rescued, blocked } = counts;
+    if (ok + skipped + failed + ignored + rescued + blocked + pending === 0) return [];
     const error = state.nodeErrors[node];
     return {
       node: name,
       state: nodeState(state, node, away(name)),
-      ...{ ok, changed, skipped, failed, ignored, blocked, pending },
+      ...{ ok, changed, skipped, failed, ignored, rescued, blocked, pending },
       at: at[node] ?? [],
       ...(error ? { error } : {}),
     };
@@ -128,7 +129,9 @@ function roleViews(graph: TaskGraph, state: RunState): RoleView[] {
       view.steps += 1;
       if (!hasEnded(step)) continue;
       view.ended += 1;
-      if (step !== 'blocked' && step !== 'cancelled' && !satisfies(step, task.ignoreErrors)) view.failed += 1;
+      if (step === 'blocked' || step === 'cancelled' || satisfies(step, task.ignoreErrors)) continue;
+      // A block fails by its tasks, and what was rescued has not failed in the end.
+      if (!isBlock(task) && !isRescued(stepsOfNode(state, node), task.index)) view.failed += 1;
     }
   }
   return [...roles.values()].filter((role) => role.steps > 0);
@@ -150,6 +153,8 @@ function failureViews(graph: TaskGraph, state: RunState, events: readonly RunEve
       const task = graph.tasks[event.task];
       if (!task || satisfies(event.outcome, task.ignoreErrors)) continue;
       if (event.outcome === 'blocked' || event.outcome === 'cancelled') continue;
+      if (event.result.error?.code === 'BLOCK_FAILED') continue;
+      if (isRescued(stepsOfNode(state, event.node), event.task)) continue;
       add(nodeName(graph, event.node), task.key, event.outcome, event.result.error, 0);
     }
   }
@@ -166,7 +171,8 @@ function failureViews(graph: TaskGraph, state: RunState, events: readonly RunEve
     }
     // The cause names the step when it came through a gate; what an agent blocks by itself follows its own failure.
     const cause = byCause.get(event.cause) ?? firstOfNode.get(nodeName(graph, event.node));
-    if (cause) cause.blocks += event.tasks.length;
+    const steps = stepsOfNode(state, event.node);
+    if (cause) cause.blocks += event.tasks.filter((task) => !isRescued(steps, task)).length;
   }
   return failures.map(({ key: _, ...failure }) => failure);
 }

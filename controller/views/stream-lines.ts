@@ -1,3 +1,4 @@
+import { isCaught } from '../../shared/blocks.ts';
 import type { GraphTask, TaskGraph } from '../compile/graph.ts';
 import type { RunEvent } from '../run/events.ts';
 import { iso } from './times.ts';
@@ -27,9 +28,11 @@ export function streamLines(graph: TaskGraph, event: RunEvent): StreamLine[] {
           type: 'ended',
           at,
           ...step(graph, event),
-          outcome: event.outcome,
+          // A block fails by its tasks, and these were told.
+          outcome: event.result.error?.code === 'BLOCK_FAILED' ? 'blocked' : event.outcome,
           changed: result.changed,
           ignored: event.outcome === 'failed' && (graph.tasks[event.task]?.ignoreErrors ?? false),
+          caught: (event.outcome === 'failed' || event.outcome === 'interrupted') && isCaughtOn(graph, event),
           durationMs: event.durationMs,
           ...(result.error ? { error: result.error } : {}),
           ...(result.reason === undefined ? {} : { reason: result.reason }),
@@ -68,6 +71,12 @@ export function streamLines(graph: TaskGraph, event: RunEvent): StreamLine[] {
 
 function name(graph: TaskGraph, node: number): string {
   return graph.nodes[node] ?? `node ${node}`;
+}
+
+function isCaughtOn(graph: TaskGraph, { node, task }: { node: number; task: number }): boolean {
+  const runsHere = (index: number): boolean => (graph.sets[graph.tasks[index]?.set ?? -1]?.position[node] ?? -1) >= 0;
+  const { tasks } = graph.common;
+  return isCaught({ tasks, stateOf: (index) => (runsHere(index) ? 'waiting' : undefined) }, task);
 }
 
 function step(graph: TaskGraph, event: { node: number; task: number }) {

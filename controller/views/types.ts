@@ -26,6 +26,8 @@ export const RunNodeView = z.object({
   skipped: z.number(),
   failed: z.number(),
   ignored: z.number(),
+  /** Failed, and a rescue made it good. */
+  rescued: z.number(),
   blocked: z.number(),
   pending: z.number(),
   /** Tasks at work now. */
@@ -140,6 +142,15 @@ export type AgainView = z.infer<typeof AgainView>;
 export const RevisedView = z.object({ run: z.string(), revision: z.number(), again: z.array(AgainView) });
 export type RevisedView = z.infer<typeof RevisedView>;
 
+/** What a backup says of itself. */
+export const BackupView = z.object({
+  version: z.string(),
+  fleetId: z.string(),
+  created: z.string(),
+  logs: z.boolean(),
+});
+export type BackupView = z.infer<typeof BackupView>;
+
 export const StatusView = z.object({
   version: z.string(),
   fleetId: z.string(),
@@ -187,6 +198,8 @@ export const StreamLine = z.discriminatedUnion('type', [
     outcome: z.string(),
     changed: z.boolean(),
     ignored: z.boolean(),
+    /** It failed where a rescue takes it up. */
+    caught: z.boolean(),
     durationMs: z.number(),
     error: Report.optional(),
     reason: z.string().optional(),

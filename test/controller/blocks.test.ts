@@ -1,9 +1,12 @@
 import t from 'tap';
+import type { Colors } from '../../controller/cli/output/colors.ts';
+import { explainLines } from '../../controller/cli/output/explain-text.ts';
 import { graphFromJson, graphToJson } from '../../controller/compile/serialise.ts';
 import { applyEvent } from '../../controller/run/apply-event.ts';
 import { decide, decideEnd, permitsToGrant, wishPermit } from '../../controller/run/decide.ts';
 import type { RunEvent } from '../../controller/run/events.ts';
 import { newRunState } from '../../controller/run/state.ts';
+import { explain } from '../../controller/views/explain.ts';
 import type { StepOutcome } from '../../shared/lifecycle.ts';
 import { Common } from '../../shared/share.ts';
 import { nodesOf, waitsIn } from '../support/plan-builder.ts';
@@ -69,6 +72,24 @@ t.test('a block is one task to those outside, and inside each part has an order 
   );
   t.ok(Common.safeParse(JSON.parse(JSON.stringify(graph.common))).success, 'agents can read it');
   t.equal(graphToJson(graphFromJson(graphToJson(graph))), graphToJson(graph));
+});
+
+t.test('plan shows blocks as they were written', async (t) => {
+  const plain = new Proxy({}, { get: () => (text: string) => text }) as Colors;
+  const lines = explainLines(explain(roleGraph(UPGRADE.replace('debug: d, tags: deep', 'debug: d, needs: []'))), plain);
+  t.strictSame(lines.slice(4, 15), [
+    '     debug [debug]',
+    '     block [block]; if its condition holds; 1 at a time (drain)',
+    '         debug [debug]; on w1',
+    '         debug [debug]; after "debug" on all of its nodes',
+    '         block [block]',
+    '             debug [debug]',
+    '       rescue',
+    '         debug [debug]',
+    '         debug [debug]',
+    '       always',
+    '         debug [debug]; on w1, w2',
+  ]);
 });
 
 t.test('tags: a block takes part with those of its tasks that do', async (t) => {

@@ -72,6 +72,7 @@ t.test('an audit finds what it is there for', async (t) => {
     skipped: 0,
     failed: 0,
     ignored: 0,
+    rescued: 0,
     blocked: 0,
     pending: 0,
   };

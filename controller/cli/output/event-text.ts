@@ -84,6 +84,12 @@ function endedText(
     return verdict.remedy === '' ? told : [...told, `  ${colors.cyan('do:')} ${clean(verdict.remedy)}`];
   }
   if (line.ignored) return progress ? say(line.at, `${head} failed, ignored: ${clean(line.error?.message ?? '')}`) : [];
+  if (line.caught)
+    return progress
+      ? say(line.at, `${head} ${line.outcome}, its rescue follows: ${clean(line.error?.message ?? '')}`)
+      : [];
+  if (line.outcome === 'ok' && line.reason !== undefined && progress)
+    return say(line.at, `${head} ${clean(line.reason)}`);
   if (line.outcome === 'failed' || line.outcome === 'interrupted') {
     const told = say(line.at, `${head} ${colors.red(line.outcome)} after ${span(line.durationMs)}`);
     return line.error ? [...told, ...indented(problemLines(line.error, { colors, placed: false }))] : told;

@@ -23,9 +23,17 @@ function playLines(play: ExplainPlay, number: number, colors: Colors): string[] 
     ...play.batches.map((batch, at) => `   batch ${at + 1}: ${names(batch.map(clean))}`),
     ...play.roles.flatMap(({ role, tasks }) => [
       `   ${colors.cyan(clean(role))}`,
-      ...tasks.map((task) => taskLine(task, play, colors)),
+      ...tasks.flatMap((task, at) => [...partLine(task, tasks[at - 1]), taskLine(task, play, colors)]),
     ]),
   ];
+}
+
+/** Where another part of a block begins: `rescue`, `always`. */
+function partLine(task: ExplainTask, before: ExplainTask | undefined): string[] {
+  const at = task.within.at(-1);
+  if (at === undefined || at.part === 'block') return [];
+  const isSame = before?.within.some(({ block, part }) => block === at.block && part === at.part);
+  return isSame ? [] : [`     ${'    '.repeat(task.within.length - 1)}  ${at.part}`];
 }
 
 function taskLine(task: ExplainTask, play: ExplainPlay, colors: Colors): string {
@@ -39,7 +47,7 @@ function taskLine(task: ExplainTask, play: ExplainPlay, colors: Colors): string 
     ...(task.alone ? ['alone on its node'] : []),
   ];
   const rest = details.length > 0 ? colors.dim(`; ${details.join('; ')}`) : '';
-  return `     ${clean(task.task)} ${colors.dim(`[${task.action}]`)}${rest}`;
+  return `     ${'    '.repeat(task.within.length)}${clean(task.task)} ${colors.dim(`[${task.action}]`)}${rest}`;
 }
 
 function where(nodes: readonly string[]): string {

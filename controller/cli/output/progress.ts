@@ -54,7 +54,7 @@ export class Progress {
         this.#work(line.node, line.task, line.name, Date.parse(line.at), `${line.play}/${line.role}`);
         return;
       case 'ended':
-        this.#end(line.node, line.task, line.outcome === 'failed' && line.ignored ? 'ok' : line.outcome, line.changed);
+        this.#end(line.node, line.task, line.ignored || line.caught ? 'ok' : line.outcome, line.changed);
         return;
       case 'blocked':
         for (const task of line.tasks) this.#end(line.node, task, 'blocked', false);
@@ -73,7 +73,7 @@ export class Progress {
     }
     this.#roleKeys = [...this.roles.keys()].sort((a, b) => b.length - a.length);
     for (const view of run.nodes) {
-      const steps = view.ok + view.skipped + view.failed + view.ignored + view.blocked + view.pending;
+      const steps = view.ok + view.skipped + view.failed + view.ignored + view.rescued + view.blocked + view.pending;
       this.nodes.set(view.node, {
         node: view.node,
         state: 'waiting',

@@ -54,16 +54,20 @@ function recapLines(nodes: readonly RunNodeView[], colors: Colors): string[] {
   const quiet = nodes.length > MANY_NODES ? nodes.filter((node) => node.state === 'done') : [];
   const shown = nodes.filter((node) => !quiet.includes(node));
   if (nodes.length === 0) return [];
+  const hasRescued = nodes.some((node) => node.rescued > 0);
+  const keys = RECAP.filter((key) => key !== 'rescued' || hasRescued);
   const numbers = (list: readonly RunNodeView[]): string[] =>
-    (['ok', 'changed', 'skipped', 'ignored', 'failed', 'blocked'] as const).map((key) => {
+    keys.map((key) => {
       const total = list.reduce((sum, node) => sum + node[key], 0);
       if (total === 0 || key === 'ok' || key === 'skipped') return String(total);
       return key === 'failed' ? colors.red(String(total)) : colors.yellow(String(total));
     });
   const rows = shown.map((node) => [clean(node.node), painted(node.state, colors), ...numbers([node])]);
   if (quiet.length > 0) rows.push([`${quiet.length} others`, painted('done', colors), ...numbers(quiet)]);
-  return table(['node', 'state', 'ok', 'changed', 'skipped', 'ignored', 'failed', 'blocked'], rows);
+  return table(['node', 'state', ...keys], rows);
 }
+
+const RECAP = ['ok', 'changed', 'skipped', 'ignored', 'rescued', 'failed', 'blocked'] as const;
 
 /** The same failure on many nodes is told once. */
 function failureLines(run: RunView, colors: Colors): string[] {
