@@ -37,6 +37,13 @@ const ApplyOptionsBody = z.strictObject({
 export const ApplyBody = z.strictObject({ sources: SourcesBody, options: ApplyOptionsBody.prefault({}) });
 export type ApplyBody = z.input<typeof ApplyBody>;
 
+export const BackupBody = z.strictObject({
+  /** Absolute. */
+  file: z.string().min(2).max(4096).startsWith('/'),
+  logs: z.boolean().default(true),
+});
+export type BackupBody = z.input<typeof BackupBody>;
+
 const TaskArgument = z.string().min(1).max(1000);
 
 export const RollbackBody = z
@@ -58,6 +65,8 @@ export const ResumeBody = z.strictObject({
     /** Default: the last run of the plan's name. */
     run: Name.optional(),
     rerun: z.array(TaskArgument).max(1000).default([]),
+    /** A run is arranged for when it begins. */
+    autoRollback: z.literal(false).default(false),
   }).prefault({}),
 });
 export type ResumeBody = z.input<typeof ResumeBody>;

@@ -148,6 +148,11 @@ t.test('a controller or an agent that ends in the middle: the undoing goes on wh
     sources: await loadSources(path),
     options: { autoRollback: true, by: 'ada' },
   });
+  const begun = new Set<string>();
+  for await (const item of line.client.follow(run, { logs: false }, new AbortController().signal)) {
+    if (item.type === 'begun' && item.name === 'breaks') begun.add(item.node);
+    if (begun.size === NODES.length) break;
+  }
   await line.stopController();
   rmSync(held);
   // In the middle of the second undoing the agents die: what they restored is not noted anywhere.
