@@ -307,9 +307,12 @@ export class Runner {
       return;
     }
     if (isPresent) run.sent.add(index);
+    // What was on its way to it is lost: it is given when nothing holds it any more.
+    else run.sent.delete(index);
     const reason = this.holds.reasonFor(run, name);
-    // Before what follows from it: a gate that opens first would start a step.
-    if (there && run.state.nodes[index] !== 'given_up' && (run.state.pending[index] ?? 0) > 0)
+    // Before what follows from it: a gate that opens first would start a step. Held also where it has nothing: a push of
+    // the last connection may just be taken in.
+    if ((there || reason !== undefined) && run.state.nodes[index] !== 'given_up' && (run.state.pending[index] ?? 0) > 0)
       this.tell(run, [index], reason === undefined ? { kind: 'resume' } : { kind: 'hold', reason });
     const held = there && (isPresent ? { gates: new Set(there.gates), permits: new Set(there.permits) } : 'older');
     for (const decision of decideFor(run.state, index, held))
