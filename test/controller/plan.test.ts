@@ -786,5 +786,9 @@ t.test('the example of the documentation is a plan', async (t) => {
       ['welcome', ['cp1', 'w1']],
     ],
   );
+  const site = '- {name: up, hosts: all, roles: [kubelet]}\n';
+  const kubelet = sourcesOf({ 'site.yaml': site, 'roles/kubelet/tasks.yaml': texts['roles/kubelet/tasks.yaml'] ?? '' });
+  const upgrade = planOf(parsePlan(kubelet, { runVars: { kubelet_version: '1' } }));
+  t.equal(upgrade.roles['kubelet']?.tasks.length, 7, 'blocks');
   t.match(found.roles['motd'], { defaults: { greeting: 'Hello' }, files: { 'motd/templates/motd.j2': /Linux/ } });
 });
