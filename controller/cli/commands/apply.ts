@@ -57,7 +57,7 @@ Examples:
     if (options.check) throw usage('--check and --resume exclude each other.', 'A dry run needs no earlier run.');
     const checked = await checkPlan(cli, file, options);
     await startController(cli);
-    const wish = { ...applyOptions(cli, options), rerun: options.rerun ?? [] };
+    const wish = { ...applyOptions(cli, options), autoRollback: false as const, rerun: options.rerun ?? [] };
     const named = resume === true ? wish : { ...wish, run: resume };
     return followRevised(cli, await cli.client.resume({ sources: checked.sources, options: named }), options);
   });
