@@ -16,6 +16,8 @@ const WEIGHTS: Record<Operation['kind'], number> = {
   partition: 1,
   heal: 1,
   cancel: 1,
+  pause: 1,
+  unpause: 1,
   create: 1,
   snapshot: 1,
   'set-back': 0,
@@ -39,5 +41,5 @@ export const schedules: fc.Arbitrary<Schedule> = fc.record({
   ),
   luck: fc.nat({ max: 1000 }),
   failing: fc.constantFrom(0, 0, 1, 3),
-  operations: fc.array(operation, { maxLength: 30, size: 'max' }),
+  operations: fc.array(operation, { maxLength: 24, size: 'max' }),
 });

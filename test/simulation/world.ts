@@ -30,6 +30,8 @@ export const OPERATIONS = [
   'partition',
   'heal',
   'cancel',
+  'pause',
+  'unpause',
   'create',
   'snapshot',
   'set-back',
@@ -280,6 +282,15 @@ export class World implements MachineWatcher {
         this.cancelled.add(run);
         break;
       }
+      case 'pause': {
+        const runs = this.controller?.ready ? [...this.controller.runner.active.values()] : [];
+        const run = runs[b % 2];
+        if (run?.state.status === 'running') this.controller?.runner.pause(run.record.id, 'me');
+        break;
+      }
+      case 'unpause':
+        this.#unpause();
+        break;
       case 'create':
         if (this.controller?.ready) this.#create();
         break;
@@ -295,6 +306,12 @@ export class World implements MachineWatcher {
         break;
     }
     await quiet();
+  }
+
+  #unpause(): void {
+    if (this.controller?.ready !== true) return;
+    for (const { state, record } of this.controller.runner.active.values())
+      if (state.paused) this.controller.runner.unpause(record.id, 'me');
   }
 
   #create(): void {
@@ -355,6 +372,7 @@ export class World implements MachineWatcher {
     for (let isNew = true; isNew; ) {
       for (let rounds = 0; ; rounds += 1) {
         for (const restart of this.#restarts()) await this.#move(restart);
+        this.#unpause();
         await this.#flow(true);
         if (this.controller?.ready && this.controller.runner.active.size === 0) break;
         if (rounds > 300) throw new Error(`not every run ends:\n${this.describe()}`);
