@@ -42,9 +42,10 @@ export class Site {
   async build(): Promise<void> {
     const state = join(this.#home, 'controller');
     await mkdir(state, { mode: 0o700 });
+    // At work: what happens to it before an agent has come back tells little.
     const serve = (more: readonly string[]): Victim => {
       const args = ['--state', state, 'serve', '--listen', '127.0.0.1:0', ...more];
-      return new Victim('controller/main.ts', args, join(this.#home, 'controller.log'));
+      return new Victim('controller/main.ts', args, /agent connected/, join(this.#home, 'controller.log'));
     };
     // The port is the machine's choice, and kept: the next start finds it in the state folder.
     const first = serve([]);
@@ -58,6 +59,7 @@ export class Site {
     this.#controller = new Victim(
       'controller/main.ts',
       ['--state', state, 'serve', '--listen', `127.0.0.1:${port}`, '--advertise', endpoint],
+      /agent connected/,
       first.log,
     );
     this.#controller.start();
@@ -67,7 +69,10 @@ export class Site {
       const { text } = await this.client.createToken({ ttlSeconds: 60, uses: 1, name });
       const store = new IdentityStore(statePaths(folder).identity);
       await enrol({ endpoint, token: text, name, facts: { machineId: name, bootId: 'b' }, store, clock: Date.now });
-      this.#agents.set(name, new Victim('agent/main.ts', ['run', '--state', folder], `${folder}.log`));
+      this.#agents.set(
+        name,
+        new Victim('agent/main.ts', ['run', '--state', folder], /connected to the controller/, `${folder}.log`),
+      );
     }
     await this.#controller.kill();
   }
@@ -141,15 +146,14 @@ export class Site {
   #death(points: readonly string[], slowness: number): Death {
     const random = this.#random;
     const luck = random();
-    const frozenMs = random() < 0.05 ? 500 : 0;
+    const pointAt = (name: string | undefined, most: number) => `${name}:${1 + Math.floor(most * random() ** 2)}`;
     // A point that is not passed in time leaves the kill to the clock.
-    const latest = slowness * 2_500;
-    if (luck < 0.3) return { point: `any:${1 + Math.floor(60 * random() ** 2)}`, afterMs: latest, frozenMs: 0 };
-    if (luck < 0.6) {
-      const point = points[Math.floor(random() * points.length)];
-      return { point: `${point}:${1 + Math.floor(3 * random())}`, afterMs: latest, frozenMs: 0 };
-    }
-    return { point: '', afterMs: slowness * (300 + 1_700 * random()), frozenMs };
+    const latest = { afterMs: slowness * 1_500, from: 'ready', frozenMs: 0 } as const;
+    if (luck < 0.35) return { point: pointAt('any', 80), ...latest };
+    if (luck < 0.65) return { point: pointAt(points[Math.floor(random() * points.length)], 4), ...latest };
+    const frozenMs = random() < 0.1 ? 500 : 0;
+    if (luck < 0.72) return { point: '', afterMs: 1_000 * random(), from: 'start', frozenMs };
+    return { point: '', afterMs: slowness * 1_500 * random() ** 2, from: 'ready', frozenMs };
   }
 
   async #pull(signal: AbortSignal): Promise<void> {

@@ -235,7 +235,7 @@ function judge(memory: Memory, journal: Journal, records: readonly JournalRecord
   const there = new Set(found);
   const needed = Math.max(safe, before + 1);
   for (const [index, record] of written.slice(0, needed).entries()) {
-    if (!there.has(stampOf(record)) && !mayBeGone(record, index, written, acked))
+    if (!there.has(stampOf(record)) && !mayBeGone(record, written, acked))
       return `record ${index} of ${safe} synced ones is not there: ${stampOf(record)}`;
   }
   const highest = Math.max(0, ...written.slice(0, safe).map((record) => (isSent(record) ? record.sequence : 0)));
@@ -248,13 +248,9 @@ function judge(memory: Memory, journal: Journal, records: readonly JournalRecord
   return undefined;
 }
 
-/** A rewritten journal does without what belongs to forgotten runs, but for messages that wait. */
-function mayBeGone(record: JournalRecord, index: number, written: readonly JournalRecord[], acked: number): boolean {
+/** A rewritten journal does without what belongs to runs that were forgotten (and pushed never again), but for messages that wait. */
+function mayBeGone(record: JournalRecord, written: readonly JournalRecord[], acked: number): boolean {
   if (record.type === 'forget') return true;
   if (isSent(record) && record.sequence > acked) return false;
-  if (!('run' in record)) return false;
-  const ofRun = written.flatMap((one, at) => ('run' in one && one.run === record.run ? [{ type: one.type, at }] : []));
-  if (ofRun.some(({ type, at }) => type === 'forget' && at > index)) return true;
-  // What came after a run was forgotten, and before it was pushed anew.
-  return ofRun.findLast(({ type, at }) => (type === 'forget' || type === 'push') && at <= index)?.type === 'forget';
+  return written.some((other) => other.type === 'forget' && 'run' in record && other.run === record.run);
 }
