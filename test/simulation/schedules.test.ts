@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { schedules } from './schedules.ts';
-import { type Schedule, World } from './world.ts';
+import { type Operation, type Schedule, World } from './world.ts';
 
 /** KK_SEED and KK_PATH replay one schedule, KK_RUNS says how many others are tried. */
 const { KK_SEED, KK_PATH, KK_RUNS } = process.env;
@@ -34,6 +34,50 @@ t.test(`${RUNS} schedules keep every promise`, async (t) => {
   return t.fail(`replay it with: ${again}\n${JSON.stringify(details.counterexample?.[0])}\n${message}`);
 });
 
+const ONE_STEP: Schedule['plans'][number] = {
+  nodes: 2,
+  permits: 1,
+  plays: [
+    {
+      ...{ nodes: 1, serial: 0, budget: undefined, afterAll: false },
+      tasks: [
+        {
+          ...{ kind: 'once', needs: undefined, ignoreErrors: false, rerun: false, on: 0 },
+          ...{ runOnce: false, lock: false, alone: false, permit: false },
+        },
+      ],
+    },
+  ],
+};
+
+/** The smallest schedules that once broke a promise, with what was wrong. */
+const FOUND: [why: string, operations: [Operation['kind'], number, number][]][] = [
+  ['a cancel overtook a push that was under way, and its steps began in a run that had ended', [['cancel', 0, 0]]],
+  [
+    'a push was lost with its node while the run was paused, and never given again',
+    [
+      ['move', 0, 0],
+      ['power', 0, 0],
+      ['pause', 0, 0],
+    ],
+  ],
+  [
+    'a step that waited for its disk began when the lease had run out',
+    [
+      ['time', 0, 1],
+      ['move', 0, 0],
+      ['time', 9, 0],
+    ],
+  ],
+];
+for (const [why, operations] of FOUND)
+  t.test(why, () =>
+    play({
+      ...{ plans: [ONE_STEP], luck: 0, failing: 0 },
+      operations: operations.map(([kind, a, b]) => ({ kind, a, b })),
+    }),
+  );
+
 t.test('the same schedule goes the same way again, to the event', async (t) => {
   const sample = fc.sample(schedules, { seed: SEED, numRuns: 20 });
   for (const schedule of sample) {
@@ -64,19 +108,3 @@ t.test('the checks can fail: a record without its effect, an effect twice, a sta
     /starts after its run has ended[\s\S]*is done twice[\s\S]*after the last answered heartbeat/,
   );
 });
-
-const ONE_STEP: Schedule['plans'][number] = {
-  nodes: 2,
-  permits: 1,
-  plays: [
-    {
-      ...{ nodes: 1, serial: 0, budget: undefined, afterAll: false },
-      tasks: [
-        {
-          ...{ kind: 'once', needs: undefined, ignoreErrors: false, rerun: false, on: 0 },
-          ...{ runOnce: false, lock: false, alone: false, permit: false },
-        },
-      ],
-    },
-  ],
-};
