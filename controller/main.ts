@@ -43,6 +43,14 @@ process.exitCode = await runCli(process.argv.slice(2), {
   ...(process.stdin.isTTY ? { ask } : {}),
   onInterrupt: (handler) => onSignals(['SIGINT'], handler),
   onStop: (handler) => onSignals(['SIGINT', 'SIGTERM'], handler),
+  async backup(stateFolder, file, logs) {
+    const { backupOffline } = await import('./compose/upkeep.ts');
+    return backupOffline(stateFolder, file, logs);
+  },
+  async restore(stateFolder, file) {
+    const { restoreOffline } = await import('./compose/upkeep.ts');
+    return restoreOffline(stateFolder, file);
+  },
   async runServe(options, io) {
     const { runServe } = await import('./compose.ts');
     const agentFolder = fileURLToPath(new URL('../dist/agent', import.meta.url));

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { stringify } from 'yaml';
 import { KkError } from '../../shared/errors.ts';
 import { type ServeIo, type ServeOptions, type Settings, socketPath } from '../config/settings.ts';
+import type { BackupView } from '../views/types.ts';
 import { Client } from './client.ts';
 import type { Format } from './options.ts';
 import { type Colors, colorsFor } from './output/colors.ts';
@@ -26,6 +27,9 @@ export interface CliParts {
   /** The same for Ctrl-C and the TERM of a service manager. */
   onStop: (handler: () => void) => () => void;
   runServe: (options: Omit<ServeOptions, 'agentFolder'>, io: Omit<ServeIo, 'environment'>) => Promise<number>;
+  /** Both on a state folder that no controller runs on. */
+  backup: (stateFolder: string, file: string, logs: boolean) => Promise<BackupView>;
+  restore: (stateFolder: string, file: string) => Promise<BackupView>;
 }
 
 /** What every command works with. */

@@ -5,6 +5,7 @@ import type {
   AdoptBody,
   ApplyBody,
   AskBody,
+  BackupBody,
   BootstrapBody,
   CancelBody,
   ExecBody,
@@ -17,6 +18,7 @@ import type {
   TokenBody,
 } from '../views/requests.ts';
 import {
+  BackupView,
   NodeView,
   RevisedView,
   RollbackView,
@@ -123,6 +125,10 @@ export class Client {
   /** Ids of the runs that go on. */
   async adopt(body: AdoptBody): Promise<string[]> {
     return (await this.post('/v1/adopt', body, Adopted)).runs;
+  }
+
+  backup(body: BackupBody): Promise<BackupView> {
+    return this.post('/v1/backup', body, BackupView);
   }
 
   nodes(): Promise<NodeView[]> {

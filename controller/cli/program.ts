@@ -4,6 +4,7 @@ import { EXIT_CODE } from '../../shared/lifecycle.ts';
 import { SETTINGS } from '../config/settings.ts';
 import { Cli, type CliParts } from './cli.ts';
 import { applyCommand } from './commands/apply.ts';
+import { backupCommand } from './commands/backup.ts';
 import { bootstrapCommand } from './commands/bootstrap.ts';
 import { cancelCommand } from './commands/cancel.ts';
 import { completionCommand } from './commands/completion.ts';
@@ -14,6 +15,7 @@ import { nodesCommand } from './commands/nodes.ts';
 import { pauseCommand } from './commands/pause.ts';
 import { planCommand } from './commands/plan.ts';
 import { precheckCommand } from './commands/precheck.ts';
+import { restoreCommand } from './commands/restore.ts';
 import { resumeCommand } from './commands/resume.ts';
 import { retryCommand } from './commands/retry.ts';
 import { revokeCommand } from './commands/revoke.ts';
@@ -47,6 +49,8 @@ const COMMANDS: readonly ((cli: Cli) => Command)[] = [
   revokeCommand,
   execCommand,
   serveCommand,
+  backupCommand,
+  restoreCommand,
   versionCommand,
   completionCommand,
 ];

@@ -4,8 +4,8 @@
  * two steps. System errors (`ENOSPC`, `EROFS`, …) come out as they are.
  */
 import { randomUUID } from 'node:crypto';
-import { link, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { link, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { crash } from '../../shared/crash.ts';
 import type { Write } from './points.ts';
 
@@ -40,13 +40,48 @@ export async function replace(
     throw thrown;
   }
   crash.at(`${point}.renamed`);
-  const folder = await open(dirname(path), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await syncOne(dirname(path));
   crash.at(`${point}.after`);
+}
+
+/**
+ * A file, or a folder with all that is in it, appears whole whatever crashes. `make` makes it under the draft's name, beside
+ * it. A folder takes the place of an empty one.
+ */
+export async function place(
+  path: string,
+  make: (draft: string) => Promise<void>,
+  point: Write<'replace'>,
+): Promise<void> {
+  const draft = `${path}.${randomUUID()}.tmp`;
+  crash.at(`${point}.before`);
+  try {
+    await make(draft);
+    crash.at(`${point}.written`);
+    await syncTree(draft);
+    crash.at(`${point}.synced`);
+    await rename(draft, path);
+  } catch (thrown) {
+    await rm(draft, { recursive: true, force: true, maxRetries: 5 });
+    throw thrown;
+  }
+  crash.at(`${point}.renamed`);
+  await syncOne(dirname(path));
+  crash.at(`${point}.after`);
+}
+
+async function syncTree(path: string): Promise<void> {
+  if ((await stat(path)).isDirectory()) for (const name of await readdir(path)) await syncTree(join(path, name));
+  await syncOne(path);
+}
+
+async function syncOne(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
 }
 
 /**

@@ -5,6 +5,8 @@ export const WRITES = {
   'controller.lock': 'claim',
   'controller.lock.stale': 'rename',
   'controller.ca': 'replace',
+  'controller.backup': 'replace',
+  'controller.restore': 'replace',
   'controller.store': 'transaction',
 } as const satisfies Record<string, WriteKind>;
 

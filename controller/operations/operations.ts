@@ -15,6 +15,7 @@ import type { Clock } from '../run/ports.ts';
 import { runNotActive } from '../run/run-errors.ts';
 import type { Runner } from '../run/runner.ts';
 import type { BootstrapLine, Operations } from '../server/operations.ts';
+import { writeBackup } from '../store/backup.ts';
 import type { RunArchive } from '../store/event-log.ts';
 import type { Identities } from '../store/identities.ts';
 import type { NodeRecord, Nodes } from '../store/nodes.ts';
@@ -179,6 +180,12 @@ export function operations(parts: OperationsParts): Operations {
       await generations.adopt(one);
       await runner.idle();
       return one === undefined ? [...runner.active.keys()] : [one];
+    },
+
+    async backup(file, logs) {
+      const about = { version: parts.version, created: iso(clock.nowMs()), logs };
+      const { format: _, ...made } = await writeBackup(parts.stateFolder, file, about);
+      return made;
     },
 
     async nodes() {

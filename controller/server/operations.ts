@@ -2,6 +2,7 @@ import type { ErrorReport } from '../../shared/errors.ts';
 import type { Vars } from '../../shared/share.ts';
 import type { Sources } from '../plan/types.ts';
 import type {
+  BackupView,
   NodeView,
   RevisedView,
   RollbackView,
@@ -100,6 +101,8 @@ export interface Operations {
   adopt(id: string | undefined, by: string): Promise<string[]>;
   /** Frees a permit that a failed step keeps. */
   releasePermit(id: string, wish: { name: string; by: string }): Promise<void>;
+  /** Writes the whole state into one file. Throws KkError BACKUP_EXISTS, BACKUP_NOT_WRITABLE. */
+  backup(file: string, logs: boolean): Promise<BackupView>;
   nodes(): Promise<NodeView[]>;
   revoke(name: string): Promise<NodeView>;
   createToken(wish: {

@@ -5,6 +5,7 @@ import {
   AdoptBody,
   ApplyBody,
   AskBody,
+  BackupBody,
   BootstrapBody,
   CancelBody,
   ExecBody,
@@ -88,6 +89,11 @@ export function operatorApi(operations: Operations): FastifyInstance {
   app.post('/v1/adopt', async (request) => {
     const { run, by } = bodyOf(AdoptBody, request.body);
     return { runs: await operations.adopt(run, by) };
+  });
+
+  app.post('/v1/backup', (request) => {
+    const { file, logs } = bodyOf(BackupBody, request.body);
+    return operations.backup(file, logs);
   });
 
   app.get('/v1/nodes', () => operations.nodes());

@@ -28,6 +28,8 @@ export const RunNodeView = z.object({
   ignored: z.number(),
   /** Failed, and a rescue made it good. */
   rescued: z.number(),
+  /** Of those that are ok: done in an earlier revision of the run, and not again. */
+  kept: z.number(),
   blocked: z.number(),
   pending: z.number(),
   /** Tasks at work now. */
@@ -196,7 +198,11 @@ export const StreamLine = z.discriminatedUnion('type', [
     role: z.string(),
     play: z.string(),
     outcome: z.string(),
+    /** Of a dry run: it would. */
     changed: z.boolean(),
+    /** It ended so in an earlier revision of the run, and nothing was done. */
+    kept: z.boolean(),
+    check: z.boolean(),
     ignored: z.boolean(),
     /** It failed where a rescue takes it up. */
     caught: z.boolean(),

@@ -234,3 +234,72 @@ t.test('views: causes once, the same on many nodes together, nodes that were los
   t.match(report, /w1: unreachable, which blocked 3 more steps\n +error NODE_LOST\n +w1 was not heard of/);
   t.end();
 });
+
+t.test('verbs: what is asked, what is told before it starts, what follows', async (t) => {
+  const { run, plan, operations } = await desk(t);
+  const graph = graphOf(SOURCES);
+  operations.next = fakeRun('r1', graph, DONE);
+  operations.again = [
+    { task: 'install/install/start', nodes: ['cp1'], why: 'not done', repeatable: true },
+    { task: 'install/install/join', nodes: ['w1'], why: 'changed', repeatable: false },
+  ];
+  const resumed = await run(['apply', '--resume', plan, '--rerun', 'start,join']);
+  t.equal(resumed.code, 0);
+  t.match(operations.asked.at(-1), { resume: [/plan/], options: { rerun: ['start', 'join'], wait: true, by: 'ada' } });
+  t.notOk('run' in (operations.asked.at(-1) as { options: object }).options, 'the last one of the plan');
+  const [head, first, second] = lines(resumed.out);
+  t.equal(head, 'run r1, revision 2 runs again:');
+  t.equal(first, '  install/install/start on cp1 (not done)');
+  t.match(second, /join on w1 \(changed; it was done and cannot be repeated safely: only with --rerun\)/);
+  t.match(resumed.out, /Done: 2 nodes/, 'and is followed');
+  await run(['apply', '--resume', '7f3a', plan]);
+  t.match(operations.asked.at(-1), { options: { run: '7f3a' } });
+
+  const retried = await run(['retry', '--node', 'cp1,w1', '--task', 'start', '--detach']);
+  t.match(operations.asked.at(-1), { retry: 'last', nodes: ['cp1', 'w1'], tasks: ['start'], by: 'ada' });
+  t.match(retried.out, /run r1 goes on, revision 2\. Watch it with/);
+  const json = await run(['retry', 'r1', '--detach', '-o', 'json']);
+  t.match(JSON.parse(json.out), { run: 'r1', revision: 2, again: [{}, {}] });
+  t.match(await run(['retry', '--failed', '--task', 'x']), { code: 1, err: /USAGE/ });
+
+  await run(['skip', 'start', '--reason', 'by hand', '--run', 'r1', '--node', 'cp1']);
+  t.match(operations.asked.at(-1), { skip: 'r1', task: 'start', reason: 'by hand', nodes: ['cp1'] });
+  t.match(await run(['skip', 'start']), { code: 1, err: /--reason/ });
+
+  t.match((await run(['pause', 'r1'])).out, /run r1 is paused\. It goes on with: kk-controller resume r1/);
+  t.equal((await run(['resume', 'r1'])).code, 0);
+  t.match(operations.asked.slice(-2), [{ pause: 'r1' }, { unpause: 'r1', by: 'ada' }]);
+  await run(['cancel', 'r1', '--force']);
+  t.match(operations.asked.at(-1), { cancel: 'r1', force: true });
+  t.match((await run(['runs', 'adopt'])).out, /Adopted: r1\./);
+  t.match((await run(['runs', 'permit-release', 'last', 'etcd'])).out, /The permit etcd of run r1 is free\./);
+  t.match(operations.asked.at(-1), { releasePermit: 'r1', name: 'etcd', by: 'ada' });
+
+  await run(['apply', plan, '--no-wait', '--check']);
+  t.match(operations.asked.at(-1), { options: { wait: false, check: true } });
+  t.match(await run(['apply', plan, '--rerun', 'x']), { code: 1, err: /--resume/ });
+  t.match(await run(['backup', 'x.tar.gz', '--no-logs']), {
+    code: 0,
+    out: /The backup of fleet f1 is in \/.*x\.tar\.gz/,
+  });
+  t.match(operations.asked.at(-1), { backup: /^\/.*x\.tar\.gz$/, logs: false });
+  t.match(await run(['restore', 'x.tar.gz']), { code: 0, out: /Restored fleet f1 as of 2030-01-01/ });
+});
+
+t.test('a dry run and a queued run tell what they are', (t) => {
+  const style = { colors: colorsFor(false), columns: 100, diff: false };
+  const dry = viewOf(fakeRun('c1', { ...graphOf(SOURCES), kind: 'check' }, [ok(CP1, CONFIG, true), finished('done')]));
+  const unknown = [{ node: 'cp1', task: 'install/install/start', why: 'It needs what join would print.' }];
+  const told = reportLines({ ...dry, unknown }, style).join('\n');
+  t.match(told, /Would change \(1\)\n {2}cp1: install\/install\/config/);
+  t.match(told, /Unknown \(1\)\n {2}cp1: install\/install\/start\n {4}It needs what join would print\./);
+  t.match(told, /Dry run: nothing was changed; 1 step would change/);
+  const waitingFor = [{ run: 'r9', name: 'lab', by: 'eve', since: '2030-01-01T11:02:00.000Z', nodes: ['cp1', 'w1'] }];
+  const progress = new Progress();
+  progress.add({ type: 'run', run: { ...dry, waitingFor } });
+  t.match(
+    progressFrame(progress, { nowMs: NOW, columns: 200, rows: 10, colors: colorsFor(false) })[0],
+    /waits for run r9 \(lab, by eve since 11:02:00Z\), which holds cp1, w1/,
+  );
+  t.end();
+});

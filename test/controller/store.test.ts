@@ -1,19 +1,23 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t, { type Test } from 'tap';
+import { create, extract } from 'tar';
+import { openAuthority } from '../../controller/pki/authority.ts';
 import type { NodeIdentity } from '../../controller/pki/ports.ts';
 import type { EnrolmentToken } from '../../controller/pki/tokens.ts';
 import type { RunEvent } from '../../controller/run/events.ts';
 import type { RunRecord } from '../../controller/run/ports.ts';
+import { restoreBackup, writeBackup } from '../../controller/store/backup.ts';
 import { openDatabase } from '../../controller/store/database.ts';
 import { eventLog } from '../../controller/store/event-log.ts';
 import { openIdentities } from '../../controller/store/identities.ts';
 import { raiseGeneration } from '../../controller/store/meta.ts';
 import { nodeStore } from '../../controller/store/nodes.ts';
+import { MIGRATIONS } from '../../controller/store/schema.ts';
 import { takeStateFolder } from '../../controller/store/state-folder.ts';
 import { tokenStore } from '../../controller/store/tokens.ts';
 
@@ -147,6 +151,141 @@ t.test('a folder of a newer version, a damaged one', async (t) => {
   const damaged = await folderFor(t);
   await writeFile(join(damaged, 'controller.db'), 'this is no database, whatever its name says'.repeat(100));
   await t.rejects(openDatabase(damaged), { code: 'STATE_DAMAGED' });
+});
+
+t.test('a folder of version 1 is migrated: its runs have their graph', async (t) => {
+  const folder = await folderFor(t);
+  const old = new DatabaseSync(join(folder, 'controller.db'));
+  old.exec(`BEGIN; ${MIGRATIONS[0]}; PRAGMA user_version = 1;
+    INSERT INTO runs VALUES ('r1', 'plan', 'plan', 'running', 1, NULL, 'me', '{"graph":1}');
+    INSERT INTO events VALUES ('r1', 1, '{"kind":"started","at":1}'); COMMIT;`);
+  old.close();
+  const database = await openDatabase(folder);
+  t.teardown(() => database.close());
+  const log = eventLog(database);
+  t.match(await log.activeRuns(), [{ record: { id: 'r1', revision: 1, status: 'running' }, graphJson: '{"graph":1}' }]);
+  const revised: RunEvent = {
+    kind: 'revised',
+    at: 2,
+    revision: 2,
+    by: '',
+    how: 'retry',
+    rerun: [],
+    skip: [],
+    permits: [],
+  };
+  const events: RunEvent[] = [{ kind: 'finished', at: 2, status: 'failed' }, revised];
+  await log.append({ runs: [{ run: 'r1', firstSequence: 2, events }], cursors: [] });
+  t.match(await log.find('r1'), {
+    record: { revision: 2, status: 'queued', endedMs: undefined },
+    graphJson: '{"graph":1}',
+  });
+  const next = {
+    events: [
+      { ...revised, revision: 3 },
+      { kind: 'started' as const, at: 3 },
+      { kind: 'paused' as const, at: 4, by: '' },
+    ],
+  };
+  const graphs = [{ revision: 3, graphJson: '{"graph":3}' }];
+  await log.append({ runs: [{ run: 'r1', firstSequence: 4, ...next, graphs, takes: ['n1'] }], cursors: [] });
+  t.match(await log.activeRuns(), [{ record: { revision: 3, status: 'paused' }, graphJson: '{"graph":3}' }]);
+  t.strictSame(
+    (await log.graphs('r1')).map(({ revision }) => revision),
+    [1, 3],
+  );
+  t.strictSame(await log.lastPlans(), [{ node: 'n1', run: 'r1', status: 'paused' }]);
+});
+
+t.test('backup and restore', async (t) => {
+  const folder = await folderFor(t);
+  const state = join(folder, 'state');
+  await mkdir(join(state, 'runs', 'r1'), { recursive: true });
+  await openAuthority(join(state, 'pki'), { clock: Date.now });
+  await writeFile(join(state, 'runs', 'r1', 'n1.ndjson'), '{"text":"hi"}\n');
+  const database = await openDatabase(state);
+  const log = eventLog(database);
+  await log.createRun(record('r1'), '{}');
+  const file = join(folder, 'backup.tar.gz');
+  const about = { version: '1', created: 'now', logs: true };
+  // A controller writes meanwhile.
+  let writing = true;
+  const writes = (async () => {
+    for (let seq = 1; writing; seq++)
+      await log.append({ runs: [{ run: 'r1', firstSequence: seq, events: [begun(seq)] }], cursors: [] });
+  })();
+  const manifest = await writeBackup(state, file, about);
+  writing = false;
+  await writes;
+  await database.close();
+  t.equal((await stat(file)).mode & 0o777, 0o600, "the CA's keys are in it");
+  await t.rejects(writeBackup(state, file, about), { code: 'BACKUP_EXISTS' });
+  t.strictSame((await readdir(folder)).sort(), ['backup.tar.gz', 'state'], 'no draft is left');
+  t.notOk((await readdir(state)).some((name) => name.startsWith('backup-')));
+
+  const again = join(folder, 'again');
+  t.match(await restoreBackup(file, again, Date.now), { fleetId: manifest.fleetId });
+  t.strictSame((await readdir(again)).sort(), ['controller.db', 'pki', 'runs']);
+  for (const path of ['controller.db', 'pki/issuing.key', '.'])
+    t.equal((await stat(join(again, path))).mode & 0o077, 0, `${path} is its owner's alone`);
+  t.equal((await openAuthority(join(again, 'pki'), { clock: Date.now })).fleetId, manifest.fleetId);
+  t.match(await readFile(join(again, 'runs/r1/n1.ndjson'), 'utf8'), /hi/);
+  const restored = await openDatabase(again);
+  const events = await eventLog(restored).events('r1');
+  t.strictSame(
+    events,
+    Array.from({ length: events.length }, (_, i) => begun(i + 1)),
+    'as it was at one moment',
+  );
+  await restored.close();
+  await t.rejects(restoreBackup(file, again, Date.now), { code: 'STATE_NOT_EMPTY' });
+
+  await t.test('what is not a whole backup of ours is refused, and leaves nothing behind', async (t) => {
+    const [bad, to] = [join(folder, 'bad.tar.gz'), join(folder, 'to')];
+    const refused = async (what: string, code = 'BACKUP_DAMAGED'): Promise<void> => {
+      await t.rejects(restoreBackup(bad, to, Date.now), { code }, what);
+      t.notOk(existsSync(to), what);
+    };
+    const bytes = await readFile(file);
+    await writeFile(bad, bytes.subarray(0, bytes.length / 2));
+    await refused('cut short');
+    await writeFile(bad, 'no archive');
+    await refused('no archive');
+    const made = join(folder, 'made');
+    const repacked = async (change: () => Promise<unknown>, entries: string[], options = {}): Promise<void> => {
+      await rm(made, { recursive: true, force: true });
+      await mkdir(made);
+      await extract({ file, cwd: made });
+      await change();
+      await create({ file: bad, cwd: made, gzip: true, ...options }, entries);
+    };
+    const all = ['manifest.json', 'controller.db', 'pki'];
+    await writeFile(join(folder, 'stolen'), 'x');
+    await repacked(async () => {}, [...all, join(made, '../stolen')], { preservePaths: true });
+    await refused('a path that leads elsewhere');
+    await repacked(() => symlink('/etc', join(made, 'runs/link')), [...all, 'runs/link']);
+    await refused('a link');
+    await repacked(() => writeFile(join(made, 'extra'), 'x'), [...all, 'extra']);
+    await refused('a file that no backup has');
+    await repacked(() => rm(join(made, 'pki/generation.key')), all);
+    await refused('without a key');
+    await repacked(() => writeFile(join(made, 'pki/issuing.key'), 'x'), all);
+    await refused('with a broken one', 'CA_DAMAGED');
+    await repacked(() => writeFile(join(made, 'controller.db'), 'x'.repeat(5000)), all);
+    await refused('with a broken database');
+    const newer = (): Promise<void> => {
+      const raw = new DatabaseSync(join(made, 'controller.db'));
+      raw.exec('PRAGMA user_version = 99');
+      raw.close();
+      return Promise.resolve();
+    };
+    await repacked(newer, all);
+    await refused('of a newer version', 'STATE_NEWER');
+    t.notOk(
+      (await readdir(folder)).some((name) => name.endsWith('.tmp')),
+      'no draft is left',
+    );
+  });
 });
 
 t.test('one controller for a folder', async (t) => {

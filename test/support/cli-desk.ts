@@ -141,6 +141,13 @@ export const deskParts = (folder: string, out: Output, err: Output): CliParts =>
   onInterrupt: () => () => {},
   onStop: () => () => {},
   runServe: async () => 0,
+  backup: async (_state, _file, logs) => ({
+    version: '0.1.0',
+    fleetId: 'f1',
+    created: new Date(NOW).toISOString(),
+    logs,
+  }),
+  restore: async () => ({ version: '0.1.0', fleetId: 'f1', created: new Date(NOW).toISOString(), logs: true }),
 });
 
 /** A command line before a controller made of fakes; `served: false`: nobody answers. */

@@ -184,6 +184,11 @@ export class FakeOperations implements Operations {
     this.asked.push({ releasePermit: id, ...wish });
   }
 
+  async backup(file: string, logs: boolean) {
+    this.asked.push({ backup: file, logs });
+    return { version: '0.1.0', fleetId: 'f1', created: new Date(NOW).toISOString(), logs };
+  }
+
   async nodes() {
     const known = { joinedMs: NOW - 25 * 60 * MINUTE, certificateEndsMs: NOW + 5 * 24 * 60 * MINUTE, machineId: 'm' };
     const node = { ...known, revoked: false, version: '0.1.0', arch: 'x64' };
