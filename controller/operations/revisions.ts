@@ -58,7 +58,7 @@ export function revisions(parts: RevisionsParts): Pick<Operations, 'resume' | 'r
     },
 
     async retry(text: string, { nodes: names, tasks, by }: RetryWish) {
-      return revise(await parts.runs.idOf(text), (run) => {
+      return revise(await parts.runs.idOf(text, 'plan'), (run) => {
         const { graph } = run;
         const nodes = names.length === 0 ? undefined : nodesMeant(graph, names);
         const rerun = tasks.map((task) => ({ task: taskMeant(graph, task), ...(nodes ? { nodes } : {}) }));
@@ -81,7 +81,7 @@ export function revisions(parts: RevisionsParts): Pick<Operations, 'resume' | 'r
     },
 
     async skip(text: string, { task: taskText, reason, nodes: names, by }: SkipWish) {
-      return revise(await parts.runs.idOf(text), (run) => {
+      return revise(await parts.runs.idOf(text, 'plan'), (run) => {
         const task = taskMeant(run.graph, taskText);
         const nodes = names.length === 0 ? undefined : nodesMeant(run.graph, names);
         const before = carried(run.state, run.revision, run.graph).skip;
@@ -124,7 +124,7 @@ function nodesAfter(
 /** The run that `apply --resume` is about. Throws KkError RUN_NOTHING_FAILED, RUN_OTHER_PLAN, RUN_NOT_ENDED. */
 async function resumable(parts: RevisionsParts, plan: string, text: string | undefined): Promise<string> {
   if (text !== undefined) {
-    const found = await parts.archive.find(await parts.runs.idOf(text));
+    const found = await parts.archive.find(await parts.runs.idOf(text, 'plan'));
     if (!found || found.record.name === plan) return found?.record.id ?? text;
     throw new KkError({
       code: 'RUN_OTHER_PLAN',

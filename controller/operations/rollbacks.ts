@@ -38,7 +38,7 @@ export class Rollbacks {
 
   /** What a rollback of the run would do; `start`: begins it. Throws KkError RUN_UNKNOWN, ROLLBACK_*. */
   async roll(text: string, wish: RollbackWish, { start, by }: { start: boolean; by: string }): Promise<RollbackView> {
-    const of = await this.parts.runs.idOf(text);
+    const of = await this.parts.runs.idOf(text, 'plan');
     const { graph, undoes, cannot } = await this.plan(of, wish);
     const view = { of, undoes, cannot };
     if (!start || graph === undefined) return view;

@@ -51,8 +51,8 @@ export class Runs {
   }
 
   /** The id that `last`, an id, or a unique beginning of one or of its last part, stands for. Throws KkError RUN_UNKNOWN, RUN_AMBIGUOUS. */
-  async idOf(text: string): Promise<string> {
-    const ids = text === 'last' ? (await this.archive.list(1)).map((r) => r.id) : await this.archive.idsLike(text);
+  async idOf(text: string, kind?: RunRecord['kind']): Promise<string> {
+    const ids = text === 'last' ? await this.last(kind) : await this.archive.idsLike(text);
     const exact = ids.find((id) => id === text);
     if (exact !== undefined) return exact;
     const [only, second] = ids;
@@ -63,6 +63,14 @@ export class Runs {
       message: `Several runs begin with "${text}": ${ids.join(', ')}.`,
       remedy: 'Give more of the id.',
     });
+  }
+
+  /** The newest run, of that kind if one is asked for: a dry run or an exec in between is not what a person means to take up. */
+  private async last(kind: RunRecord['kind'] | undefined): Promise<string[]> {
+    const found = (await this.archive.list(kind === undefined ? 1 : 1000)).find(
+      (run) => run.kind === (kind ?? run.kind),
+    );
+    return found ? [found.id] : [];
   }
 
   async read(id: string): Promise<StoredRun> {

@@ -88,7 +88,9 @@ function endStep(state: RunState, event: Extract<RunEvent, { kind: 'ended' }>): 
   const isKept = result.kept ?? false;
   settle(state, task, node, outcome, { cause: held ? (event.verdict?.message ?? cause) : cause, held, isKept });
   const counts = state.counts[node];
-  if (counts && outcome === 'ok' && result.changed) counts.changed += 1;
+  if (!counts || outcome !== 'ok') return;
+  if (isKept) counts.kept += 1;
+  else if (result.changed) counts.changed += 1;
 }
 
 function mayMove(state: RunState, task: number, node: number, to: StepState): boolean {

@@ -42,6 +42,8 @@ export interface NodeCounts {
   ignored: number;
   /** Failed, and a rescue made it good. */
   rescued: number;
+  /** Of those that are ok: ended so in an earlier revision, and not done again. */
+  kept: number;
   blocked: number;
 }
 
@@ -122,7 +124,16 @@ export function newRunState(graph: TaskGraph): RunState {
     pendingTotal: total,
     nodes: graph.nodes.map(() => 'waiting'),
     nodeErrors: graph.nodes.map(() => undefined),
-    counts: graph.nodes.map(() => ({ ok: 0, changed: 0, skipped: 0, failed: 0, ignored: 0, rescued: 0, blocked: 0 })),
+    counts: graph.nodes.map(() => ({
+      ok: 0,
+      changed: 0,
+      skipped: 0,
+      failed: 0,
+      ignored: 0,
+      rescued: 0,
+      kept: 0,
+      blocked: 0,
+    })),
     gates: new Map(),
     gatesOfTask: graph.tasks.map(() => []),
     batchGates: graph.plays.map(() => []),

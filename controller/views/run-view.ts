@@ -88,13 +88,13 @@ function nodeViews(graph: TaskGraph, state: RunState, away: (node: string) => bo
     const counts = state.counts[node];
     const pending = state.pending[node] ?? 0;
     if (!counts) return [];
-    const { ok, changed, skipped, failed, ignored, rescued, blocked } = counts;
+    const { ok, changed, skipped, failed, ignored, rescued, kept, blocked } = counts;
     if (ok + skipped + failed + ignored + rescued + blocked + pending === 0) return [];
     const error = state.nodeErrors[node];
     return {
       node: name,
       state: nodeState(state, node, away(name)),
-      ...{ ok, changed, skipped, failed, ignored, rescued, blocked, pending },
+      ...{ ok, changed, skipped, failed, ignored, rescued, kept, blocked, pending },
       at: at[node] ?? [],
       ...(error ? { error } : {}),
     };
@@ -180,7 +180,7 @@ function failureViews(graph: TaskGraph, state: RunState, events: readonly RunEve
 function changeViews(graph: TaskGraph, events: readonly RunEvent[]): ChangeView[] {
   let room = MAX_DIFFS;
   return events.flatMap((event) => {
-    if (event.kind !== 'ended' || event.outcome !== 'ok' || !event.result.changed) return [];
+    if (event.kind !== 'ended' || event.outcome !== 'ok' || !event.result.changed || event.result.kept) return [];
     const diffs = (event.result.diffs ?? []).map(({ path, unified }) => {
       const fits = unified.length <= room;
       if (fits) room -= unified.length;

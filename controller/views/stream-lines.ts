@@ -30,7 +30,9 @@ export function streamLines(graph: TaskGraph, event: RunEvent): StreamLine[] {
           ...step(graph, event),
           // A block fails by its tasks, and these were told.
           outcome: event.result.error?.code === 'BLOCK_FAILED' ? 'blocked' : event.outcome,
-          changed: result.changed,
+          changed: result.changed && !result.kept,
+          kept: result.kept ?? false,
+          check: graph.kind === 'check',
           ignored: event.outcome === 'failed' && (graph.tasks[event.task]?.ignoreErrors ?? false),
           caught: (event.outcome === 'failed' || event.outcome === 'interrupted') && isCaughtOn(graph, event),
           durationMs: event.durationMs,

@@ -231,10 +231,28 @@ t.test('a node that is given up, and comes back', async (t) => {
   run.apply({ kind: 'begun', at: 0, node: 3, task: 0, attempt: 1, items: 0 });
   run.apply({ kind: 'given_up', at: 0, node: 3, error: LOST });
   t.strictSame(run.told(), ['close all/0 -> 0,1,2,3', 'hold -> 3'], 'it shall begin nothing more');
-  t.strictSame(run.state.counts[3], { ok: 0, changed: 0, skipped: 0, failed: 0, ignored: 0, rescued: 0, blocked: 2 });
+  t.strictSame(run.state.counts[3], {
+    ok: 0,
+    changed: 0,
+    skipped: 0,
+    failed: 0,
+    ignored: 0,
+    rescued: 0,
+    kept: 0,
+    blocked: 2,
+  });
   run.end('x', [3], 'ok', { changed: true });
   t.equal(stepState(run.state, 0, 3), 'ok', 'the record is mended');
-  t.strictSame(run.state.counts[3], { ok: 1, changed: 1, skipped: 0, failed: 0, ignored: 0, rescued: 0, blocked: 1 });
+  t.strictSame(run.state.counts[3], {
+    ok: 1,
+    changed: 1,
+    skipped: 0,
+    failed: 0,
+    ignored: 0,
+    rescued: 0,
+    kept: 0,
+    blocked: 1,
+  });
   t.strictSame(run.told(), [], 'the run has moved on');
   t.match(decideFor(run.state, 3, { gates: new Set(), permits: new Set() }), [{ kind: 'hold', reason: 'it is gone' }]);
   t.strictSame(decideFor(run.state, 3, undefined), []);

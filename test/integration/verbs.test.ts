@@ -84,6 +84,15 @@ t.test('a run that failed goes on', async (t) => {
     t.match(again, { run, revision: 3 }, 'the last failed run of the plan');
     const { view, lines } = await part(line, run, 3);
     t.equal(view.status, 'done', JSON.stringify(view.failures));
+    t.match(
+      view.nodes,
+      [
+        { ok: 3, kept: 1, changed: 2 },
+        { ok: 2, kept: 1, changed: 1 },
+        { ok: 2, kept: 1, changed: 1 },
+      ],
+      'kept is not changed',
+    );
     t.same(begunIn(lines), ['n1 second', 'n1 third', 'n2 third', 'n3 third']);
     t.same((await linesIn(out, 'first')).sort(), NODES, 'once on each');
     t.same((await linesIn(out, 'third')).sort(), NODES);

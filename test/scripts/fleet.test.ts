@@ -73,6 +73,7 @@ t.test('an audit finds what it is there for', async (t) => {
     failed: 0,
     ignored: 0,
     rescued: 0,
+    kept: 0,
     blocked: 0,
     pending: 0,
   };

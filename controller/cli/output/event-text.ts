@@ -76,6 +76,8 @@ function endedText(
   { colors, progress }: EventStyle,
   say: (at: string, text: string) => string[],
 ): string[] {
+  // It was told when it was done; the report counts it.
+  if (line.kept) return [];
   const { verdict } = line;
   const head = `${line.node} ${clean(line.task)}`;
   if (verdict && verdict.outcome !== 'pass') {
@@ -94,7 +96,9 @@ function endedText(
     const told = say(line.at, `${head} ${colors.red(line.outcome)} after ${span(line.durationMs)}`);
     return line.error ? [...told, ...indented(problemLines(line.error, { colors, placed: false }))] : told;
   }
-  return progress && line.changed ? say(line.at, `${head} ${colors.yellow('changed')}`) : [];
+  return progress && line.changed
+    ? say(line.at, `${head} ${colors.yellow(line.check ? 'would change' : 'changed')}`)
+    : [];
 }
 
 function indented(lines: readonly string[]): string[] {

@@ -54,12 +54,11 @@ function recapLines(nodes: readonly RunNodeView[], colors: Colors): string[] {
   const quiet = nodes.length > MANY_NODES ? nodes.filter((node) => node.state === 'done') : [];
   const shown = nodes.filter((node) => !quiet.includes(node));
   if (nodes.length === 0) return [];
-  const hasRescued = nodes.some((node) => node.rescued > 0);
-  const keys = RECAP.filter((key) => key !== 'rescued' || hasRescued);
+  const keys = RECAP.filter((key) => !RARE.has(key) || nodes.some((node) => node[key] > 0));
   const numbers = (list: readonly RunNodeView[]): string[] =>
     keys.map((key) => {
       const total = list.reduce((sum, node) => sum + node[key], 0);
-      if (total === 0 || key === 'ok' || key === 'skipped') return String(total);
+      if (total === 0 || key === 'ok' || key === 'kept' || key === 'skipped') return String(total);
       return key === 'failed' ? colors.red(String(total)) : colors.yellow(String(total));
     });
   const rows = shown.map((node) => [clean(node.node), painted(node.state, colors), ...numbers([node])]);
@@ -67,7 +66,9 @@ function recapLines(nodes: readonly RunNodeView[], colors: Colors): string[] {
   return table(['node', 'state', ...keys], rows);
 }
 
-const RECAP = ['ok', 'changed', 'skipped', 'ignored', 'rescued', 'failed', 'blocked'] as const;
+const RECAP = ['ok', 'kept', 'changed', 'skipped', 'ignored', 'rescued', 'failed', 'blocked'] as const;
+/** Shown where there are any. */
+const RARE: ReadonlySet<string> = new Set(['kept', 'rescued']);
 
 /** The same failure on many nodes is told once. */
 function failureLines(run: RunView, colors: Colors): string[] {
@@ -95,9 +96,10 @@ function forAny(error: Problem, node: string): Problem {
 }
 
 function conclusion(run: RunView, colors: Colors): string[] {
-  const sum = (key: 'ok' | 'changed' | 'failed'): number => run.nodes.reduce((total, node) => total + node[key], 0);
+  const sum = (key: 'ok' | 'kept' | 'changed' | 'failed'): number =>
+    run.nodes.reduce((total, node) => total + node[key], 0);
   const bad = run.nodes.filter((node) => node.failed > 0 || node.state === 'unreachable').length;
-  const took = `${count(run.nodes.length, 'node')}, ${sum('ok')} ok, ${sum('changed')} changed, ${span(run.durationMs)}`;
+  const took = `${count(run.nodes.length, 'node')}, ${sum('ok')} ok${sum('kept') > 0 ? ` (${sum('kept')} kept)` : ''}, ${sum('changed')} changed, ${span(run.durationMs)}`;
   const line = (word: string, rest: string): string => `${word} ${rest} ${colors.dim(`(run ${run.id})`)}`;
   const look = `Look: kk-controller logs ${run.id}${oneBadNode(run)}`;
   if (run.kind === 'check' && runHasEnded(run.status)) return [line(...checked(run, colors))];
