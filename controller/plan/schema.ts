@@ -136,7 +136,6 @@ export const TaskWords = z.strictObject({
   vars: VarMap.optional(),
   tags: Tags.optional(),
   run_once: z.boolean().optional(),
-  max_fail_percentage: Percentage.optional(),
   ignore_errors: z.boolean().optional(),
   lock: Word.optional(),
   alone: z.boolean().optional(),

@@ -17,7 +17,6 @@ export const TASK_DEFAULTS: Omit<TaskDocument, 'id' | 'name' | 'at' | 'action' |
   vars: {},
   tags: [],
   runOnce: false,
-  maxFailPercentage: undefined,
   ignoreErrors: false,
   lock: undefined,
   alone: false,

@@ -127,7 +127,6 @@ export function readTask(node: DocNode, inherited: Inherited, problems: Problems
     vars: { ...inherited.vars, ...readVars(nodeAt(words, ['vars']), 'templates', problems) },
     tags: [...new Set([...inherited.tags, ...listOf(found.tags)])],
     runOnce: found.run_once ?? false,
-    maxFailPercentage: found.max_fail_percentage,
     ignoreErrors: found.ignore_errors ?? around?.block.ignoreErrors ?? false,
     lock: found.lock ?? around?.block.lock,
     alone: found.alone ?? false,

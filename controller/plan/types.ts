@@ -135,7 +135,6 @@ export interface TaskDocument {
   vars: Vars;
   tags: string[];
   runOnce: boolean;
-  maxFailPercentage: number | undefined;
   ignoreErrors: boolean;
   lock: string | undefined;
   alone: boolean;

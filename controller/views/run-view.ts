@@ -39,8 +39,10 @@ export function runSummary(record: RunRecord, nowMs: number): RunSummary {
 /** The whole picture of a run in its present revision. Nodes that have nothing to do in it are left out. */
 export function runView(record: RunRecord, graph: TaskGraph, state: RunState, told: RunViewExtras): RunView {
   const extras = { ...told, events: presentEvents(told.events) };
+  const since = lastRevision(extras.events)?.at ?? record.createdMs;
   return {
     ...runSummary({ ...record, status: statusOf(state) }, extras.nowMs),
+    durationMs: Math.max(0, (record.endedMs ?? extras.nowMs) - since),
     nodes: nodeViews(graph, state, extras.away ?? (() => false)),
     roles: roleViews(graph, state),
     failures: failureViews(graph, state, extras.events),

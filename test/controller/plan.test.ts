@@ -97,7 +97,6 @@ t.test('a good plan, with everything in it', async (t) => {
     sensitive: true,
     ignoreErrors: true,
     alone: true,
-    maxFailPercentage: 50,
   });
   t.strictSame(join?.places, { '/inputs/shell': [15, 13], '/loop/1': [17, 14] });
   t.match(
