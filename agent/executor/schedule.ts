@@ -223,8 +223,7 @@ function blocksOf(
   for (const task of left) {
     const stopper = stopperOf(steps, task, top);
     if (stopper === undefined) continue;
-    const root = rootOf(steps, stopper);
-    causes.set(task, `after ${nameOf(specs, root)} failed${because(run, root)}`);
+    causes.set(task, `after ${endOf(run, specs, rootOf(steps, stopper))}`);
   }
   addClosed(causes, run, steps, specs, left);
   const grouped = Map.groupBy(causes, ([, cause]) => cause);
@@ -265,7 +264,8 @@ function addClosed(
       if (cause !== undefined) return cause;
       const state = tasksOf(run).has(need.task) ? stateOf(run, need.task) : 'ok';
       if (UNSATISFYING.has(state) && !satisfies(state, specs[need.task]?.ignoreErrors ?? false)) {
-        return `needs ${nameOf(specs, need.task)}, which is ${state}`;
+        // What was blocked has the root of it all for its cause.
+        return run.steps.get(need.task)?.cause ?? `needs ${endOf(run, specs, need.task)}`;
       }
     }
     return undefined;
@@ -282,11 +282,9 @@ function addClosed(
   }
 }
 
-function nameOf(specs: readonly TaskSpec[], task: number): string {
-  return `"${specs[task]?.name ?? task}"`;
-}
-
-function because(run: RunRecord, task: number): string {
+/** How a step ended, in the words of the controller: it finds the failure again by them. */
+function endOf(run: RunRecord, specs: readonly TaskSpec[], task: number): string {
   const failure = run.steps.get(task)?.failure;
-  return failure === undefined ? '' : `: ${failure.code} ${failure.message}`;
+  const why = failure === undefined ? '' : `: ${failure.code}: ${failure.message}`;
+  return `${specs[task]?.key ?? task} on ${run.share.node}, ${stateOf(run, task)}${why}`;
 }

@@ -121,6 +121,8 @@ export class Runner {
       ...(graphJson ? { graphJson } : {}),
     });
     await this.flush();
+    // Its start follows from that.
+    await this.flush();
     return run;
   }
 

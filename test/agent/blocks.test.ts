@@ -73,7 +73,11 @@ t.test('what is not rescued fails the block, once its always has run', async (t)
     node: 'n1',
     task: 'p/r/upgrade',
   });
-  t.match(bench.blocked().at(-1)?.cause, /^after "command" failed: COMMAND_FAILED/, 'the task is named, not the block');
+  t.match(
+    bench.blocked().at(-1)?.cause,
+    /^after \S*two on \S+, failed: COMMAND_FAILED: /,
+    'the task is named, not the block',
+  );
 });
 
 t.test('parallel work: a caught failure stops nobody outside, an uncaught one everybody but always', async (t) => {
