@@ -2,6 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import type { Bootstrapper } from '../../controller/operations/bootstrapper.ts';
+import { bringNodes } from '../../controller/operations/bring.ts';
 import { Generations } from '../../controller/operations/generations.ts';
 import { taskMeant } from '../../controller/operations/task-argument.ts';
 import { openAuthority } from '../../controller/pki/authority.ts';
@@ -210,6 +212,39 @@ t.test('agents that have met a newer controller hold all runs until they are ado
   await fleet.settle(runner);
   t.strictSame([runner.active.size, queued.state.status], [0, 'done']);
   await t.rejects(again.adopt(undefined), { code: 'RUNS_NOT_HELD' });
+});
+
+t.test('a controller that takes a run over brings the nodes that still wait for their SSH step', async (t) => {
+  const { fleet, start, clock, log } = engine();
+  const first = start();
+  fleet.connect(first, 'n0');
+  const ssh = { host: '10.0.0.2', port: 22, user: 'root', hostKeys: 'accept-new' as const, connectTimeout: 10 };
+  await first.create(
+    { ...graphFrom(single), ssh: { n1: { ...ssh, privateKeyFile: '/root/key' } } },
+    { id: 'r', by: '' },
+  );
+  fleet.agent('n0').take();
+  fleet.deliver(first, 'n0');
+  await first.idle();
+  const runner = start();
+  await runner.recover();
+  const asked: unknown[] = [];
+  type Bring = Parameters<Bootstrapper['bring']>;
+  const bring = async (nodes: Bring[0], progress: Bring[1]): Promise<void> => {
+    asked.push(...nodes);
+    progress.done('n1', { code: 'SSH_UNREACHABLE', message: 'no', remedy: 'Look.' });
+  };
+  const run = runner.active.get('r');
+  if (!run) throw new Error('it is not there');
+  const bootstrapper = { bring } as unknown as Bootstrapper;
+  bringNodes({ runner, dispatcher: fleet, bootstrapper, clock, stop: new AbortController().signal }, run);
+  await runner.idle();
+  t.match(asked, [
+    { name: 'n1', ssh: { host: '10.0.0.2', privateKeyFile: '/root/key' } },
+    { name: 'n2', ssh: undefined },
+  ]);
+  t.strictSame(run.state.nodes, ['accepted', 'given_up', 'waiting']);
+  t.match(await log.find('r'), { graphJson: /privateKeyFile/ }, 'names of files are stored, never what is in them');
 });
 
 t.test('a task is named by an end of its key', (t) => {
