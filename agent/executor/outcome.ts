@@ -73,8 +73,13 @@ const TYPE_CHECK: Readonly<Record<string, (value: Json) => boolean>> = {
  */
 export function typedRegister(spec: TaskSpec, fields: Fields): Json {
   const { register } = spec;
-  if (register === undefined) return fields;
-  const value = principal(spec.action, register.type, fields);
+  return register === undefined ? fields : checkedRegister(spec, principal(spec.action, register.type, fields));
+}
+
+/** The value, if it is as the task's register declares. Throws as {@link typedRegister}. */
+export function checkedRegister(spec: TaskSpec, value: Json): Json {
+  const { register } = spec;
+  if (register === undefined) return value;
   const fits = (TYPE_CHECK[register.type] ?? (() => true))(value);
   if (!fits || (register.pattern !== undefined && !matches(register.pattern, value))) {
     const wanted =

@@ -5,8 +5,9 @@ import type { ErrorReport } from '../../shared/errors.ts';
 import type { Common, Json, StepResult, TaskSpec } from '../../shared/share.ts';
 import { isOfItem, loopItems, whySkipped } from './conditions.ts';
 import { type Digest, inputsDigest, stepDigest } from './digest.ts';
+import { namesBound } from './dry-run.ts';
 import { inputsOf } from './inputs.ts';
-import { registerOf } from './outcome.ts';
+import { checkedRegister, registerOf } from './outcome.ts';
 import type { ItemEnd } from './records.ts';
 import type { Ending, RunRecord, StepRecord } from './state.ts';
 import type { ShareVariables } from './variables.ts';
@@ -27,28 +28,48 @@ export function earlierOf(old: RunRecord): Map<string, Earlier> {
   // What was not reached is as it was before: but its old failure has been taken back by that revision.
   for (const [key, { last: _last, ...rest }] of old.earlier) earlier.set(key, rest);
   const byPerson = new Set(old.share.revised?.skip.map(({ task }) => task));
+  const again = new Set(old.share.revised?.rerun);
   for (const [task, step] of old.steps) {
-    if (step.key !== undefined) earlier.set(step.key, leftBy(step, byPerson.has(task), earlier.get(step.key)));
+    if (step.key === undefined) continue;
+    const before = earlier.get(step.key);
+    const items = itemsLeft(step, before?.items ?? [], again.has(task));
+    earlier.set(step.key, leftBy(step, byPerson.has(task), before, items));
   }
   return earlier;
 }
 
-function leftBy(step: StepRecord, byPerson: boolean, before: Earlier | undefined): Earlier {
+function leftBy(step: StepRecord, byPerson: boolean, before: Earlier | undefined, items: Earlier['items']): Earlier {
   const { ending, cause, state, hasBegun } = step;
   const last = ending ?? (state === 'blocked' && cause !== undefined ? { blocked: cause } : undefined);
   const isOver =
     state === 'failed' || state === 'interrupted' || state === 'blocked' || (state === 'skipped' && byPerson);
-  const left: Earlier = { items: hasBegun ? itemsDone(step) : (before?.items ?? []) };
+  const left: Earlier = { items };
   if (last !== undefined && isOver) left.last = last;
   const done = state === 'ok' ? ending : hasBegun ? undefined : before?.done;
   if (done !== undefined) left.done = done;
   return left;
 }
 
-function itemsDone({ byItem }: StepRecord): { inputs: string; end: ItemEnd }[] {
-  return [...byItem.values()].flatMap(({ ended, inputs }) =>
+/** `again`: the step was asked to do them all once more. */
+function itemsLeft(step: StepRecord, before: Earlier['items'], again: boolean): Earlier['items'] {
+  const { state, hasBegun, byItem } = step;
+  if (!hasBegun) return before;
+  if (state === 'ok') return [];
+  const done = [...byItem.values()].flatMap(({ ended, inputs }) =>
     ended?.outcome === 'ok' && inputs !== undefined ? [{ inputs, end: ended }] : [],
   );
+  // Cut short before it came to those that stand: they still do.
+  return again ? done : [...done, ...without(before, done)];
+}
+
+/** Each of `taken` takes one away that has the same inputs. */
+function without(items: Earlier['items'], taken: Earlier['items']): Earlier['items'] {
+  const left = [...items];
+  for (const { inputs } of taken) {
+    const at = left.findIndex((item) => item.inputs === inputs);
+    if (at >= 0) left.splice(at, 1);
+  }
+  return left;
 }
 
 /**
@@ -138,9 +159,23 @@ export function standingOf(at: Standing): { kept: Ending } | { refused: ErrorRep
     return inputsDigest(digest, common, spec, inputs, scope, item);
   });
   const isSame = done.inputs !== undefined && done.inputs === stepDigest(digest, digests, items !== undefined);
-  const isWhole = spec.register === undefined || Object.hasOwn(done.bindings, spec.register.name);
-  if (isSame && isWhole) return { kept: again(done) };
+  const whole = isSame ? asWanted(spec, done) : undefined;
+  if (whole !== undefined) return { kept: again(whole) };
   return repeatable ? undefined : { refused: rerunNeeded(isSame) };
+}
+
+/** The end with what it bound as the plan now wants that; undefined: it cannot be had any more. */
+function asWanted(spec: TaskSpec, done: Ending): Ending | undefined {
+  const { bindings } = done;
+  if (namesBound(spec).some((name) => !Object.hasOwn(bindings, name))) return undefined;
+  if (spec.register === undefined) return done;
+  const { register: _register, ...result } = done.result;
+  try {
+    const value = checkedRegister(spec, bindings[spec.register.name] ?? null);
+    return { ...done, result: spec.register.exported && !spec.sensitive ? { ...result, register: value } : result };
+  } catch {
+    return undefined;
+  }
 }
 
 /** {@link standingOf} says `kept`; what is wrong with the step it will say itself. */
@@ -153,15 +188,15 @@ export function keepsEarlier(at: Standing): boolean {
   }
 }
 
-/** `isSame`: only the value that it had bound is lost, since values of sensitive steps are kept in memory alone. */
+/** `isSame`: only what it had bound is lost (values of sensitive steps are kept in memory alone), or of another type than wanted. */
 function rerunNeeded(isSame: boolean): ErrorReport {
   return {
     code: 'RERUN_NEEDED',
     message: isSame
-      ? 'The task was done in an earlier revision of this run, and its sensitive register did not outlive the agent; it cannot be repeated safely.'
+      ? 'The task was done in an earlier revision of this run, and its register is not there any more as the plan wants it (a sensitive one does not outlive the agent); it cannot be repeated safely.'
       : 'The task was done in an earlier revision of this run with other inputs, and it cannot be repeated safely.',
     remedy:
-      'If it may be done a second time, resume with --rerun and the name of this task; else put its inputs back as they were, or take it out with `runs skip`.',
+      'If it may be done a second time, resume with --rerun and the name of this task; else put its inputs back as they were, or take it out with `kk-controller skip`.',
   };
 }
 

@@ -158,6 +158,9 @@ export class Step {
       const known = this.#run.steps.get(this.#task)?.byItem.get(item);
       if (known?.ended !== undefined) {
         ends.push(known.ended);
+        // Taken before a restart: it counts once.
+        const taken = kept.findIndex(({ inputs }) => inputs === known.inputs);
+        if (taken >= 0) kept.splice(taken, 1);
         continue;
       }
       const extra = items === undefined ? {} : { item: items[item] as Json, loop_index: item };

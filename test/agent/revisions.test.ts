@@ -344,3 +344,79 @@ t.test('an attempt is a start: without a lease the next one waits', async (t) =>
   await bench.settle();
   t.same(bench.outcomes(), { 0: 'ok' });
 });
+
+t.test('items that were done are not done again when the loop was cut short in between', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  bench.commands.answers.set('item a', { code: 1 });
+  const loop = [task('loop', { loop: ['a', 'b', 'c'], run: 'item {{ item }}' })];
+  bench.push(loop);
+  await bench.settle();
+  bench.commands.hold('item a');
+  bench.push(loop, { revision: 2, ...revised() });
+  await bench.settle();
+  bench.handle({ kind: 'cancel', value: { run: 'r1', grace_ms: 0, force: false } });
+  await bench.settle();
+  t.same(bench.outcomes(), { 0: 'cancelled' }, 'before it came to the items that stand');
+  bench.commands.answers.set('item a', {});
+  bench.push(loop, { revision: 3, ...revised() });
+  await bench.settle();
+  bench.commands.release('item a');
+  await bench.settle();
+  t.same(bench.outcomes(), { 0: 'ok' });
+  t.same(bench.commands.calls.slice(3), ['item a', 'item a']);
+});
+
+t.test('an item that stands counts once, also when the agent was restarted in between', async (t) => {
+  let bench = await Bench.open();
+  bench.lease();
+  bench.commands.answers.set('stop', (call) => ({ code: call === 1 ? 1 : 0 }));
+  bench.commands.answers.set('start', (call) => ({ code: call === 2 ? 1 : 0 }));
+  const loop = [task('loop', { loop: ['start', 'stop', 'start'], run: '{{ item }}' })];
+  bench.push(loop);
+  await bench.settle();
+  t.same(bench.commands.calls, ['start', 'stop', 'start']);
+  bench.commands.hold('stop');
+  bench.push(loop, { revision: 2, ...revised() });
+  await bench.settle();
+  bench.commands.found = {};
+  bench = await bench.restart();
+  bench.lease();
+  await bench.settle();
+  t.same(bench.outcomes(), { 0: 'ok' });
+  t.same(bench.commands.calls.slice(3), ['stop', 'start'], 'the second start had failed');
+});
+
+t.test('what stands has for others what the plan now wants of it', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  bench.commands.answers.set('port', { stdout: '6443' });
+  const port = (type: 'any' | 'integer' | 'list', exported: boolean, more: TaskWish = {}) =>
+    made('port', 'port', { register: { name: 'p', type, exported }, ...more });
+  bench.push([port('integer', false)]);
+  await bench.settle();
+  bench.push([port('integer', true)], { revision: 2, ...revised() });
+  await bench.settle();
+  t.match(bench.ended().get(0)?.result, { kept: true, register: 6443 }, 'another node reads it now');
+  const see = task('see', { run: 'see {{ p | join("+") }}', needs: [{ task: 0 }] });
+  bench.push([port('list', false), see], { revision: 3, ...revised() });
+  await bench.settle();
+  t.equal(bench.commands.calls.at(-1), 'see 6443', 'of another type: done again');
+});
+
+t.test('what a sensitive set_fact had set is set again when the agent has lost it', async (t) => {
+  let bench = await Bench.open();
+  bench.lease();
+  const tasks = (run: string) =>
+    chain([
+      task('fact', { action: 'set_fact', inputs: { word: 's3cret' }, sensitive: true }),
+      task('use', { sensitive: true, run }),
+    ]);
+  bench.push(tasks('one {{ word }}'));
+  await bench.settle();
+  bench = await bench.restart();
+  bench.lease();
+  bench.push(tasks('two {{ word }}'), { revision: 2, ...revised({ rerun: [1] }) });
+  await bench.settle();
+  t.same(bench.commands.calls, ['one s3cret', 'two s3cret']);
+});
