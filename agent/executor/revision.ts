@@ -1,6 +1,6 @@
 /** What a later revision of a run makes of the steps that earlier ones ended (ENGINE 3.4). Pure. */
 import { type ActionKind, isActionKind } from '../../shared/actions/index.ts';
-import { blocksAround, isBlock } from '../../shared/blocks.ts';
+import { blocksAround, isBlock, partsOf } from '../../shared/blocks.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { Common, Json, StepResult, TaskSpec } from '../../shared/share.ts';
 import { isOfItem, loopItems, whySkipped } from './conditions.ts';
@@ -120,11 +120,27 @@ function again(ending: Ending): Ending {
 /** What tells of the node and not of the inputs is looked at again each time. */
 const LOOKS_AGAIN: ReadonlySet<string> = new Set<ActionKind>(['check', 'facts', 'wait_for']);
 
-/** What a step left that may count in this revision; undefined: nothing, or it was asked to run again. */
-export function earlierFor(run: RunRecord, task: number, spec: TaskSpec): Earlier | undefined {
+/** What a step left that may count in this revision; undefined: nothing, or it is to run again. */
+export function earlierFor(run: RunRecord, task: number, specs: readonly TaskSpec[]): Earlier | undefined {
   const { revised } = run.share;
-  if (revised === undefined || revised.rerun.includes(task) || LOOKS_AGAIN.has(spec.action)) return undefined;
+  const spec = specs[task];
+  if (revised === undefined || spec === undefined) return undefined;
+  if (revised.rerun.includes(task) || LOOKS_AGAIN.has(spec.action) || isOwedAgain(run, task, specs)) return undefined;
   return run.earlier.get(spec.key);
+}
+
+/** Rescue and always are there for what their block does: when that was done anew, so are they. */
+function isOwedAgain(run: RunRecord, task: number, specs: readonly TaskSpec[]): boolean {
+  return blocksAround(specs, task).some(({ block, part }) => {
+    const { block: main, rescue } = partsOf(specs, block);
+    if (part === 'block') return false;
+    return (part === 'rescue' ? main : [...main, ...rescue]).some((one) => hasWorked(run, one, specs));
+  });
+}
+
+function hasWorked(run: RunRecord, task: number, specs: readonly TaskSpec[]): boolean {
+  if (!isBlock(specs[task])) return run.steps.get(task)?.hasBegun === true;
+  return Object.values(partsOf(specs, task)).some((members) => members.some((one) => hasWorked(run, one, specs)));
 }
 
 export interface Standing {
@@ -143,7 +159,7 @@ export interface Standing {
  */
 export function standingOf(at: Standing): { kept: Ending } | { refused: ErrorReport } | undefined {
   const { run, common, variables, task, spec, digest } = at;
-  const done = earlierFor(run, task, spec)?.done;
+  const done = earlierFor(run, task, common.tasks)?.done;
   if (done === undefined || !isActionKind(spec.action)) return undefined;
   const first = spec.when.filter((condition) => spec.loop === undefined || !isOfItem(spec, condition));
   if (whySkipped(spec, first, variables.scopeOf(spec)) !== undefined) return undefined;

@@ -153,7 +153,7 @@ export class Step {
   async #items(items: Json[] | undefined): Promise<void> {
     const ends: ItemEnd[] = [];
     const count = items?.length ?? 1;
-    const kept = [...(earlierFor(this.#run, this.#task, this.#spec)?.items ?? [])];
+    const kept = [...(earlierFor(this.#run, this.#task, this.#common.tasks)?.items ?? [])];
     for (let item = 0; item < count; item += 1) {
       const known = this.#run.steps.get(this.#task)?.byItem.get(item);
       if (known?.ended !== undefined) {

@@ -420,3 +420,30 @@ t.test('what a sensitive set_fact had set is set again when the agent has lost i
   await bench.settle();
   t.same(bench.commands.calls, ['one s3cret', 'two s3cret']);
 });
+
+t.test('what cleans up after a block does so again when something of the block was done again', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  bench.commands.answers.set('main 2', { code: 1 });
+  bench.commands.answers.set('rescue 2', { code: 1 });
+  const inBlock = (name: string, part: 'block' | 'rescue' | 'always', more: TaskWish = {}) =>
+    task(name, { within: { block: 0, part }, ...more });
+  const tasks = [
+    task('safely', { action: 'block', inputs: {} }),
+    inBlock('main 1', 'block'),
+    inBlock('main 2', 'block', { needs: [{ task: 1 }] }),
+    inBlock('rescue 1', 'rescue'),
+    inBlock('rescue 2', 'rescue', { needs: [{ task: 3 }] }),
+    inBlock('always', 'always'),
+  ];
+  bench.push(tasks);
+  await bench.settle();
+  const once = ['main 1', 'main 2', 'rescue 1', 'rescue 2', 'always'];
+  t.same(bench.commands.calls, once);
+  bench.push(tasks, { revision: 2, ...revised() });
+  await bench.settle();
+  t.same(bench.commands.calls.slice(5), once.slice(1), 'main 1 stands; its always is owed for what ran anew');
+  bench.push(tasks, { revision: 3, ...revised({ retryFailed: false }) });
+  await bench.settle();
+  t.equal(bench.commands.calls.length, 9, 'nothing ran, nothing is to be cleaned up');
+});
