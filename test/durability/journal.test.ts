@@ -6,6 +6,8 @@ import { onMedia } from '../support/media-fs.ts';
 const POINTS = Number(process.env['KK_TEST_POINTS'] ?? 15_000);
 const SEED = Number(process.env['KK_TEST_SEED'] ?? 1);
 
+t.setTimeout(300_000);
+
 onMedia('/agent/durable/');
 const parts: Parts = {
   ...(await import('../../agent/executor/journal.ts')),
