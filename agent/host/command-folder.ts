@@ -70,12 +70,15 @@ export const KEPT = 16 * 1024;
 /** TERM is what a machine that goes down sends to everybody, so a cancel by the agent has a signal of its own. */
 export const CANCEL_SIGNAL = 'SIGUSR2';
 
-/** undefined: not there. What is there is whole, since it was put there by rename or link. */
+/**
+ * undefined: not there, or not whole. Rename and link put whole files there, but what was not synced may have lost its
+ * content in a power cut while its name stayed.
+ */
 export function readJson<T>(folder: string, name: string): T | undefined {
   try {
     return JSON.parse(readFileSync(join(folder, name), 'utf8')) as T;
   } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT' || thrown instanceof SyntaxError) return undefined;
     throw thrown;
   }
 }

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSystemError } from '../../shared/errors.ts';
@@ -35,6 +36,14 @@ export async function capturedOutput(
       ? await readRange(file, rest, bytes)
       : Buffer.from(status.tail, 'base64').subarray(-Math.max(1, bytes - rest));
   return { head, tail, bytes, file };
+}
+
+/** False: a power cut took from what the command wrote, which is not synced as its status is. */
+export function outputIsWhole(folder: string, status: Record<'stdout' | 'stderr', StreamStatus>): boolean {
+  return (['stdout', 'stderr'] as const).every((name) => {
+    const { stored } = status[name];
+    return stored === 0 || (statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0) >= stored;
+  });
 }
 
 /** Follows the two files of a command as they grow. */

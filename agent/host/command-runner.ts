@@ -17,7 +17,7 @@ import {
   type Status,
   type WrapperSpec,
 } from './command-folder.ts';
-import { capturedOutput, followOutput, type OnOutput } from './command-output.ts';
+import { capturedOutput, followOutput, type OnOutput, outputIsWhole } from './command-output.ts';
 import type { CommandFound, CommandResult, CommandRunner, CommandSpec } from './host.ts';
 import { lives, type ProcessIdentity } from './process-identity.ts';
 import { launchAs } from './run-as.ts';
@@ -197,19 +197,16 @@ export function commandRunner(wrapper: { argv: readonly string[] }): CommandRunn
 
   async function recover(folder: string, begunBootId: string, { onOutput, signal }: Options): Promise<CommandFound> {
     const boot = await bootId();
-    let started = readJson<Started>(folder, NAMES.started);
-    if (started === undefined) {
-      if (begunBootId !== boot) {
-        await rm(join(folder, NAMES.spec), { force: true });
-        return { state: 'lost' };
-      }
+    let who = readJson<Started>(folder, NAMES.started);
+    // The claim is not synced: after a power cut there may be none though the command began, and even ended.
+    if (begunBootId !== boot) await rm(join(folder, NAMES.spec), { force: true });
+    else if (who === undefined) {
       if (await forestall(folder)) return { state: 'never-started' };
-      started = readJson<Started>(folder, NAMES.started);
+      who = readJson<Started>(folder, NAMES.started);
     }
-    if (started?.by !== 'wrapper') return { state: 'never-started' };
-    const who = started;
-    const alive = () => who.bootId === boot && lives(who);
-    if (alive() && readJson<Status>(folder, NAMES.status) === undefined) {
+    if (who?.by === 'agent') return { state: 'never-started' };
+    const alive = () => who?.bootId === boot && lives(who);
+    if (who !== undefined && alive() && readJson<Status>(folder, NAMES.status) === undefined) {
       const door = bell();
       const result = withCancel(folder, signal, who.pid, alive, follow(folder, alive, door, onOutput)).then(
         (status) => {
@@ -223,8 +220,9 @@ export function commandRunner(wrapper: { argv: readonly string[] }): CommandRunn
       return { state: 'running', result };
     }
     const status = await follow(folder, () => false, bell(), onOutput);
-    if (status !== undefined && !status.interrupted) return { state: 'ended', result: await resultOf(folder, status) };
-    if (who.bootId === boot) killOrphan(folder);
+    if (status !== undefined && !status.interrupted && outputIsWhole(folder, status))
+      return { state: 'ended', result: await resultOf(folder, status) };
+    if (who?.bootId === boot) killOrphan(folder);
     return { state: 'lost' };
   }
 

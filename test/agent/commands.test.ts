@@ -274,6 +274,15 @@ t.test('a command outlives the agent that started it, and is found again', async
   const again = await commands.recover(folder, bootId, {});
   t.match(again, { state: 'ended', result: { code: 7 } });
   t.match(await commands.recover(folder, 'another boot', {}), { state: 'ended' }, 'also after a reboot');
+
+  // Of what was not synced a power cut leaves names without content.
+  writeFileSync(join(folder, 'started'), '');
+  t.match(await commands.recover(folder, 'another boot', {}), { state: 'ended' }, 'how it ended is on disk');
+  writeFileSync(join(folder, 'stdout'), 'first\n');
+  t.same(await commands.recover(folder, 'another boot', {}), { state: 'lost' }, 'what it said is cut short');
+  rmSync(join(folder, 'status.json'));
+  t.same(await commands.recover(folder, 'another boot', {}), { state: 'lost' });
+  t.same(await commands.recover(folder, bootId, {}), { state: 'lost' }, 'and never taken for one that has not begun');
 });
 
 t.test('a recovered command can still be cancelled', async (t) => {
