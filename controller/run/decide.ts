@@ -117,10 +117,12 @@ export interface Held {
 
 /** Everything a node must know when it (re)connects; `held`: `older` is a share of an earlier revision (ENGINE 2.1). */
 export function decideFor(state: RunState, node: number, heldThere: Held | 'older' | undefined): Decision[] {
+  const isOpen = (state.pending[node] ?? 0) > 0;
+  // With an earlier revision alone it could not say what became of the steps of this one.
+  if (heldThere && state.cancelled && (heldThere !== 'older' || !isOpen)) return [cancelDecision(state)];
   // Its steps have an end here, but the node may not know: nothing of the run shall begin there any more.
   if (state.nodes[node] === 'given_up') return heldThere ? [holdDecision(state, node)] : [];
-  if (heldThere && state.cancelled) return [cancelDecision(state)];
-  if ((state.pending[node] ?? 0) === 0) return [];
+  if (!isOpen) return [];
   const held = heldThere === 'older' ? undefined : heldThere;
   const decisions: Decision[] = [];
   if (!held) decisions.push({ kind: 'push' });

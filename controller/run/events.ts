@@ -14,7 +14,10 @@ export interface Revision {
   at: number;
   revision: number;
   by: string;
-  how: 'resume' | 'retry' | 'skip' | 'adopt';
+  /** `voided`: a node lost its journal, and what it had done with it. */
+  how: 'resume' | 'retry' | 'skip' | 'adopt' | 'voided';
+  /** With `voided`: which. */
+  node?: number;
   /** Nodes whose failed, interrupted and blocked steps are tried again; absent: all. */
   retry?: number[];
   /** Tasks that run again although they ended ok; `nodes` absent: wherever they run. */

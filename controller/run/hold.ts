@@ -9,7 +9,7 @@ export class Holds {
 
   /** The strongest reason; undefined: the node may go on with this run. */
   reasonFor(run: ActiveRun, node: string): string | undefined {
-    return this.doubted.get(node) ?? this.unadopted(run.record.id) ?? (run.state.paused ? PAUSED : undefined);
+    return this.doubted.get(node) ?? this.unadopted(run.record.id) ?? (isPaused(run) ? PAUSED : undefined);
   }
 
   /** Why nothing of the run is done until a person adopts it. */
@@ -26,6 +26,11 @@ export class Holds {
   setBehind(behind: { reason: string; adopted: ReadonlySet<string> } | undefined): void {
     this.behind = behind;
   }
+}
+
+/** What is cancelled has to end. */
+function isPaused({ state }: ActiveRun): boolean {
+  return state.paused && !state.cancelled;
 }
 
 const PAUSED = 'The run is paused.';

@@ -51,9 +51,9 @@ function isOfEveryRevision({ kind }: RunEvent): boolean {
   return kind === 'cancel' || kind === 'paused' || kind === 'unpaused';
 }
 
-/** Facts have no revision: they are of the node. */
-function isPresent({ value }: DurableMessage, revision: number): boolean {
-  return !('revision' in value) || value.revision === revision;
+/** Facts have no revision: they are of the node, which may have no part in a later one. */
+function isPresent({ value }: DurableMessage, revision: number, node: number | undefined): boolean {
+  return 'revision' in value ? value.revision === revision : node !== undefined || revision === 1;
 }
 
 /**
@@ -173,8 +173,9 @@ export class Intake {
         // What belongs to a run that is gone (forgotten, finished), or to another revision, is acknowledged and dropped.
         const run = this.parts.runOf(work.message.value.run);
         const entry = run && entryOf(run);
-        if (entry && isPresent(work.message, entry.revision))
-          entry.events.push(toRunEvent(run.graph, run.indexes.get(node), work.message, this.parts.clock.nowMs()));
+        const index = run?.indexes.get(node);
+        if (entry && isPresent(work.message, entry.revision, index))
+          entry.events.push(toRunEvent(run.graph, index, work.message, this.parts.clock.nowMs()));
         cursors.set(node, { node, journal, sequence });
       } catch (thrown) {
         refused.add(node);

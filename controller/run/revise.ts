@@ -1,6 +1,7 @@
 import { hasEnded } from '../../shared/lifecycle.ts';
 import type { Revised } from '../../shared/share.ts';
 import type { GraphTask, TaskGraph } from '../compile/graph.ts';
+import type { ActiveRun } from './active-run.ts';
 import { applyEvent } from './apply-event.ts';
 import type { Revision, RunEvent } from './events.ts';
 import { newRunState, type RunState, stepState } from './state.ts';
@@ -14,6 +15,11 @@ export function lastRevision(events: readonly RunEvent[]): Revision | undefined 
 export function presentEvents(events: readonly RunEvent[]): readonly RunEvent[] {
   const at = events.findLastIndex((event) => event.kind === 'revised');
   return at < 0 ? events : events.slice(at);
+}
+
+/** May nodes have something of the run to do? Also of the revision before one that has not begun. */
+export function wasAtWork(events: readonly RunEvent[]): boolean {
+  return events.findLast(({ kind }) => kind === 'started' || kind === 'finished')?.kind === 'started';
 }
 
 /** The state that the events of a run lead to; `graph`: of its last revision. */
@@ -47,6 +53,21 @@ export interface Translation {
   /** Undefined: there is none such in the other graph. */
   task(index: number): number | undefined;
   node(index: number): number | undefined;
+}
+
+/** Is there anything in the run that a node which has lost its journal knows no more? */
+export function losesBy({ record, state }: ActiveRun, node: number): boolean {
+  return record.kind === 'plan' && state.status === 'running' && !state.cancelled && state.nodes[node] === 'accepted';
+}
+
+/** The next revision of a run of which a node has lost its journal: of the others' steps nothing is tried again. */
+export function afterLoss({ state, graph, revision }: ActiveRun, node: number) {
+  // What was asked to run again, and has not come so far, still is.
+  const rerun = (revision?.rerun ?? []).map(({ task, nodes = [...graph.nodes.keys()] }) => ({
+    task,
+    nodes: nodes.filter((one) => stepState(state, task, one) === 'waiting'),
+  }));
+  return { how: 'voided' as const, by: '', node, retry: [], rerun, skip: revision?.skip ?? [] };
 }
 
 /** What a person took out stays out, and who holds a permit keeps it: both as the next graph counts. */

@@ -52,10 +52,13 @@ export function runNotResumable(id: string, why: string): KkError {
   });
 }
 
-export function runSuperseded(id: string, by: { node: string; run: string }): KkError {
+export function runSuperseded(
+  id: string,
+  by: { node: string; run: string; has: 'has started' | 'will start' },
+): KkError {
   return new KkError({
     code: 'RUN_SUPERSEDED',
-    message: `After run ${id}, run ${by.run} has started on ${by.node}.`,
+    message: `After run ${id}, run ${by.run} ${by.has} on ${by.node}.`,
     remedy: `Take up ${by.run} instead, or apply the plan as a new run: what is done stays done.`,
     node: by.node,
   });

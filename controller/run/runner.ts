@@ -10,7 +10,7 @@ import { LastPlans } from './forget.ts';
 import { Holds } from './hold.ts';
 import { type FromNode, Intake } from './intake.ts';
 import type { Clock, Dispatcher, EventLog, LoggedRun, RunRecord } from './ports.ts';
-import { carried, lastRevision, replay } from './revise.ts';
+import { afterLoss, carried, lastRevision, losesBy, replay, wasAtWork } from './revise.ts';
 import {
   permitUnknown,
   runNotActive,
@@ -41,7 +41,10 @@ export interface RunnerParts {
 }
 
 /** What is wanted of a run's next revision; indexes are those of `graph` (absent: the same as before). */
-export type RevisionWish = Pick<Revision, 'how' | 'by' | 'retry' | 'rerun' | 'skip'> & { graph?: TaskGraph };
+export type RevisionWish = Pick<Revision, 'how' | 'by' | 'node' | 'retry' | 'rerun' | 'skip'> & { graph?: TaskGraph };
+
+/** A backup is not that many revisions behind: a node that shows more than these has made them up. */
+const MOST_LOST = 1000;
 
 /**
  * The loop: store what happened, apply it, decide what follows, tell the agents; one batch at a time. The only part of
@@ -77,7 +80,6 @@ export class Runner {
     this.plans.load(await this.parts.log.lastPlans());
     for (const logged of await this.parts.log.activeRuns()) {
       const run = await this.rebuild(logged);
-      run.recovered = run.state.status === 'running';
       this.active.set(run.record.id, run);
     }
     for (const run of this.active.values()) this.follow(run);
@@ -105,9 +107,33 @@ export class Runner {
   async revise(id: string, wish: (run: ActiveRun) => RevisionWish): Promise<ActiveRun> {
     await this.idle();
     const run = this.active.get(id) ?? (await this.reopened(id));
-    const { graph, ...wanted } = wish(run);
+    const wanted = wish(run);
     if (run.coming !== undefined) throw runNotEnded(id);
-    const revision = Math.max(run.record.revision, this.seen.get(id) ?? 0) + 1;
+    this.beginRevision(run, wanted);
+    await this.flush();
+    // Its start follows from that.
+    await this.flush();
+    return run;
+  }
+
+  /**
+   * A node has another journal than before, or one that ends before what was stored (ENGINE 3.4). The plan runs at work in
+   * which it had a part begin a revision each: the agents say what stands, and this one does again what it knows nothing
+   * of. That is stored when this resolves; nothing must be taken from the new journal before.
+   */
+  async voided(node: string): Promise<void> {
+    await this.idle();
+    for (const run of this.active.values()) {
+      const index = run.indexes.get(node);
+      if (index !== undefined && run.coming === undefined && losesBy(run, index))
+        this.beginRevision(run, afterLoss(run, index));
+    }
+    await this.flush();
+  }
+
+  private beginRevision(run: ActiveRun, { graph, ...wanted }: RevisionWish): void {
+    const { id, revision: present } = run.record;
+    const revision = Math.max(present, Math.min(this.seen.get(id) ?? 0, present + MOST_LOST)) + 1;
     const { permits } = carried(run.state, run.revision, graph ?? run.graph);
     run.coming = graph ?? run.graph;
     this.active.set(id, run);
@@ -117,13 +143,10 @@ export class Runner {
       kind: 'event',
       run: id,
       event,
-      revision: run.record.revision,
+      revision: present,
       ...(graphJson ? { graphJson } : {}),
     });
-    await this.flush();
-    // Its start follows from that.
-    await this.flush();
-    return run;
+    if (wanted.how === 'adopt' || wanted.how === 'voided') this.carryOn(run, revision);
   }
 
   /** The runs that hold a node this one wants; empty: it can start. */
@@ -165,7 +188,12 @@ export class Runner {
       const index = run.indexes.get(node);
       if (index !== undefined) this.greet(run, index, there.get(run.record.id), hello.blobs);
     }
-    for (const { run } of hello.runs) if (!this.active.has(run)) this.dismiss(node, run);
+    for (const { run: id, revision } of hello.runs) {
+      const run = this.active.get(id);
+      if (!run) this.dismiss(node, id);
+      else if (!run.nodes.has(node)) this.leaveOut(node, run, revision);
+      else if (revision > run.record.revision && this.holds.unadopted(id) === undefined) void this.catchUp(run);
+    }
   }
 
   /** Two machines use the node's certificate: nothing new starts under its name until {@link trust}. */
@@ -189,7 +217,7 @@ export class Runner {
     for (const run of this.active.values()) {
       const reason = this.holds.unadopted(run.record.id);
       if (reason !== undefined) this.tell(run, this.open(run), { kind: 'hold', reason });
-      else if ((this.seen.get(run.record.id) ?? 0) > run.record.revision) void this.catchUp(run.record.id);
+      else if ((this.seen.get(run.record.id) ?? 0) > run.record.revision) void this.catchUp(run);
       else this.release(run, this.open(run));
       run.sinceMs = this.parts.clock.monotonicMs();
     }
@@ -276,6 +304,7 @@ export class Runner {
     const now = this.parts.clock.monotonicMs();
     const run = newActiveRun(record, graph, now, lastRevision(events), replay(graph, events));
     run.sequence = events.length;
+    run.recovered = wasAtWork(events);
     return run;
   }
 
@@ -289,15 +318,36 @@ export class Runner {
     if (this.active.has(id)) throw runNotEnded(id);
     if (run.state.status === 'done') throw runNotResumable(id, 'it is done');
     const overtaken = this.plans.overtakenBy(id, run.nodes);
-    if (overtaken) throw runSuperseded(id, overtaken);
+    if (overtaken) throw runSuperseded(id, { ...overtaken, has: 'has started' });
+    // It will be overtaken before its turn comes, and be forgotten there.
+    const next = this.blockersOf(run).find(({ record }) => record.kind === 'plan');
+    const [node = ''] = [...run.nodes].filter((name) => next?.nodes.has(name));
+    if (next) throw runSuperseded(id, { node, run: next.record.id, has: 'will start' });
     return run;
   }
 
   /** A node shows a later revision of the run than this controller knows: ours must be above it to count there. */
-  private async catchUp(id: string): Promise<void> {
+  private async catchUp({ record: { id }, coming }: ActiveRun): Promise<void> {
+    if (coming !== undefined) return;
     await this.revise(id, (run) => ({ how: 'adopt', by: '', rerun: [], skip: run.revision?.skip ?? [] })).catch(
       this.parts.trouble,
     );
+  }
+
+  /** Nobody has asked for this revision: what was asked of the one before is asked of it. */
+  private carryOn({ record: { id }, state, graph }: ActiveRun, revision: number): void {
+    const at = this.parts.clock.nowMs();
+    const add = (event: RunEvent): void => this.intake.add({ kind: 'event', run: id, event, revision });
+    const force = state.forced ? { force: true as const } : {};
+    if (state.paused) add({ kind: 'paused', at, by: '' });
+    if (state.cancelled) add({ kind: 'cancel', at, by: '', asked: [...graph.nodes.keys()], ...force });
+  }
+
+  /** A node has an earlier revision of a run in which it has no part any more. */
+  private leaveOut(node: string, { record: { id, revision } }: ActiveRun, there: number): void {
+    const reason = this.holds.unadopted(id) ?? (there > revision ? 'The node has no part in this run.' : undefined);
+    if (reason === undefined) this.forget(id, [node]);
+    else this.parts.dispatcher.send([node], { kind: 'hold', value: { run: id, reason } });
   }
 
   /** Everything a node that connects must know of a run at work. */
@@ -312,14 +362,17 @@ export class Runner {
     // What was on its way to it is lost: it is given when nothing holds it any more.
     else run.sent.delete(index);
     const reason = this.holds.reasonFor(run, name);
+    const isOpen = run.state.nodes[index] !== 'given_up' && (run.state.pending[index] ?? 0) > 0;
     // Before what follows from it: a gate that opens first would start a step. Held also where it has nothing: a push of
     // the last connection may just be taken in.
-    if ((there || reason !== undefined) && run.state.nodes[index] !== 'given_up' && (run.state.pending[index] ?? 0) > 0)
-      this.tell(run, [index], reason === undefined ? { kind: 'resume' } : { kind: 'hold', reason });
+    if (isOpen && reason !== undefined) this.tell(run, [index], { kind: 'hold', reason });
+    else if (isOpen && isPresent) this.tell(run, [index], { kind: 'resume' });
     const held = there && (isPresent ? { gates: new Set(there.gates), permits: new Set(there.permits) } : 'older');
     for (const decision of decideFor(run.state, index, held))
       if (reason === undefined || isPresent || decision.kind === 'hold' || decision.kind === 'cancel')
         this.tell(run, [index], decision, cached);
+    // After the push: nothing of the revision before shall go on.
+    if (isOpen && there && !isPresent && reason === undefined) this.tell(run, [index], { kind: 'resume' });
   }
 
   /** A run that has ended here, on a node that still has it. */
@@ -384,7 +437,10 @@ export class Runner {
   /** What an event of the present revision asks for by itself. */
   private act(run: ActiveRun, event: RunEvent): void {
     if (event.kind === 'started') this.begin(run);
-    else if (event.kind === 'paused') {
+    else if (event.kind === 'cancel') {
+      // Who was not given this revision cannot say what became of its steps.
+      for (const node of this.open(run)) if (!run.sent.has(node)) this.give(run, node);
+    } else if (event.kind === 'paused') {
       for (const node of this.open(run)) {
         const reason = this.holds.reasonFor(run, run.graph.nodes[node] ?? '');
         if (reason !== undefined) this.tell(run, [node], { kind: 'hold', reason });
@@ -403,11 +459,17 @@ export class Runner {
     run.sinceMs = this.parts.clock.monotonicMs();
     if (run.record.kind === 'plan')
       for (const [before, nodes] of this.plans.started(run.record.id, run.nodes)) this.forget(before, nodes);
-    const nodes = this.open(run).filter((node) => this.holds.reasonFor(run, run.graph.nodes[node] ?? '') === undefined);
-    this.tell(run, nodes, { kind: 'push' });
+    const nodes = this.open(run).filter((node) => this.give(run, node));
     if (run.revision === undefined) return;
     for (const { task, node } of run.revision.permits) this.tellPermit(run, task, node);
     this.tell(run, nodes, { kind: 'resume' });
+  }
+
+  /** Pushes to a node, unless it is held: then it is told so, for it may have an earlier revision. */
+  private give(run: ActiveRun, node: number): boolean {
+    const reason = this.holds.reasonFor(run, run.graph.nodes[node] ?? '');
+    this.tell(run, [node], reason === undefined ? { kind: 'push' } : { kind: 'hold', reason });
+    return reason === undefined;
   }
 
   /** Tells what follows from the state now; stores what must be remembered first. */
