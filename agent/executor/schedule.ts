@@ -97,7 +97,13 @@ export function schedule(input: Scheduling): Decision[] {
     decisions.push(...ends);
     // What follows from them is decided when they are in the state.
     if (ends.length > 0) continue;
-    const blocks = isReplaced ? [] : blocksOf(run, steps, specs, input.phases, newest);
+    const mayBeKept = (task: number): boolean => {
+      const spec = specs[task];
+      if (spec === undefined || !wasDone(run, task, spec)) return false;
+      if (isBlock(spec) || !isOpen(steps, task) || !input.isReady(run)) return true;
+      return !needsOf(run, spec).every((need) => isSatisfied(run, specs, need)) || input.keeps(run, task);
+    };
+    const blocks = isReplaced ? [] : blocksOf(run, steps, specs, input.phases, newest, mayBeKept);
     decisions.push(...blocks);
     if (run.held !== undefined || !input.isReady(run) || !input.leaseHolds(run)) continue;
     const blocked = new Set(blocks.flatMap((block) => (block.kind === 'block' ? block.tasks : [])));
@@ -199,13 +205,26 @@ function endsOf(
 
 const UNSATISFYING: ReadonlySet<StepState> = new Set<StepState>(['failed', 'interrupted', 'blocked', 'cancelled']);
 
-/** Steps that have not begun and never will, grouped by cause. */
+/** The last that an earlier revision did of it ended ok, and nothing asks for it again. */
+function wasDone(run: RunRecord, task: number, spec: TaskSpec): boolean {
+  const { revised } = run.share;
+  const earlier = run.earlier.get(spec.key);
+  return (
+    revised !== undefined && !revised.rerun.includes(task) && earlier?.done !== undefined && earlier.last === undefined
+  );
+}
+
+/**
+ * Steps that have not begun and never will, grouped by cause. A failure beside a step stops it from being done, so not one
+ * that was done before the failure and has only to be kept: that waits for its needs alone.
+ */
 function blocksOf(
   run: RunRecord,
   steps: NodeSteps,
   specs: readonly TaskSpec[],
   phases: ReadonlyMap<string, Phase>,
   newest: RunRecord | undefined,
+  mayBeKept: (task: number) => boolean,
 ): Decision[] {
   const waiting = run.share.tasks.filter(
     (task) => stateOf(run, task) === 'waiting' && !phases.has(stepKey(run.run, task)),
@@ -222,10 +241,10 @@ function blocksOf(
   const top = run.share.tasks.filter((task) => specs[task]?.within === undefined);
   for (const task of left) {
     const stopper = stopperOf(steps, task, top);
-    if (stopper === undefined) continue;
+    if (stopper === undefined || mayBeKept(task)) continue;
     causes.set(task, `after ${endOf(run, specs, rootOf(steps, stopper))}`);
   }
-  addClosed(causes, run, steps, specs, left);
+  addClosed(causes, run, steps, specs, left, mayBeKept);
   const grouped = Map.groupBy(causes, ([, cause]) => cause);
   const blocked = [...grouped].flatMap(([cause, entries]) => {
     const tasks = entries.map(([task]) => task).sort((a, b) => a - b);
@@ -244,6 +263,7 @@ function addClosed(
   steps: NodeSteps,
   specs: readonly TaskSpec[],
   waiting: readonly number[],
+  mayBeKept: (task: number) => boolean,
 ): void {
   const causeOf = (task: number, spec: TaskSpec): string | undefined => {
     const ofBlock = spec.within && causes.get(spec.within.block);
@@ -251,7 +271,7 @@ function addClosed(
     const behind = leftBehind(steps, task);
     if (behind !== undefined) return behind;
     const stopped = run.gates.get(`play/${spec.play}`);
-    if (stopped?.open === false && !isOwed(steps, task)) return stopped.cause;
+    if (stopped?.open === false && !isOwed(steps, task) && !mayBeKept(task)) return stopped.cause;
     const stuck = spec.permit && run.gates.get(`permit/${spec.permit.name}`);
     if (stuck?.open === false && !run.permits.has(task)) return stuck.cause;
     for (const need of needsOf(run, spec)) {

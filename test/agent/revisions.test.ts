@@ -97,6 +97,7 @@ t.test('what failed ends again as it had when nobody asked to retry; a skip sati
     outcome: 'OUTCOME_FAILED',
     result: { kept: true, error: { code: 'COMMAND_FAILED' } },
   });
+  t.match(bench.ended().get(0), { outcome: 'OUTCOME_OK', result: { kept: true } }, 'what came before it stands');
   const [first, second] = bench.blocked();
   t.same(second, first, 'blocked as before, with the same cause');
   const skip = [{ task: 1, reason: 'done by hand' }];
@@ -108,6 +109,35 @@ t.test('what failed ends again as it had when nobody asked to retry; a skip sati
   await bench.settle();
   t.match(bench.ended().get(1), { outcome: 'OUTCOME_SKIPPED', result: { reason: 'done by hand', kept: true } });
   t.equal(bench.commands.calls.length, 3);
+});
+
+t.test('a failure that stands stops nothing that was done beside it, only what was not', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  bench.commands.answers.set('bad', { code: 1 });
+  const opened = (revision: number, gate: string) =>
+    ({ kind: 'open_gate', value: { run: 'r1', revision, gate, values: new Uint8Array() } }) as const;
+  const tasks = [
+    task('bad', { needs: [{ gate: 'late' }] }),
+    task('done', { register: 'out' }),
+    task('waits', { needs: [{ gate: 'g' }] }),
+    task('safely', { action: 'block', inputs: {}, needs: [{ task: 1 }] }),
+    task('in it', { within: { block: 3, part: 'block' } }),
+    task('not done', { needs: [{ gate: 'never' }] }),
+  ];
+  bench.push(tasks);
+  await bench.settle();
+  bench.handle(opened(1, 'g'));
+  await bench.settle();
+  bench.handle(opened(1, 'late'));
+  await bench.settle();
+  t.same(bench.commands.calls, ['done', 'in it', 'waits', 'bad']);
+  bench.push(tasks, { revision: 2, ...revised({ retryFailed: false }) });
+  await bench.settle();
+  bench.handle(opened(2, 'g'));
+  await bench.settle();
+  t.same(bench.outcomes(), { 0: 'failed', 1: 'ok', 2: 'ok', 3: 'ok', 4: 'ok' });
+  t.equal(bench.commands.calls.length, 4);
 });
 
 t.test('what a rescue has made good is not tried again', async (t) => {
