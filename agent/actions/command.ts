@@ -99,9 +99,10 @@ async function start(input: Input, context: ActionContext): Promise<{ output: Ou
   const folder = join(context.folder, `command-${(await tries(context)).length + 1}`);
   const { signal, log } = context;
   context.starting();
-  return {
-    output: judged(await context.host.commands.start(folder, specOf(input, context), { onOutput: log, signal })),
-  };
+  const result = await context.host.commands.start(folder, specOf(input, context), { onOutput: log, signal });
+  // It never ran: there is nothing that `failed_when` could take for success.
+  if (result.code === undefined && result.signal === undefined) signal.throwIfAborted();
+  return { output: judged(result) };
 }
 
 /** Takes up what an earlier life of the agent began; undefined: it can and must be started now. */

@@ -103,7 +103,7 @@ export class Executor implements Work {
           { run: run.run },
           'the common document of a run is lost; waiting for it to be pushed again',
         );
-      else executor.#prepare(run, readCommon(bytes));
+      else await executor.#takeUp(run, bytes);
     }
     await options.blobs.sweep(new Set([...executor.#state.runs.values()].map((run) => run.common)));
     await executor.#sweepOutputs();
@@ -181,6 +181,22 @@ export class Executor implements Work {
     if (this.#closed) return;
     applyRecord(this.#state, this.#options.journal.append(record));
     this.#tick();
+  }
+
+  /** A document of another version is not read: the controller pushes the run again, and is told why it cannot be done. */
+  async #takeUp(run: RunRecord, bytes: Uint8Array): Promise<void> {
+    let common: Common;
+    try {
+      common = readCommon(bytes);
+    } catch (thrown) {
+      this.#options.logger.warn({ run: run.run, report: reportOf(thrown) }, 'the document of a run cannot be read');
+      return;
+    }
+    this.#prepare(run, common);
+    // What was printed by steps that ended right before the agent did (ENGINE 2.7).
+    for (const [task, { state, hasBegun }] of run.steps)
+      if (hasBegun && state !== 'begun' && common.tasks[task]?.sensitive)
+        await this.#dropOutputs(run, folderOf(run, task));
   }
 
   #prepare(run: RunRecord, common: Common): void {
@@ -316,7 +332,8 @@ export class Executor implements Work {
         record: (record) => this.#record(record),
         synced: () => this.#options.journal.synced(),
         turn: () => this.#turn(key, live),
-        mayStart: () => run.held === undefined && this.#leaseHolds(run),
+        // After close nothing could be written of it.
+        mayStart: () => !this.#closed && run.held === undefined && this.#leaseHolds(run),
         rest: () => this.#rest(key, live),
         facts: () => this.#factsOf(prepared),
         cancelled: abort.signal,

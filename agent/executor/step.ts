@@ -307,12 +307,8 @@ export class Step {
       }
       recovering = undefined;
       const judged = this.#judge(tried, extra, number);
-      if (cancelled.aborted && (judged.end.outcome === 'failed' || wasKilled(tried))) {
-        // Killed in the middle: the node is left in a known state (ENGINE 2.6).
-        const hasRoom = (this.#run.steps.get(this.#task)?.recoveries ?? 0) < MAX_RECOVERIES;
-        if (this.#run.cancel?.force === true && hasRoom) await this.#restore(item, number, extra);
-        return { stopped: 'cancelled', attempts: number };
-      }
+      if (cancelled.aborted && (judged.end.outcome === 'failed' || wasKilled(tried)))
+        return this.#killed(item, number, extra);
       if (judged.final || number > spec.retries) return { end: judged.end };
       this.#ports.rest();
       await pause(clock, spec.delay * 1000, cancelled);
@@ -326,6 +322,17 @@ export class Step {
     if (blocksAround(this.#common.tasks, this.#task).some(({ part }) => part === 'always')) return false;
     const items = this.#run.steps.get(this.#task)?.byItem.values() ?? [];
     return ![...items].some(({ ended }) => ended !== undefined);
+  }
+
+  /** Cut off in the middle by a cancel: a forced one leaves the node in a known state (ENGINE 2.6). */
+  async #killed(item: number, number: number, extra: Record<string, Json>): Promise<ItemDone> {
+    const hasRoom = (this.#run.steps.get(this.#task)?.recoveries ?? 0) < MAX_RECOVERIES;
+    if (this.#isForced() && hasRoom) await this.#restore(item, number, extra);
+    return { stopped: 'cancelled', attempts: number };
+  }
+
+  #isForced(): boolean {
+    return this.#run.cancel?.force === true && this.#ports.cancelled.aborted;
   }
 
   /** Is it said how it may run again, and has it not been tried too often (ENGINE 3.3)? */
@@ -344,11 +351,11 @@ export class Step {
   ): Promise<ItemDone | undefined> {
     await this.#followRecovery(item, number, extra);
     if (!this.#mayRerun()) return { stopped: 'interrupted', error, attempts: number };
-    if (!(await this.#ports.turn())) return { stopped: 'cancelled', attempts: number };
+    if (!(await this.#ports.turn())) return this.#killed(item, number, extra);
     if (this.#spec.recover === undefined) return undefined;
     const failed = await this.#restore(item, number, extra, this.#ports.cancelled);
     if (failed === undefined) return undefined;
-    if (failed === 'cancelled') return { stopped: 'cancelled', attempts: number };
+    if (failed === 'cancelled') return this.#killed(item, number, extra);
     return { stopped: 'interrupted', error: failed.error, attempts: number };
   }
 
@@ -385,6 +392,8 @@ export class Step {
     const scope = this.#variables.scopeOf(spec, extra);
     await this.#tryOne(spec, { item, number, part: partOf(was.round, was.index) }, NOTHING_TO_DO, scope, {
       recovering: { bootId: was.boot },
+      // That of a forced cancel is not stopped by it.
+      ...(this.#isForced() ? { signal: new AbortController().signal } : {}),
     });
   }
 

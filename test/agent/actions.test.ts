@@ -174,6 +174,15 @@ t.test('command: an attempt that the agent did not live to see end is taken up',
   });
 });
 
+t.test('command: one that a cancel forestalled has no result that could be taken for success', async (t) => {
+  const dir = t.testdir();
+  const abort = new AbortController();
+  const starting = () => abort.abort(new Error('cancelled in the last moment'));
+  const context = contextWith(host, join(dir, 'attempt'), { signal: abort.signal, starting });
+  await t.rejects(step('command', { shell: `touch ${dir}/ran` }, context), /last moment/);
+  t.notOk(existsSync(join(dir, 'ran')));
+});
+
 t.test('file: written whole with its diff, then already; touched by hand, mended', async (t) => {
   const dir = t.testdir();
   const path = join(dir, 'app.conf');

@@ -2,8 +2,10 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { disk } from '../../agent/durable/disk.ts';
-import { bytesJson } from '../../shared/protocol/codec.ts';
-import { Bench, chain, task } from '../support/agent-bench.ts';
+import { sha256 } from '../../agent/executor/blobs.ts';
+import { bytesJson, jsonBytes } from '../../shared/protocol/codec.ts';
+import type { Share } from '../../shared/share.ts';
+import { Bench, chain, documents, task } from '../support/agent-bench.ts';
 
 t.test('a share runs through: when, templates, registers, facts, precedence', async (t) => {
   const bench = await Bench.open();
@@ -625,4 +627,43 @@ t.test('a cancelled command has its whole grace before its step is given up', as
   bench.clock.advance(90_000);
   await bench.settle();
   t.same(bench.outcomes(), { 0: 'cancelled' });
+});
+
+t.test(
+  'a document of another version does not keep the agent from starting: its run waits for the controller',
+  async (t) => {
+    let bench = await Bench.open();
+    bench.lease();
+    const tasks = [task('one', { needs: [{ gate: 'g' }] })];
+    bench.push(tasks);
+    await bench.settle();
+    const other = jsonBytes({ ...(bytesJson(documents(tasks).common) as object), of_a_newer_agent: 1 });
+    const name = sha256(other);
+    writeFileSync(join(bench.folder, 'blobs', name), other);
+    bench.journal.append({ type: 'forget', run: 'r1', revision: 1 });
+    const share = bytesJson(documents(tasks).share) as Share;
+    bench.journal.append({ type: 'push', run: 'r2', revision: 1, share, common: name, leaseMs: 0 });
+    bench = await bench.restart();
+    t.same(bench.executor.held().runs, [], 'so it is pushed again');
+    const common = { common: other, common_sha256: name };
+    const push = { run: 'r2', revision: 1, share: documents(tasks).share, share_sha256: '', ...common, lease_ms: 0 };
+    bench.handle({ kind: 'push', value: push });
+    await bench.settle();
+    t.match(bench.messages().at(-1), { kind: 'refused', value: { run: 'r2', revision: 1 } });
+  },
+);
+
+t.test('what a sensitive step printed goes also when the agent was killed before it could remove it', async (t) => {
+  let bench = await Bench.open();
+  bench.lease();
+  bench.push([task('secret', { sensitive: true }), task('plain')]);
+  await bench.settle();
+  for (const step of ['0', '1']) {
+    mkdirSync(join(bench.folder, 'runs/r1', step, '0.1'), { recursive: true });
+    writeFileSync(join(bench.folder, 'runs/r1', step, '0.1/stdout'), 'printed');
+  }
+  bench = await bench.restart();
+  await bench.settle();
+  t.notOk(existsSync(join(bench.folder, 'runs/r1/0')));
+  t.ok(existsSync(join(bench.folder, 'runs/r1/1')));
 });

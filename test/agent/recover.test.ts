@@ -106,3 +106,49 @@ t.test('a forced cancel kills a permit step, then its recovery runs', async (t) 
   t.same(bench.commands.calls, ['init', 'reset']);
   t.equal(bench.outcomes()[0], 'cancelled');
 });
+
+t.test('a forced cancel leaves a known state, whatever cuts that short', async (t) => {
+  const permitted = async (...held: string[]): Promise<Bench> => {
+    const bench = await benchWith(`${INIT}  permit: etcd\n`, ...held);
+    bench.handle({ kind: 'permit', value: { run: 'r1', revision: 1, task: 0 } });
+    await bench.settle();
+    return bench;
+  };
+  const cancel = async (bench: Bench): Promise<void> => {
+    bench.handle({ kind: 'cancel', value: { run: 'r1', grace_ms: 1, force: true } });
+    await bench.settle();
+  };
+  const inRecovery = await permitted('init', 'reset');
+  await cancel(inRecovery);
+  t.same(inRecovery.commands.working, ['reset']);
+  const again = await back(inRecovery, 'boot-2');
+  t.same(again.commands.calls, ['init', 'reset', 'reset'], 'the node went down in it: it is done again');
+  again.commands.release('reset');
+  await again.settle();
+  t.equal(again.outcomes()[0], 'cancelled');
+
+  const dying = await permitted('init');
+  dying.commands.deaf = true;
+  await cancel(dying);
+  const gone = await back(dying, 'boot-2');
+  t.same(gone.commands.calls, ['init', 'reset'], 'the node went down before the step had ended');
+  t.equal(gone.outcomes()[0], 'cancelled');
+
+  const recovering = await back(await permitted('init', 'reset'), 'boot-2');
+  t.ok(recovering.commands.working.includes('reset'));
+  await cancel(recovering);
+  t.same(recovering.commands.calls, ['init', 'reset', 'reset'], 'a recovery was killed');
+  recovering.commands.release('reset');
+  await recovering.settle();
+  t.equal(recovering.outcomes()[0], 'cancelled');
+});
+
+t.test('an agent that ends starts no more of a recovery: nobody would know of it', async (t) => {
+  const two = `${INIT}    - {name: Note, command: {shell: note, unless: looked}}\n`;
+  const bench = await back(await benchWith(two, 'init', 'reset'), 'boot-2');
+  t.ok(bench.commands.working.includes('reset'));
+  bench.executor.close();
+  bench.commands.release('reset');
+  await bench.settle();
+  t.same(bench.commands.calls, ['init', 'reset']);
+});
