@@ -5,6 +5,7 @@
 import t from 'tap';
 import { labAvailable } from '../../scripts/lab/api.ts';
 import { packageAgent } from '../../scripts/package-agent.ts';
+import { calamityStories } from './calamity-stories.ts';
 import { Fleet } from './fleet.ts';
 import { lineStories } from './line-stories.ts';
 import { measured } from './story.ts';
@@ -26,6 +27,7 @@ t.test('the line in the lab', { skip: available.ok ? false : available.why, time
   await fleet.serve();
   await lineStories(t, fleet);
   await survivalStories(t, fleet);
+  await calamityStories(t, fleet);
   await upkeepStories(t, fleet);
   await troubleStories(t, fleet);
 });
