@@ -9,6 +9,8 @@ import type { Write } from './points.ts';
 export interface DurableFile {
   /** Writes at the known end; the end moves only when all bytes were taken. */
   append(bytes: Uint8Array): Promise<void>;
+  /** Writes behind the known end, which stays: the next append writes over it. Not synced, so it may be lost. */
+  mark(bytes: Uint8Array): Promise<void>;
   /** fdatasync: what was appended survives a power cut once this resolves. */
   sync(): Promise<void>;
   /** `size` bytes from `position`; fewer where the file ends. */
@@ -48,6 +50,7 @@ function durableFile(handle: FileHandle, size: number, point: Write<'log'>): Dur
       end += bytes.length;
       crash.at(`${point}.written`);
     },
+    mark: (bytes) => writeAll(handle, bytes, end),
     async sync() {
       await handle.datasync();
       crash.at(`${point}.after`);

@@ -2,7 +2,8 @@
  * Records as bytes: `[u32 length][u32 crc32 of the payload][payload]`, little endian. The payload is the JSON
  * `[number, synced, record]`: `number` counts 1, 2, 3 … in the file, `synced` is the highest number that was known to be
  * on disk when this record was written. With it a torn tail (a power cut, harmless) can be told from damage to what had
- * been synced (not harmless): a broken record N is damage exactly if a later record says `synced >= N`. Pure.
+ * been synced (not harmless): a broken record N is damage exactly if another record says `synced >= N`. So that the last one has another,
+ * a journal at rest ends with a mark: a frame of number 0, which holds no record and is written over. Pure.
  */
 import { crc32 } from 'node:zlib';
 
@@ -18,6 +19,11 @@ export function encodeFrame(number: number, synced: number, record: unknown): Bu
   frame.writeUInt32LE(crc32(payload), 4);
   payload.copy(frame, HEAD);
   return frame;
+}
+
+/** Says that everything up to `synced` is on disk. Shorter than the frame of any record. */
+export function encodeMark(synced: number): Buffer {
+  return encodeFrame(0, synced, null);
 }
 
 interface Frame {
@@ -52,6 +58,8 @@ export interface Scan {
   last: number;
   /** Bytes up to the end of the last sound record; what follows was never known to be on disk, unless `damaged`. */
   end: number;
+  /** Bytes behind the end that are of a write that was cut short. */
+  torn: number;
   /** Offset of a record that had been synced and is not readable any more. */
   damaged?: number;
 }
@@ -62,20 +70,24 @@ export function scanFrames(bytes: Buffer): Scan {
   const starts: number[] = [];
   let offset = 0;
   let last = 0;
+  let synced = 0;
   while (offset < bytes.length) {
     const frame = frameAt(bytes, offset);
     if (frame === undefined || frame.number !== last + 1) break;
     records.push(frame.record);
     starts.push(offset);
     last = frame.number;
+    synced = Math.max(synced, frame.synced);
     offset = frame.end;
   }
-  const sound = { records, starts, last, end: offset };
+  let torn = bytes.length - offset;
   for (let at = offset; at < bytes.length; at += 1) {
     const later = frameAt(bytes, at);
     if (later === undefined) continue;
-    if (later.synced > last) return { ...sound, damaged: offset };
+    synced = Math.max(synced, later.synced);
+    if (at === offset && later.number === 0) torn -= later.end - at;
     at = later.end - 1;
   }
-  return sound;
+  const sound = { records, starts, last, end: offset, torn };
+  return synced > last ? { ...sound, damaged: offset } : sound;
 }

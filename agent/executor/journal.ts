@@ -1,7 +1,7 @@
 import { type ErrorReport, KkError } from '../../shared/errors.ts';
 import type { DurableMessage } from '../../shared/protocol/messages.ts';
 import type { Disk, DurableFile } from '../durable/disk.ts';
-import { decodeFrame, encodeFrame, type Scan, scanFrames } from './frames.ts';
+import { decodeFrame, encodeFrame, encodeMark, type Scan, scanFrames } from './frames.ts';
 import { diskFull, isDiskFull, RETRY_MS } from './full-disk.ts';
 import { isSent, JOURNAL_FORMAT, type JournalRecord, messageOf, type NewRecord } from './records.ts';
 import { retained } from './retained.ts';
@@ -62,6 +62,8 @@ export class Journal {
   #sizeAfterCompaction = 0;
   /** Numbers up to this one are known to be on disk. */
   #synced: number;
+  /** As far as the file says so. */
+  #marked = 0;
   #pending: JournalRecord[] = [];
   #waiters: (() => void)[] = [];
   #writing: Promise<void> | undefined;
@@ -92,8 +94,7 @@ export class Journal {
       await file.close();
       throw corrupt(options.path, scan.damaged, content.length);
     }
-    const cut = content.length - scan.end;
-    if (cut > 0) await file.truncate(scan.end);
+    if (content.length > scan.end) await file.truncate(scan.end);
     const records = scan.records as JournalRecord[];
     const journal = new Journal(options, file, scan.last, scan.end);
     if (records[0] === undefined) {
@@ -111,8 +112,9 @@ export class Journal {
       for (const record of records) journal.#take(record);
       journal.#places = placesIn(scan);
       if (retained(records).length < records.length) await journal.#compact(records);
+      await journal.#mark();
     }
-    return { journal, records, cut };
+    return { journal, records, cut: scan.torn };
   }
 
   get id(): string {
@@ -229,10 +231,14 @@ export class Journal {
 
   async #drain(): Promise<void> {
     try {
-      while (this.#pending.length > 0 || this.#waiters.length > 0) {
+      while (this.#pending.length > 0 || this.#waiters.length > 0 || this.#marked < this.#synced) {
+        if (this.#pending.length === 0 && this.#waiters.length === 0) {
+          await this.#mark();
+          continue;
+        }
         const waiters = this.#waiters.splice(0);
         const batch = this.#pending.splice(0);
-        await this.#write(batch);
+        if (batch.length > 0) await this.#write(batch);
         this.#synced = this.#number;
         for (const waiter of waiters) waiter();
         if (batch.some(isSent)) this.#onOutgoing();
@@ -279,6 +285,14 @@ export class Journal {
     }
   }
 
+  /** A courtesy to the next start, which could not tell a damaged last record from a torn one. */
+  async #mark(): Promise<void> {
+    this.#marked = this.#synced;
+    await this.#file.mark(encodeMark(this.#synced)).catch((thrown) => {
+      if (!isDiskFull(thrown)) throw thrown;
+    });
+  }
+
   async #compactNow(): Promise<void> {
     await this.#file.close();
     const { file, content } = await this.#options.disk.open(this.#options.path, POINT);
@@ -297,9 +311,11 @@ export class Journal {
     await this.#file.close();
     const { file, content } = await this.#options.disk.open(this.#options.path, POINT);
     const scan = scanFrames(content);
+    if (content.length > scan.end) await file.truncate(scan.end);
     this.#file = file;
     this.#places = placesIn(scan);
     [this.#number, this.#synced, this.#size, this.#sizeAfterCompaction] = [scan.last, scan.last, scan.end, scan.end];
+    this.#marked = 0;
   }
 }
 

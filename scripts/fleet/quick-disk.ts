@@ -40,6 +40,8 @@ function quickFile(handle: number, size: number): DurableFile {
       const bytes = Buffer.alloc(Math.min(wanted, Math.max(0, fstatSync(handle).size - position)));
       return bytes.subarray(0, readSync(handle, bytes, 0, bytes.length, position));
     },
+    // A courtesy for disks that go wrong; this one does not.
+    async mark() {},
     async truncate(to) {
       ftruncateSync(handle, to);
       end = to;

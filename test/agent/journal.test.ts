@@ -30,6 +30,12 @@ function fresh(): string {
   return join(folder, `journal-${made}`);
 }
 
+/** The records in the file, without the mark that ends a journal at rest. */
+function written(path: string): Buffer {
+  const bytes = readFileSync(path);
+  return bytes.subarray(0, scanFrames(bytes).end);
+}
+
 const blocked = (tasks: number[], run = 'r'): NewRecord => ({
   type: 'blocked',
   run,
@@ -127,11 +133,11 @@ t.test('a tail torn at any byte is cut off; everything before it stays', async (
   const { journal } = await Journal.open(options(path));
   journal.append(blocked([1]));
   await journal.synced();
-  const sound = readFileSync(path).length;
+  const sound = written(path).length;
   journal.append(blocked([2]));
   journal.append(permit(3));
   await journal.close();
-  const whole = readFileSync(path);
+  const whole = written(path);
   for (let size = sound; size < whole.length; size += 1) {
     writeFileSync(path, whole.subarray(0, size));
     const { journal: again, records, cut } = await Journal.open(options(path));
@@ -151,10 +157,10 @@ t.test('pages of the last write that never reached the disk are cut off, too', a
   const { journal } = await Journal.open(options(path));
   journal.append(blocked([1]));
   await journal.synced();
-  const sound = readFileSync(path).length;
+  const sound = written(path).length;
   for (let index = 0; index < 5; index += 1) journal.append(blocked([index]));
   await journal.close();
-  const torn = readFileSync(path).fill(0, sound, sound + 40);
+  const torn = written(path).fill(0, sound, sound + 40);
   writeFileSync(path, torn);
   const { records, cut, journal: again } = await Journal.open(options(path));
   t.equal(records.length, 2);
@@ -167,7 +173,7 @@ t.test('a damaged record that had been synced is an error that names offset and 
   const { journal } = await Journal.open(options(path));
   const starts: number[] = [];
   for (let index = 0; index < 4; index += 1) {
-    starts.push(readFileSync(path).length);
+    starts.push(written(path).length);
     journal.append(blocked([index]));
     await journal.synced();
   }

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { type Parts, Story } from '../support/journal-story.ts';
+import { type Parts, type Resting, restingJournal, Story, stateOf } from '../support/journal-story.ts';
 import { onMedia } from '../support/media-fs.ts';
 
 /** Moments of a power cut, each with what of the unsynced gets through. */
@@ -28,4 +28,22 @@ t.test('whatever a power cut leaves: all that was synced is there, in order, and
     }
   }
   t.ok(points >= POINTS, `${points} power cuts`);
+});
+
+t.test('whatever byte of a journal at rest is flipped: the same state, or JOURNAL_CORRUPT', async (t) => {
+  let flips = 0;
+  for (const history of ['new', 'in batches', 'rewritten']) {
+    const image = await restingJournal(parts, history as Resting);
+    const before = await stateOf(parts, image);
+    for (let at = 0; at < image.length; at += 1) {
+      for (const mask of [0x01, 0x20, 0x80, 0xff]) {
+        const hurt = Buffer.from(image);
+        hurt[at] = (hurt[at] ?? 0) ^ mask;
+        const after = await stateOf(parts, hurt);
+        flips += 1;
+        if (after !== before && after !== 'JOURNAL_CORRUPT') t.equal(after, before, `${history}: byte ${at} ^ ${mask}`);
+      }
+    }
+  }
+  t.ok(flips > 5_000, `${flips} flips`);
 });

@@ -46,6 +46,8 @@ export class Machine {
   /** The journal, as processes see it; only the first `synced` bytes survive the power. */
   log = Buffer.alloc(0);
   synced = 0;
+  /** What is behind the journal's end: the next append writes over it, and the power takes it. */
+  mark: Buffer = Buffer.alloc(0);
   blobs = new Map<string, Buffer>();
   files = new Map<string, string>();
   commands = new Map<string, SimulatedCommand>();
@@ -75,6 +77,7 @@ export class Machine {
     this.up = false;
     this.log = Buffer.from(this.log.subarray(0, Math.min(this.log.length, this.synced + torn)));
     this.synced = this.log.length;
+    this.mark = Buffer.alloc(0);
     this.syncs = [];
     for (const command of this.commands.values()) {
       if (command.state === 'spawned' || command.state === 'running') command.state = 'lost';
@@ -230,6 +233,11 @@ export class Machine {
       append: async (bytes) => {
         if (!alive()) return never();
         this.log = Buffer.concat([this.log, bytes]);
+        this.mark = Buffer.alloc(0);
+      },
+      mark: async (bytes) => {
+        if (!alive()) return never();
+        this.mark = Buffer.from(bytes);
       },
       sync: () =>
         new Promise((resolve) => {
@@ -244,6 +252,8 @@ export class Machine {
         if (!alive()) return never();
         return Buffer.from(this.log.subarray(position, position + size));
       },
+      // May be lost, so it is.
+      mark: async () => {},
       truncate: async (size) => {
         if (!alive()) return never();
         [this.log, this.synced] = [Buffer.from(this.log.subarray(0, size)), size];
@@ -255,7 +265,7 @@ export class Machine {
         if (!alive()) return never();
         // What a killed process left unsynced is synced before it is relied on.
         this.synced = this.log.length;
-        return { file, content: Buffer.from(this.log) };
+        return { file, content: Buffer.concat([this.log, this.mark]) };
       },
       replace: async (_path, bytes) => {
         if (!alive()) return never();

@@ -49,7 +49,7 @@ export interface Fuzzed {
 /** A controller, machines, and everything between them, which happens when `settle` says so. */
 class Fleet implements MachineWatcher {
   readonly time = new SimulatedTime();
-  readonly store = new Store();
+  readonly store = new Store(() => 1);
   readonly wrong: string[] = [];
   readonly began = new Map<string, number>();
   readonly machines: Machine[] = [];

@@ -254,3 +254,49 @@ function mayBeGone(record: JournalRecord, written: readonly JournalRecord[], ack
   if (isSent(record) && record.sequence > acked) return false;
   return written.some((other) => other.type === 'forget' && 'run' in record && other.run === record.run);
 }
+
+export type Resting = 'new' | 'in batches' | 'rewritten';
+
+const OPTIONS = {
+  path: PATH,
+  newId: () => 'id',
+  pause: () => Promise.resolve(),
+  onTrouble: () => {},
+  onFatal: (error: Error) => {
+    throw error;
+  },
+};
+
+/** The bytes of a journal that nobody writes to, after such a life. */
+export async function restingJournal({ Journal, disk }: Parts, history: Resting): Promise<Buffer> {
+  const media = new Media();
+  mount({ folder: FOLDER, media, before: () => undefined });
+  const open = () => Journal.open({ ...OPTIONS, disk, ...(history === 'rewritten' ? { compactAbove: 300 } : {}) });
+  const { journal } = await open();
+  for (let batch = 0; batch < (history === 'new' ? 0 : 5); batch += 1) {
+    for (const run of ['held', 'other']) {
+      const cause = `batch ${batch}`;
+      journal.append({ type: 'blocked', run, revision: 1, tasks: [batch], cause, cancelled: false, atMs: 1 });
+    }
+    await journal.synced();
+    if (batch === 3) journal.acknowledge(5);
+    if (batch === 3) journal.append({ type: 'forget', run: 'other' });
+  }
+  await journal.close();
+  if (history === 'rewritten') await (await open()).journal.close();
+  return Buffer.from(media.file(PATH)?.now ?? '');
+}
+
+/** All that a start makes of these bytes, or the code of its refusal, which leaves the bytes alone. */
+export async function stateOf({ Journal, disk }: Parts, bytes: Buffer): Promise<string> {
+  const media = new Media(new Map([['journal', bytes]]));
+  mount({ folder: FOLDER, media, before: () => undefined });
+  try {
+    const { journal, records } = await Journal.open({ ...OPTIONS, disk });
+    const waiting = journal.outgoing().map((out) => out.sequence);
+    return JSON.stringify([journal.id, journal.lastSequence, waiting, records]);
+  } catch (thrown) {
+    if (!media.file(PATH)?.now.equals(bytes)) return 'the file was changed';
+    return (thrown as { code?: string }).code ?? String(thrown);
+  }
+}
