@@ -30,6 +30,8 @@ const EVERYTHING: RollbackWish = { tasks: [], nodes: [], withDependents: false }
 
 /** Undoes runs: by request, and by themselves when they fail. */
 export class Rollbacks {
+  /** Runs whose rollback is on its way into the store. */
+  private readonly beginning = new Set<string>();
   private readonly parts: RollbacksParts;
 
   constructor(parts: RollbacksParts) {
@@ -39,12 +41,30 @@ export class Rollbacks {
   /** What a rollback of the run would do; `start`: begins it. Throws KkError RUN_UNKNOWN, ROLLBACK_*. */
   async roll(text: string, wish: RollbackWish, { start, by }: { start: boolean; by: string }): Promise<RollbackView> {
     const of = await this.parts.runs.idOf(text, 'plan');
-    const { graph, undoes, cannot } = await this.plan(of, wish);
-    const view = { of, undoes, cannot };
-    if (!start || graph === undefined) return view;
-    const { runner, clock } = this.parts;
-    const run = await runner.create(graph, { id: newRunId(clock.nowMs()), by });
-    return { ...view, run: run.record.id };
+    this.refuseSecond(of);
+    if (start) this.beginning.add(of);
+    try {
+      const { graph, undoes, cannot } = await this.plan(of, wish);
+      const view = { of, undoes, cannot };
+      if (!start || graph === undefined) return view;
+      const { runner, clock } = this.parts;
+      const run = await runner.create(graph, { id: newRunId(clock.nowMs()), by });
+      return { ...view, run: run.record.id };
+    } finally {
+      if (start) this.beginning.delete(of);
+    }
+  }
+
+  /** What one undoes another one must not undo again: rollback tasks are repeated by nothing. */
+  private refuseSecond(of: string): void {
+    const active = [...this.parts.runner.active.values()];
+    const other = active.find(({ record }) => record.name === rollbackName(of))?.record.id;
+    if (other === undefined && !this.beginning.has(of)) return;
+    throw new KkError({
+      code: 'ROLLBACK_AT_WORK',
+      message: `Run ${of} is being rolled back${other === undefined ? '' : ` by run ${other}`}.`,
+      remedy: `Wait for its end (\`kk-controller logs ${other ?? 'last'} -f\`), then see what is left to undo.`,
+    });
   }
 
   /** From now on the run is rolled back when it fails; on disk once this resolves. Call before the run is made. */

@@ -388,10 +388,12 @@ function returnPermit(
   state.permits.set(name, permit);
   // It failed with the permit, in an earlier revision.
   if (isKept && !isGood) permit.holders.add(key);
+  const hasFailedBefore = permit.carried.get(key) === 'failed';
   permit.carried.delete(key);
   permit.waiting = permit.waiting.filter((wish) => wish.task !== task || wish.node !== node);
-  // Of a node that was given up nobody knows whether it has begun; of a step that is kept, that it had.
-  const neverBegan = before === 'waiting' && !isKept && outcome !== 'unreachable' && outcome !== 'interrupted';
+  // Of a node that was given up nobody knows whether it has begun; of a step that is kept, or had failed with it, that it had.
+  const isUnknown = outcome === 'unreachable' || outcome === 'interrupted';
+  const neverBegan = before === 'waiting' && !isKept && !hasFailedBefore && !isUnknown;
   if (permit.holders.has(key)) {
     if (isGood || neverBegan) permit.holders.delete(key);
     else permit.stuck ??= step.why;

@@ -196,6 +196,23 @@ t.test('permits', async (t) => {
   late.apply({ kind: 'given_up', at: 0, node: 0, error: LOST });
   late.apply({ kind: 'permit_granted', at: 0, task: first?.task ?? -1, node: first?.node ?? -1 });
   t.match(permitsToGrant(late.state), [{ node: 1 }], 'a grant that came too late goes to the next');
+
+  // It failed with its permit, and the next revision does not come to try it again.
+  for (const cancelled of [false, true]) {
+    const again = running({
+      roles: { a: ['w', { id: 'x', permit: { name: 'etcd', count: 1 } }] },
+      plays: [{ name: 'p', nodes: NODES, roles: ['a'] }],
+    });
+    const permits = [{ task: 1, node: 0, failed: true as const }];
+    again.apply({ kind: 'revised', at: 0, revision: 2, by: '', how: 'retry', rerun: [], skip: [], permits });
+    again.apply({ kind: 'accepted', at: 0, node: 0, revision: 2 });
+    wishPermit(again.state, 1, 1);
+    t.strictSame(permitsToGrant(again.state), []);
+    again.end('w', [0], 'failed');
+    again.apply({ kind: 'blocked', at: 0, node: 0, tasks: [1], cause: 'c', cancelled });
+    t.strictSame(permitsToGrant(again.state), [], 'it keeps it');
+    t.match(again.state.permits.get('etcd')?.stuck, /c/, 'and the others are told');
+  }
 });
 
 t.test('cancel', async (t) => {

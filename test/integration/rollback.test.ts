@@ -74,7 +74,14 @@ t.test('rolled back, the nodes are as before, byte by byte', async (t) => {
 
   // Changed by hand in between: named, and what leans on nothing else stays, too.
   writeFileSync(join(root, 'n2/content'), 'by hand');
-  const conflict = await line.follow((await line.client.rollback(applied.id, start)).run ?? '');
+  const asked = await Promise.allSettled([1, 2].map(() => line.client.rollback(applied.id, start)));
+  t.match(
+    asked.flatMap((one) => (one.status === 'rejected' ? [one.reason] : [])),
+    [{ code: 'ROLLBACK_AT_WORK' }],
+    'asked for twice at once it begins once',
+  );
+  const [begun] = asked.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  const conflict = await line.follow(begun?.run ?? '');
   t.equal(conflict.view.status, 'failed');
   t.match(conflict.view.failures, [
     {
