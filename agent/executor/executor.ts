@@ -95,6 +95,8 @@ export class Executor implements Work {
   /** Rebuilds everything from the journal and takes up the steps that a restart cut short. */
   static async start(options: ExecutorOptions): Promise<Executor> {
     const executor = new Executor(options);
+    // Nothing is decided before all runs are known: the last one may have taken the node over.
+    executor.#ticking = true;
     for (const run of executor.#state.runs.values()) {
       const bytes = await options.blobs.read(run.common);
       // Without its document the run is not named in Hello, and the controller pushes it again.
@@ -107,6 +109,8 @@ export class Executor implements Work {
     }
     await options.blobs.sweep(new Set([...executor.#state.runs.values()].map((run) => run.common)));
     await executor.#sweepOutputs();
+    executor.#ticking = false;
+    executor.#tick();
     return executor;
   }
 

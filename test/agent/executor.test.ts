@@ -667,3 +667,20 @@ t.test('what a sensitive step printed goes also when the agent was killed before
   t.notOk(existsSync(join(bench.folder, 'runs/r1/0')));
   t.ok(existsSync(join(bench.folder, 'runs/r1/1')));
 });
+
+t.test('restart: nothing of a run starts before it is known that a later one has taken the node over', async (t) => {
+  let bench = await Bench.open();
+  bench.lease();
+  const { share, common } = documents([task('old', { needs: [{ gate: 'g' }] })]);
+  bench.push([task('old', { needs: [{ gate: 'g' }] })]);
+  await bench.settle();
+  // Killed right after it had taken the later one on.
+  const later = { share: bytesJson(share) as Share, common: sha256(common), leaseMs: 0 };
+  bench.journal.append({ type: 'gate', run: 'r1', revision: 1, gate: 'g', values: null });
+  bench.journal.append({ type: 'push', run: 'r2', revision: 1, ...later });
+  bench = await bench.restart();
+  bench.lease();
+  await bench.settle();
+  t.same(bench.commands.calls, []);
+  t.match(bench.blocked(), [{ cause: /r2/, cancelled: true }]);
+});
