@@ -19,6 +19,8 @@ export interface ArrivalsParts {
   onDoubt(node: string, error: Error): void;
   /** There is one machine again. */
   onTrust(node: string): void;
+  /** Its journal is another one than it was, or was set back (ENGINE 3.4); awaited before the node is welcomed. */
+  onVoid(node: string): Promise<void>;
 }
 
 /** Who arrives: clones are told apart, journals continued. Remembers which nodes are in doubt. */
@@ -76,7 +78,9 @@ export class Arrivals {
       version: hello.version,
       arch: hello.arch,
     } satisfies NodeRecord);
-    const known = cursor.journal === hello.journal_id ? cursor.sequence : 0;
+    const isSame = cursor.journal === hello.journal_id;
+    if (cursor.journal !== '' && (!isSame || hello.last_sequence < cursor.sequence)) await this.parts.onVoid(node);
+    const known = isSame ? cursor.sequence : 0;
     return { acked: Math.min(known, hello.last_sequence) };
   }
 

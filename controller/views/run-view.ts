@@ -58,13 +58,15 @@ export function runView(record: RunRecord, graph: TaskGraph, state: RunState, to
       since: iso(other.record.createdMs),
       nodes: graph.nodes.filter((name) => other.nodes.has(name)),
     })),
-    ...revisedView(extras.events),
+    ...revisedView(graph, extras.events),
   };
 }
 
-function revisedView(events: readonly RunEvent[]): Pick<RunView, 'revised'> {
+function revisedView(graph: TaskGraph, events: readonly RunEvent[]): Pick<RunView, 'revised'> {
   const revised = lastRevision(events);
-  return revised ? { revised: { how: revised.how, by: revised.by, at: iso(revised.at) } } : {};
+  if (!revised) return {};
+  const { how, by, node } = revised;
+  return { revised: { how, by, at: iso(revised.at), ...(node === undefined ? {} : { node: nodeName(graph, node) }) } };
 }
 
 function unknownViews(graph: TaskGraph, events: readonly RunEvent[]): RunView['unknown'] {

@@ -87,7 +87,15 @@ export const RunView = z.object({
     z.object({ run: z.string(), name: z.string(), by: z.string(), since: z.string(), nodes: z.array(z.string()) }),
   ),
   /** How the present revision came about; absent: it is the first. */
-  revised: z.object({ how: z.string(), by: z.string(), at: z.string() }).optional(),
+  revised: z
+    .object({
+      how: z.string(),
+      by: z.string(),
+      at: z.string(),
+      /** With `voided`: the node that lost its journal, and does again what it knows no more. */
+      node: z.string().optional(),
+    })
+    .optional(),
 });
 export type RunView = z.infer<typeof RunView>;
 

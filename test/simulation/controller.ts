@@ -1,5 +1,6 @@
 /** Lives of the controller over one store: real runner, gateway conversations, fleet and arrivals. */
 
+import { graphFromJson } from '../../controller/compile/serialise.ts';
 import { Fleet } from '../../controller/dispatch/fleet.ts';
 import { Conversation } from '../../controller/dispatch/gateway.ts';
 import type { GatewayParts } from '../../controller/dispatch/ports.ts';
@@ -30,9 +31,16 @@ export class Store {
   readonly nodes = new Map<string, NodeRecord>();
   /** node -> the plan run that was started there last. */
   readonly plans = new Map<string, string>();
+  /** `run node` -> incarnation of its disk when the run's last revision for the loss of its journal was stored. */
+  readonly losses = new Map<string, number>();
+  readonly #incarnationOf: (node: string) => number;
   generation = 0;
   /** Transactions under way. */
   appends: { commit(): void }[] = [];
+
+  constructor(incarnationOf: (node: string) => number) {
+    this.#incarnationOf = incarnationOf;
+  }
 
   /** One transaction. */
   write({ runs, cursors }: AppendBatch): void {
@@ -45,6 +53,10 @@ export class Store {
       for (const event of events) {
         // What is stored is a copy, as it would be read again.
         kept?.events.push(structuredClone(event));
+        if (event.kind === 'revised' && event.node !== undefined && kept) {
+          const node = graphFromJson(kept.graphJson).nodes[event.node] ?? '';
+          this.losses.set(`${run} ${node}`, this.#incarnationOf(node));
+        }
         if (kept) Object.assign(kept.record, recordedBy(event));
       }
     }
@@ -93,6 +105,7 @@ export class Controller {
       clock,
       onDoubt: (node, error) => this.runner.doubt(node, error.message),
       onTrust: (node) => this.runner.trust(node),
+      onVoid: (node) => this.runner.voided(node),
     });
     const { runner } = this;
     this.#parts = {

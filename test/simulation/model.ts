@@ -3,7 +3,7 @@
  * did. Nothing of apply-event, decide or the agent's scheduler is used.
  */
 import type { GraphTask, TaskGraph } from '../../controller/compile/graph.ts';
-import type { RunEvent } from '../../controller/run/events.ts';
+import type { Revision, RunEvent } from '../../controller/run/events.ts';
 import type { StepState } from '../../shared/lifecycle.ts';
 import type { World } from './world.ts';
 
@@ -30,9 +30,12 @@ class Story {
   readonly #last = new Map<string, Ended>();
   readonly #begun = new Set<string>();
   readonly #granted = new Map<string, string>();
+  /** Granted in the revision before: who waits for such a one may be let past it. */
+  readonly #carried = new Map<string, boolean>();
   readonly #accepted = new Set<number>();
   readonly #givenUp = new Set<number>();
   readonly #causes = new Map<string, string>();
+  #revision = 1;
   #isCancelled = false;
   /** It was cancelled when every step had ended. */
   #isLate = false;
@@ -99,14 +102,43 @@ class Story {
         return undefined;
       case 'accepted':
         this.#accepted.add(event.node);
+        for (const [key, hasFailed] of this.#carried)
+          if (!hasFailed && key.endsWith(`@${event.node}`)) {
+            this.#carried.delete(key);
+            this.#granted.delete(key);
+          }
         return undefined;
+      case 'revised':
+        return this.#revise(event);
       default:
         return undefined;
     }
   }
 
+  /** Everything begins anew, but for the permits. */
+  #revise({ revision, how, node, permits }: Revision): string | undefined {
+    if (revision <= this.#revision) return `revision ${revision} follows ${this.#revision}`;
+    this.#revision = revision;
+    for (const known of [this.#first, this.#last, this.#begun, this.#accepted, this.#givenUp, this.#causes])
+      known.clear();
+    this.#isCancelled = false;
+    this.#granted.clear();
+    this.#carried.clear();
+    for (const { task, node: holder, failed } of permits) {
+      const name = this.#graph.tasks[task]?.permit?.name;
+      if (name === undefined) return `task ${task} holds a permit that it did not ask for`;
+      this.#granted.set(`${task}@${holder}`, name);
+      this.#carried.set(`${task}@${holder}`, failed ?? false);
+    }
+    const name = this.#graph.nodes[node ?? -1] ?? '';
+    if (how === 'voided' && (this.#world.places.get(name)?.machine.incarnation ?? 1) === 1)
+      return `${name} is said to have lost its journal, and its disk was never another`;
+    return undefined;
+  }
+
   #end(task: number, node: number, outcome: Ended, cause: string): void {
     const key = `${task}@${node}`;
+    this.#carried.delete(key);
     if (!this.#first.has(key)) this.#first.set(key, outcome);
     else if (this.#last.get(key) !== 'unreachable') return;
     this.#last.set(key, outcome);
@@ -123,7 +155,8 @@ class Story {
     // Its node was given up while the grant was on its way.
     if (this.#first.has(key)) return undefined;
     this.#granted.set(key, permit.name);
-    const held = [...this.#granted.values()].filter((name) => name === permit.name).length;
+    this.#carried.delete(key);
+    const held = [...this.#granted].filter(([at, name]) => name === permit.name && !this.#carried.has(at)).length;
     return held > permit.count
       ? `${held} hold the permit ${permit.name}, of which there are ${permit.count}`
       : undefined;
@@ -134,6 +167,7 @@ class Story {
     const key = `${index}@${node}`;
     if (this.#first.has(key) || this.#begun.has(key)) return undefined;
     this.#begun.add(key);
+    this.#carried.delete(key);
     const task = this.#graph.tasks[index];
     if (task === undefined) return `task ${index} is not in the graph`;
     if (task.permit !== undefined && !this.#granted.has(key)) return `task ${index} begins without its permit`;
@@ -203,13 +237,14 @@ class Story {
     const effects = this.#world.effects.filter(
       (one) => one.run === this.#run && one.task === task.index && one.node === name,
     );
+    const isNow = effects.some(({ revision }) => revision === this.#revision);
     switch (last) {
       case undefined:
         return 'has no end';
       case 'ok':
         return this.#whyNotOk(task, name);
       case 'skipped':
-        return effects.length > 0 ? 'is recorded as skipped, and was done' : undefined;
+        return isNow ? 'is recorded as skipped, and was done' : undefined;
       case 'failed': {
         const cause = this.#causes.get(key) ?? '';
         if (cause === 'WAIT_TIMEOUT' || effects.some(({ code }) => code !== 0)) return undefined;
@@ -222,7 +257,7 @@ class Story {
       case 'unreachable':
         return this.#givenUp.has(node) ? undefined : 'is unreachable, and its node is not given up';
       case 'blocked':
-        if (effects.length > 0) return 'is recorded as blocked, and was begun';
+        if (isNow) return 'is recorded as blocked, and was begun';
         return this.#mayBeBlocked(task, node, first) ? undefined : `is blocked for no reason: ${this.#causes.get(key)}`;
     }
   }
@@ -241,7 +276,12 @@ class Story {
     for (let item = 0; item < (Array.isArray(spec.loop) ? spec.loop.length : 1); item += 1) {
       const isDone = this.#world.effects.some(
         (one) =>
-          one.run === this.#run && one.node === node && one.task === task.index && one.item === item && one.code === 0,
+          one.run === this.#run &&
+          one.node === node &&
+          one.task === task.index &&
+          one.item === item &&
+          one.code === 0 &&
+          !this.#world.isVoid(one),
       );
       if (!isDone) return `is recorded as ok, and item ${item} was never done`;
     }

@@ -20,7 +20,7 @@ const WEIGHTS: Record<Operation['kind'], number> = {
   unpause: 1,
   create: 1,
   snapshot: 1,
-  'set-back': 0,
+  'set-back': 1,
 };
 
 const operation: fc.Arbitrary<Operation> = fc.record({

@@ -4,8 +4,8 @@ import type { JournalRecord } from '../../agent/executor/records.ts';
 import type { TaskGraph } from '../../controller/compile/graph.ts';
 import { graphFromJson } from '../../controller/compile/serialise.ts';
 import type { ActiveRun } from '../../controller/run/active-run.ts';
-import { applyEvent } from '../../controller/run/apply-event.ts';
-import { newRunState, type RunState } from '../../controller/run/state.ts';
+import { presentEvents, replay } from '../../controller/run/revise.ts';
+import type { RunState } from '../../controller/run/state.ts';
 import { runHasEnded } from '../../shared/lifecycle.ts';
 import { decodeToAgent, decodeToController } from '../../shared/protocol/codec.ts';
 import type { Hello } from '../../shared/protocol/messages.ts';
@@ -57,6 +57,8 @@ export interface Effect {
   node: string;
   incarnation: number;
   run: string;
+  /** That the agent had then. */
+  revision: number;
   task: number;
   item: number;
   attempt: number;
@@ -76,10 +78,16 @@ interface Place {
   dialAt: number;
   /** When the last heartbeat was sent whose answer has arrived; of this boot. */
   leaseFrom: number;
-  snapshot: ReturnType<Machine['snapshot']> | undefined;
+  snapshot: { disk: Disk; incarnation: number; effects: number } | undefined;
+  /** incarnation -> the one whose disk it began with, as it was when there were so many effects. */
+  origins: Map<number, { incarnation: number; effects: number }>;
   /** Its power has failed, or its disk was set back. */
   wasHurt: boolean;
 }
+
+type Disk = ReturnType<Machine['snapshot']>;
+
+const EMPTY: Disk = { log: Buffer.alloc(0), blobs: new Map(), files: new Map() };
 
 /** So many moves without an end are one too many. */
 const TOO_MANY = 20_000;
@@ -87,7 +95,7 @@ const ADVANCES = [1_000, 5_000, 25_000, 60_000, 130_000];
 
 export class World implements MachineWatcher {
   readonly time = new SimulatedTime();
-  readonly store = new Store();
+  readonly store = new Store((node) => this.places.get(node)?.machine.incarnation ?? 1);
   readonly places = new Map<string, Place>();
   readonly effects: Effect[] = [];
   readonly graphs = new Map<string, TaskGraph>();
@@ -112,7 +120,7 @@ export class World implements MachineWatcher {
       const machine = new Machine(name, this.time, this);
       this.places.set(name, {
         ...{ machine, agent: undefined, wires: [], dialling: undefined, dialAt: 0 },
-        ...{ leaseFrom: Number.NEGATIVE_INFINITY, snapshot: undefined, wasHurt: false },
+        ...{ leaseFrom: Number.NEGATIVE_INFINITY, snapshot: undefined, origins: new Map(), wasHurt: false },
       });
     }
   }
@@ -295,17 +303,41 @@ export class World implements MachineWatcher {
         if (this.controller?.ready) this.#create();
         break;
       case 'snapshot':
-        if (place.machine.up) place.snapshot = place.machine.snapshot();
+        if (place.machine.up) {
+          const { incarnation } = place.machine;
+          place.snapshot = { disk: place.machine.snapshot(), incarnation, effects: this.effects.length };
+        }
         break;
       case 'set-back':
-        this.#power(place, 0);
-        place.machine.setBack(
-          (b % 2 === 0 ? place.snapshot : undefined) ?? { log: Buffer.alloc(0), blobs: new Map(), files: new Map() },
-        );
-        this.#known.delete(name);
+        this.#setBack(place, b % 2 === 0 ? place.snapshot : undefined);
         break;
     }
     await quiet();
+  }
+
+  /** The machine gets the disk of a snapshot, or is installed anew. */
+  #setBack(place: Place, snapshot: Place['snapshot']): void {
+    this.#power(place, 0);
+    const { machine } = place;
+    machine.setBack(snapshot?.disk ?? EMPTY);
+    if (snapshot !== undefined) place.origins.set(machine.incarnation, snapshot);
+    this.#known.delete(machine.name);
+  }
+
+  /** Was the effect on a disk that its run knows to be gone? */
+  isVoid(effect: Effect): boolean {
+    const since = this.store.losses.get(`${effect.run} ${effect.node}`);
+    return since !== undefined && effect.incarnation < since && !this.#isOnDisk(effect, since);
+  }
+
+  #isOnDisk(effect: Effect, incarnation: number): boolean {
+    if (effect.incarnation === incarnation) return true;
+    const origin = this.places.get(effect.node)?.origins.get(incarnation);
+    return (
+      origin !== undefined &&
+      this.effects.indexOf(effect) < origin.effects &&
+      this.#isOnDisk(effect, origin.incarnation)
+    );
   }
 
   #unpause(): void {
@@ -446,8 +478,8 @@ export class World implements MachineWatcher {
 
   commandBegins(machine: Machine, command: SimulatedCommand): void {
     const effect = this.#effectOf(machine, command);
-    const { run, task, item, attempt, node } = effect;
-    const what = `${run}/${task} item ${item} attempt ${attempt} on ${node}`;
+    const { run, revision, task, item, attempt, node } = effect;
+    const what = `${run}/${revision}/${task} item ${item} attempt ${attempt} on ${node}`;
     this.#say(`begins ${what}`);
     const spec = this.graphs.get(run)?.common.tasks[task];
     if (spec === undefined) {
@@ -460,17 +492,18 @@ export class World implements MachineWatcher {
       this.cancelled.has(run) &&
       this.effects.some((other) => other.run === run && other.task === task && other.node === node);
     this.#checkStart(machine, isFinishing ? undefined : run, what);
-    if (!this.#attemptsOnDisk(machine).has(`${run}/${task}/${item}/${attempt}`))
+    if (!this.#attemptsOnDisk(machine).has(`${run}/${revision}/${task}/${item}/${attempt}`))
       this.trouble(`${what} begins and the journal on disk does not know`);
     const isRepeatable = spec.onInterrupt === 'rerun' || command.spec.argv[0] === 'make';
     const again = this.effects.find(
       (other) =>
         other.node === node &&
-        other.incarnation === effect.incarnation &&
         other.run === run &&
         other.task === task &&
         other.item === item &&
-        other.attempt === attempt,
+        ((other.revision === revision && other.attempt === attempt) ||
+          (other.code === 0 && !other.command.cancelled)) &&
+        this.#isOnDisk(other, effect.incarnation),
     );
     if (again !== undefined && !isRepeatable) this.trouble(`${what} is done twice`);
     if (attempt > spec.retries + 1 && spec.onInterrupt !== 'rerun') this.trouble(`${what} is one attempt too many`);
@@ -505,7 +538,7 @@ export class World implements MachineWatcher {
     const stored = run === undefined ? undefined : this.store.runs.get(run);
     if (stored === undefined) return;
     const index = this.graphs.get(run ?? '')?.nodes.indexOf(machine.name);
-    if (stored.events.some((event) => event.kind === 'given_up' && event.node === index))
+    if (presentEvents(stored.events).some((event) => event.kind === 'given_up' && event.node === index))
       this.trouble(`${what} starts after its node was given up`);
     if (runHasEnded(stored.record.status)) this.trouble(`${what} starts after its run has ended`);
   }
@@ -516,9 +549,10 @@ export class World implements MachineWatcher {
   }
 
   #effectOf(machine: Machine, command: SimulatedCommand): Effect {
-    const [, , run = '', task, last = ''] = command.folder.split('/');
+    const [, , run = '', step = '', last = ''] = command.folder.split('/');
+    const [task = 0, revision = 1] = step.split('.').map(Number).reverse();
     const [item = 0, attempt = 0] = last.split('.').map(Number);
-    const head = { node: machine.name, run, task: Number(task), item, attempt };
+    const head = { node: machine.name, run, revision, task, item, attempt };
     const { luck, failing } = this.#schedule;
     const code = hash(`${luck}/${head.node}/${command.folder}`) % 16 < failing ? 1 : 0;
     return {
@@ -532,8 +566,13 @@ export class World implements MachineWatcher {
     if (known?.synced === machine.synced) return known.attempts;
     const attempts = new Set<string>();
     const { records } = scanFrames(machine.log.subarray(0, machine.synced));
+    const revisions = new Map<string, number>();
     for (const record of records as JournalRecord[])
-      if (record.type === 'attempt') attempts.add(`${record.run}/${record.task}/${record.item}/${record.attempt}`);
+      if (record.type === 'push') revisions.set(record.run, record.revision);
+      else if (record.type === 'attempt') {
+        const { run, task, item, attempt } = record;
+        attempts.add(`${run}/${revisions.get(run)}/${task}/${item}/${attempt}`);
+      }
     this.#known.set(machine.name, { synced: machine.synced, attempts });
     return attempts;
   }
@@ -544,9 +583,7 @@ export class World implements MachineWatcher {
   rebuilt(run: string): RunState {
     const stored = this.store.runs.get(run);
     if (stored === undefined) throw new Error(`${run} is not stored`);
-    const state = newRunState(graphFromJson(stored.graphJson));
-    for (const event of stored.events) applyEvent(state, structuredClone(event));
-    return state;
+    return replay(graphFromJson(stored.graphJson), structuredClone(stored.events));
   }
 
   /** The state in the controller's memory is what its log makes again. */

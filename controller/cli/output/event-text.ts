@@ -60,7 +60,10 @@ export function eventText(line: StreamLine, style: EventStyle): string[] {
 /** `run r1 lab`, and from the second revision on how it came about. */
 function runHead({ id, name, revision, revised }: RunView): string {
   const head = `run ${id} ${clean(name)}`;
-  return revised ? `${head}, revision ${revision} (${revised.how} by ${clean(revised.by)})` : head;
+  if (!revised) return head;
+  const { how, by, node } = revised;
+  const why = node === undefined ? `${how} by ${clean(by)}` : `${node} lost its journal: its work is done again`;
+  return `${head}, revision ${revision} (${why})`;
 }
 
 /** Who holds which nodes of a queued run, since when. */
