@@ -350,6 +350,7 @@ function grantPermit(state: RunState, task: number, node: number): void {
   permitState.waiting = permitState.waiting.filter((wish) => wish.task !== task || wish.node !== node);
   if (hasEnded(step)) state.fresh.permits.add(permit.name);
   else permitState.holders.add(`${task}@${node}`);
+  permitState.carried.delete(`${task}@${node}`);
 }
 
 /** A person frees what failed steps keep; steps that are at work keep theirs. */

@@ -103,7 +103,9 @@ export function wishPermit(state: RunState, task: number, node: number): 'grante
   if (!wanted || step === undefined || hasEnded(step)) return 'waiting';
   const permit = state.permits.get(wanted.name) ?? newPermit(wanted.count);
   state.permits.set(wanted.name, permit);
-  if (permit.holders.has(`${task}@${node}`)) return 'granted';
+  const key = `${task}@${node}`;
+  // What it has from the revision before it gives back when it takes this one on.
+  if (permit.holders.has(key) && permit.carried.get(key) !== 'working') return 'granted';
   if (!permit.waiting.some((wish) => wish.task === task && wish.node === node)) permit.waiting.push({ task, node });
   state.fresh.permits.add(wanted.name);
   return 'waiting';
@@ -137,7 +139,8 @@ export function decideFor(state: RunState, node: number, heldThere: Held | 'olde
   for (const permit of state.permits.values()) {
     for (const holder of permit.holders) {
       const [task, at] = holder.split('@').map(Number);
-      if (at === node && task !== undefined && !held?.permits.has(task)) decisions.push({ kind: 'permit', task });
+      if (at !== node || task === undefined || permit.carried.get(holder) === 'working') continue;
+      if (!held?.permits.has(task)) decisions.push({ kind: 'permit', task });
     }
   }
   if (state.cancelled) decisions.push(cancelDecision(state));

@@ -33,6 +33,11 @@ export class LastPlans {
     if (this.statuses.has(run)) this.statuses.set(run, status);
   }
 
+  /** Is it the last one on any node? */
+  knows(run: string): boolean {
+    return this.statuses.has(run);
+  }
+
   /** The first of the nodes on which another plan run has started since, and which. */
   overtakenBy(run: string, nodes: Iterable<string>): { node: string; run: string } | undefined {
     for (const node of nodes) {

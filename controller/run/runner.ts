@@ -79,7 +79,7 @@ export class Runner {
   async recover(): Promise<void> {
     this.plans.load(await this.parts.log.lastPlans());
     for (const logged of await this.parts.log.activeRuns()) {
-      const run = await this.rebuild(logged);
+      const { run } = await this.rebuild(logged);
       this.active.set(run.record.id, run);
     }
     for (const run of this.active.values()) this.follow(run);
@@ -298,14 +298,14 @@ export class Runner {
     return this.intake.idle();
   }
 
-  private async rebuild({ record, graphJson }: LoggedRun): Promise<ActiveRun> {
+  private async rebuild({ record, graphJson }: LoggedRun): Promise<{ run: ActiveRun; hasStarted: boolean }> {
     const events = await this.parts.log.events(record.id);
     const graph = graphFromJson(graphJson);
     const now = this.parts.clock.monotonicMs();
     const run = newActiveRun(record, graph, now, lastRevision(events), replay(graph, events));
     run.sequence = events.length;
     run.recovered = wasAtWork(events);
-    return run;
+    return { run, hasStarted: events.some(({ kind }) => kind === 'started') };
   }
 
   /** A run that has ended, to begin anew. */
@@ -314,15 +314,18 @@ export class Runner {
     if (!logged) throw runUnknown(id);
     const { kind } = logged.record;
     if (kind !== 'plan') throw runNotResumable(id, kind === 'exec' ? 'it is an exec' : 'it was a dry run');
-    const run = await this.rebuild(logged);
+    const { run, hasStarted } = await this.rebuild(logged);
     if (this.active.has(id)) throw runNotEnded(id);
     if (run.state.status === 'done') throw runNotResumable(id, 'it is done');
+    if (!hasStarted) return run;
     const overtaken = this.plans.overtakenBy(id, run.nodes);
     if (overtaken) throw runSuperseded(id, { ...overtaken, has: 'has started' });
     // It will be overtaken before its turn comes, and be forgotten there.
     const next = this.blockersOf(run).find(({ record }) => record.kind === 'plan');
     const [node = ''] = [...run.nodes].filter((name) => next?.nodes.has(name));
     if (next) throw runSuperseded(id, { node, run: next.record.id, has: 'will start' });
+    // Of a version that let nodes forget whatever had ended.
+    if (!this.plans.knows(id)) throw runNotResumable(id, 'its nodes have forgotten what they did of it');
     return run;
   }
 

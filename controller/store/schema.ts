@@ -45,4 +45,14 @@ export const MIGRATIONS: readonly string[] = [
   -- The plan run that was started last on a node: it is kept there until the next one.
   CREATE TABLE last_plans (node TEXT PRIMARY KEY, run TEXT NOT NULL) WITHOUT ROWID;
   `,
+  `
+  -- Plan runs at work when version 1 was left: their nodes have them, too.
+  INSERT OR IGNORE INTO last_plans (node, run)
+    SELECT node.value, runs.id FROM runs
+      JOIN graphs ON graphs.run = runs.id
+      JOIN json_each(graphs.graph, '$.sets') AS node_set
+      JOIN json_each(node_set.value) AS member
+      JOIN json_each(graphs.graph, '$.nodes') AS node ON node.key = member.value
+    WHERE runs.kind = 'plan' AND runs.status IN ('running', 'paused');
+  `,
 ];

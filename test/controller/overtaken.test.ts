@@ -43,6 +43,31 @@ t.test('a run is not taken up behind a queued one that makes its nodes forget it
   t.equal(begun.filter((step) => step === 'x 0 n0').length, 1);
 });
 
+t.test(
+  'a run that was cancelled before it began can be taken up; one that its nodes have forgotten cannot',
+  async (t) => {
+    const log = new MemoryLog();
+    const { fleet, start } = engine(log);
+    const runner = start();
+    for (const name of NODES) fleet.connect(runner, name);
+    await runner.create(on(['n0']), { id: 'w', by: '' });
+    await runner.create(on(['n0']), { id: 'x', by: '' });
+    runner.cancel('x', '');
+    await fleet.settle(runner);
+    await runner.revise('x', () => AGAIN);
+    await fleet.settle(runner, () => 'OUTCOME_FAILED');
+    t.equal(log.runs.get('x')?.record.status, 'failed');
+    // As a store of version 1 has it.
+    log.plans.clear();
+    const next = start();
+    await next.recover();
+    await t.rejects(
+      next.revise('x', () => AGAIN),
+      { code: 'RUN_NOT_RESUMABLE', message: /forgotten/ },
+    );
+  },
+);
+
 t.test('what is cancelled in the moment of its revision ends', async (t) => {
   const { fleet, start } = engine(new MemoryLog());
   const runner = start();

@@ -158,12 +158,19 @@ t.test('a folder of version 1 is migrated: its runs have their graph', async (t)
   const old = new DatabaseSync(join(folder, 'controller.db'));
   old.exec(`BEGIN; ${MIGRATIONS[0]}; PRAGMA user_version = 1;
     INSERT INTO runs VALUES ('r1', 'plan', 'plan', 'running', 1, NULL, 'me', '{"graph":1}');
+    INSERT INTO runs VALUES ('r2', 'plan', 'plan', 'running', 2, NULL, 'me', '{"nodes":["a","b","c"],"sets":[[],[1],[1,2]]}');
     INSERT INTO events VALUES ('r1', 1, '{"kind":"started","at":1}'); COMMIT;`);
   old.close();
   const database = await openDatabase(folder);
   t.teardown(() => database.close());
   const log = eventLog(database);
-  t.match(await log.activeRuns(), [{ record: { id: 'r1', revision: 1, status: 'running' }, graphJson: '{"graph":1}' }]);
+  const [first, second] = await log.activeRuns();
+  t.match(first, { record: { id: 'r1', revision: 1, status: 'running' }, graphJson: '{"graph":1}' });
+  t.strictSame(
+    await log.lastPlans(),
+    ['b', 'c'].map((node) => ({ node, run: second?.record.id, status: 'running' })),
+    'what is at work is kept on its nodes',
+  );
   const revised: RunEvent = {
     kind: 'revised',
     at: 2,
@@ -189,12 +196,12 @@ t.test('a folder of version 1 is migrated: its runs have their graph', async (t)
   };
   const graphs = [{ revision: 3, graphJson: '{"graph":3}' }];
   await log.append({ runs: [{ run: 'r1', firstSequence: 4, ...next, graphs, takes: ['n1'] }], cursors: [] });
-  t.match(await log.activeRuns(), [{ record: { revision: 3, status: 'paused' }, graphJson: '{"graph":3}' }]);
+  t.match(await log.find('r1'), { record: { revision: 3, status: 'paused' }, graphJson: '{"graph":3}' });
   t.strictSame(
     (await log.graphs('r1')).map(({ revision }) => revision),
     [1, 3],
   );
-  t.strictSame(await log.lastPlans(), [{ node: 'n1', run: 'r1', status: 'paused' }]);
+  t.match((await log.lastPlans()).at(-1), { node: 'n1', run: 'r1', status: 'paused' });
 });
 
 t.test('backup and restore', async (t) => {
