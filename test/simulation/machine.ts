@@ -143,6 +143,8 @@ export class Machine {
               .map((folder) => folder.slice(path.length + 1))
               .sort(),
           ),
+        whole: () => Promise.reject(new Error('nothing is remembered here')),
+        makeNew: () => Promise.reject(new Error('nothing is restored here')),
         writeAtomic: (path, content) =>
           ifAlive(() => {
             this.#watcher.fileWritten(this, path);
@@ -252,8 +254,6 @@ export class Machine {
         if (!alive()) return never();
         return Buffer.from(this.log.subarray(position, position + size));
       },
-      // May be lost, so it is.
-      mark: async () => {},
       truncate: async (size) => {
         if (!alive()) return never();
         [this.log, this.synced] = [Buffer.from(this.log.subarray(0, size)), size];
