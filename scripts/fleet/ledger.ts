@@ -39,12 +39,20 @@ export function readLedger(path: string): Deed[] {
 export class LedgerReader {
   readonly #path: string;
   #at = 0;
+  #reading: Promise<unknown> = Promise.resolve();
 
   constructor(path: string) {
     this.#path = path;
   }
 
-  async more(): Promise<Deed[]> {
+  /** What was added since the last call; calls that overlap go one after the other, or a deed would be told to both. */
+  more(): Promise<Deed[]> {
+    const next = this.#reading.then(() => this.#more());
+    this.#reading = next.catch(() => {});
+    return next;
+  }
+
+  async #more(): Promise<Deed[]> {
     const file = await open(this.#path, 'r');
     try {
       const { size } = await file.stat();
