@@ -31,7 +31,7 @@ export function undoExecutor(store: Undoing): ActionExecutor<'undo'> {
   ): Promise<{ any: boolean; wanted: Wanted[] }> {
     const remembered = await store.changesOf(input);
     const wanted: Wanted[] = [];
-    const conflicts: string[] = [];
+    const conflicts: Conflict[] = [];
     for (const { resource, changes } of input.replaced ? [] : remembered) {
       const kind = store.kinds[resource.kind];
       if (kind === undefined) throw unknownKind(resource);
@@ -41,7 +41,7 @@ export function undoExecutor(store: Undoing): ActionExecutor<'undo'> {
       const judged = judge(changes, present);
       if (judged.verdict === 'lost') throw notKept(resource, judged.why);
       if (judged.verdict === 'conflict')
-        conflicts.push(...judged.differences.map((one) => differenceText(resource, one, store.contentsFolder)));
+        conflicts.push(...judged.differences.map((one) => conflictOf(resource, one, store.contentsFolder)));
       if (judged.verdict !== 'restore') continue;
       const diffs = await diffsOf(resource, present, judged.to, hands, saw);
       wanted.push({ resource, present, to: judged.to, hands, diffs });
@@ -110,20 +110,32 @@ async function diffsOf(
   ];
 }
 
-function differenceText(resource: Resource, { facet, present, left, before }: Difference, contents: string): string {
+function conflictOf(resource: Resource, { facet, present, left, before }: Difference, contents: string): Conflict {
   const was =
     facet === 'content' && /^[0-9a-f]{64}$/.test(String(before)) ? `${contents}/${before}` : textOf(facet, before);
-  return `${nameOf(resource)}: ${facet} is ${textOf(facet, present)}; the run left ${textOf(facet, left)}; before it was ${was}`;
+  const name = nameOf(resource);
+  const whole = `${name}: ${facet} is ${textOf(facet, present)}; the run left ${textOf(facet, left)}; before it was ${was}`;
+  return { whole, brief: facet === 'content' ? `${name}: content is not what the run left` : whole };
 }
 
-function conflictError(conflicts: readonly string[]): KkError {
-  const [first = ''] = conflicts;
+interface Conflict {
+  /** Without digests: they give away what is short and secret. */
+  brief: string;
+  /** For the evidence, which sensitive steps keep to themselves. */
+  whole: string;
+}
+
+function conflictError(conflicts: readonly Conflict[]): KkError {
+  const first = conflicts[0]?.brief ?? '';
   return new KkError({
     code: 'UNDO_CONFLICT',
     message: `It was changed after the run, so it is not brought back: ${first}${conflicts.length > 1 ? ` (and ${conflicts.length - 1} more)` : ''}.`,
     remedy:
       'See on the node who changed it. Bring it by hand to what it was before (the evidence says what, and where the old content is kept), then roll back again: what is as it was before is left alone.',
-    evidence: conflicts.slice(0, 50).join('\n'),
+    evidence: conflicts
+      .slice(0, 50)
+      .map(({ whole }) => whole)
+      .join('\n'),
   });
 }
 

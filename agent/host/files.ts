@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { constants, type FSWatcher, watch } from 'node:fs';
+import { constants, type FSWatcher, type Stats, watch } from 'node:fs';
 import {
+  type FileHandle,
   lchown,
   lstat,
   mkdir,
@@ -32,7 +33,10 @@ async function unlessAbsent<T>(what: Promise<T>): Promise<T | undefined> {
 
 async function stat(path: string): Promise<FileStat | undefined> {
   const found = await unlessAbsent(lstat(path));
-  if (found === undefined) return undefined;
+  return found && statOf(found);
+}
+
+function statOf(found: Stats): FileStat {
   const kind = found.isFile()
     ? 'file'
     : found.isDirectory()
@@ -41,6 +45,23 @@ async function stat(path: string): Promise<FileStat | undefined> {
         ? 'symlink'
         : 'other';
   return { kind, mode: found.mode & 0o7777, uid: found.uid, gid: found.gid, size: found.size, mtimeMs: found.mtimeMs };
+}
+
+async function whole(path: string): Promise<{ stat: FileStat; content: Buffer } | undefined> {
+  let handle: FileHandle;
+  try {
+    // A pipe without a writer would never open.
+    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (thrown) {
+    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].some((code) => isSystemError(thrown, code))) return undefined;
+    throw thrown;
+  }
+  try {
+    const found = statOf(await handle.stat());
+    return found.kind === 'file' ? { stat: found, content: await handle.readFile() } : undefined;
+  } finally {
+    await handle.close();
+  }
 }
 
 function writeAtomic(path: string, content: Uint8Array, attributes: Attributes = {}): Promise<void> {
@@ -74,6 +95,18 @@ async function makeDirectory(path: string, attributes: Attributes = {}): Promise
     throw Object.assign(new Error(`${path} is a symlink of user ${found.uid}`), { code: 'ELOOP' });
   }
   await change(path, attributes, constants.O_DIRECTORY | (isLink ? 0 : constants.O_NOFOLLOW));
+}
+
+async function makeNew(path: string, fill: (inside: string) => Promise<void>): Promise<void> {
+  await mkdir(path, { mode: 0o700 });
+  const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  try {
+    const { uid } = await handle.stat();
+    if (uid !== process.getuid?.()) throw Object.assign(new Error(`${path} is of user ${uid}`), { code: 'EEXIST' });
+    await fill(`/proc/self/fd/${handle.fd}`);
+  } finally {
+    await handle.close();
+  }
 }
 
 async function removeEmpty(path: string): Promise<boolean> {
@@ -113,6 +146,7 @@ function changed(path: string, { timeoutMs, signal }: { timeoutMs: number; signa
 export const hostFiles: HostFiles = {
   read: (path) => unlessAbsent(readFile(path)),
   stat,
+  whole,
   real: (path) => unlessAbsent(realpath(path)),
   list: async (path) => ((await unlessAbsent(readdir(path))) ?? []).sort(),
   writeAtomic,
@@ -120,6 +154,7 @@ export const hostFiles: HostFiles = {
   setAttributes,
   remove: (path) => rm(path, { recursive: true, force: true }),
   rename: (from, to) => move(from, to, 'agent.file.moved'),
+  makeNew,
   removeEmpty,
   readLink: async (path) => ((await stat(path))?.kind === 'symlink' ? unlessAbsent(readlink(path)) : undefined),
   async makeLink(path, target, { uid, gid }) {

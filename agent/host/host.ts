@@ -47,6 +47,11 @@ export interface FileStat {
 export interface HostFiles {
   /** undefined: no such file. */
   read(path: string): Promise<Buffer | undefined>;
+  /**
+   * Attributes and content of one and the same regular file, whoever puts what in its place meanwhile; a symlink is not
+   * followed. undefined: no such file there.
+   */
+  whole(path: string): Promise<{ stat: FileStat; content: Buffer } | undefined>;
   /** Of the path itself: a symlink is not followed. */
   stat(path: string): Promise<FileStat | undefined>;
   /** The path without any symlink in it; undefined: nothing is there. */
@@ -73,6 +78,11 @@ export interface HostFiles {
   remove(path: string): Promise<void>;
   /** Within one folder; what was there before is replaced. The folder is synced. */
   rename(from: string, to: string): Promise<void>;
+  /**
+   * A new directory, 0700 (EEXIST where something is), filled below `inside`, a path that leads to it even when its name leads
+   * elsewhere meanwhile.
+   */
+  makeNew(path: string, fill: (inside: string) => Promise<void>): Promise<void>;
   /** A directory with nothing in it; false: there is something in it. None there is fine. */
   removeEmpty(path: string): Promise<boolean>;
   /** What a symlink says; undefined: there is none. */

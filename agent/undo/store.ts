@@ -110,6 +110,8 @@ export class UndoStore {
       });
       const before = await this.#keepContents(loaded, kept, present);
       const key = keyOf(resource);
+      // What is left of it may be all that a person has to mend by.
+      if (loaded.damaged.includes(this.#pathOf(key))) return `its undo journal ${this.#pathOf(key)} is damaged`;
       const known = loaded.entries.get(key);
       const entry: Entry = known ?? { format: FORMAT, resource, origin: before, changes: [], dropped: [] };
       const { run, task, item } = step;
@@ -170,6 +172,10 @@ export class UndoStore {
     };
   }
 
+  #pathOf(key: string): string {
+    return join(this.#options.folder, `${key}.json`);
+  }
+
   #inTurn<T>(work: (loaded: Loaded) => Promise<T>): Promise<T> {
     const turn = this.#last.then(async () => work(await this.#load()));
     this.#last = turn.catch(() => {});
@@ -216,13 +222,13 @@ export class UndoStore {
 
   async #write(loaded: Loaded, entry: Entry): Promise<void> {
     const key = keyOf(entry.resource);
-    await replace(join(this.#options.folder, `${key}.json`), JSON.stringify(entry), 'agent.undo.resource');
+    await replace(this.#pathOf(key), JSON.stringify(entry), 'agent.undo.resource');
     loaded.entries.set(key, entry);
   }
 
   async #remove(loaded: Loaded, { resource }: Entry): Promise<void> {
     const key = keyOf(resource);
-    await remove(join(this.#options.folder, `${key}.json`), 'agent.undo.forget');
+    await remove(this.#pathOf(key), 'agent.undo.forget');
     loaded.entries.delete(key);
   }
 }

@@ -53,6 +53,11 @@ export class SimulatedFiles implements HostFiles {
     return this.#entry(path)?.stat;
   }
 
+  async whole(path: string): Promise<{ stat: FileStat; content: Buffer } | undefined> {
+    const entry = this.#entry(path);
+    return entry?.stat.kind === 'file' ? { stat: entry.stat, content: Buffer.from(entry.content) } : undefined;
+  }
+
   async real(path: string): Promise<string | undefined> {
     return this.#entry(path) && path;
   }
@@ -101,6 +106,12 @@ export class SimulatedFiles implements HostFiles {
       this.#entries.set(`${to}${path.slice(from.length)}`, entry);
     }
     this.#wake();
+  }
+
+  async makeNew(path: string, fill: (inside: string) => Promise<void>): Promise<void> {
+    if (this.#entry(path)) throw systemError('EEXIST', path);
+    await this.makeDirectory(path, { mode: 0o700 });
+    await fill(path);
   }
 
   async removeEmpty(path: string): Promise<boolean> {

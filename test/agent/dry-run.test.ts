@@ -10,7 +10,7 @@ import { realHost } from '../support/real-host.ts';
 /** The real files, of which none may be written. */
 const readOnly = new Proxy(hostFiles, {
   get(files, name: keyof HostFiles) {
-    if (['read', 'stat', 'real', 'list', 'uidOf', 'gidOf'].includes(name)) return files[name];
+    if (['read', 'stat', 'whole', 'real', 'list', 'uidOf', 'gidOf'].includes(name)) return files[name];
     return () => {
       throw new Error(`a dry run wrote: ${name}`);
     };

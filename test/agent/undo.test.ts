@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -18,6 +19,7 @@ import { systemdExecutor } from '../../agent/actions/systemd.ts';
 import type { Host } from '../../agent/host/host.ts';
 import { type Image, lost } from '../../agent/undo/image.ts';
 import { judge } from '../../agent/undo/judge.ts';
+import type { Hands } from '../../agent/undo/resource.ts';
 import { type Limits, UndoStore } from '../../agent/undo/store.ts';
 import { ACTIONS, type ActionInput, type ActionKind, type ActionOutput } from '../../shared/actions/index.ts';
 import { crash } from '../../shared/crash.ts';
@@ -156,6 +158,11 @@ t.test('what somebody changed meanwhile is left, named, and goes on once it is a
   writeFileSync(a, 'by hand');
   const conflict = await failure(node.undo('r1', 'both'));
   t.match(conflict, { code: 'UNDO_CONFLICT', message: new RegExp(a), remedy: /by hand/ });
+  t.notMatch(
+    conflict?.message,
+    /[0-9a-f]{64}/,
+    'a digest of what may be secret is evidence, which sensitive steps keep',
+  );
   const kept = /before it was (\S+)/.exec(conflict?.evidence ?? '')?.[1] ?? '';
   t.equal(readFileSync(kept, 'utf8'), 'old a', 'the evidence says where the old content is');
   t.equal(readFileSync(b, 'utf8'), 'kk', 'nothing of the step is undone by halves');
@@ -326,9 +333,69 @@ t.test('damage is never taken for nothing to do', async (t) => {
   node.restart();
   t.match(await failure(node.undo('r1', 'x')), { code: 'UNDO_DAMAGED', evidence: new RegExp(entry) });
   t.equal((await node.do('r2', 'file', { path, content: 'newer' }, 'x')).changed, true, 'work goes on');
+  t.match(node.told, [/damaged/]);
+  t.equal(readFileSync(join(undo, entry), 'utf8'), whole.slice(0, -5), 'and what is left of it is not written over');
   writeFileSync(join(undo, entry), whole);
   node.restart();
   t.match(await failure(node.undo('r1', 'x')), { code: 'UNDO_CONFLICT' });
+});
+
+t.test('who may write to a folder cannot make undo read or write elsewhere', async (t) => {
+  const dir = t.testdir({ theirs: { file: 'own', tree: { sub: { below: 'x' } } }, secret: 'of root', target: {} });
+  const [file, tree, target] = [join(dir, 'theirs/file'), join(dir, 'theirs/tree'), join(dir, 'target')];
+  const kinds = createResourceKinds(join(dir, 'state'));
+  const real = realHost();
+  const seen: string[] = [];
+  /** Hands that are watched: `after` comes right after a call. */
+  const hands = (after: (verb: string, path: string) => void, content = Buffer.alloc(0)): Hands => ({
+    host: {
+      ...real,
+      files: new Proxy(real.files, {
+        get:
+          (files, verb: keyof Host['files']) =>
+          async (path: string, ...rest: never[]) => {
+            const done = await (files[verb] as (...all: unknown[]) => unknown)(path, ...rest);
+            after(verb, path);
+            return done;
+          },
+      }),
+    },
+    signal: new AbortController().signal,
+    keep: async (bytes) => String(seen.push(bytes.toString('utf8'))),
+    content: async () => content,
+  });
+  const swap = (path: string, to: string): void => {
+    renameSync(path, `${path}.own`);
+    symlinkSync(to, path);
+  };
+  let swapped = false;
+  const swapOnce = (path: string, to: string) => (verb: string, at: string) => {
+    if (verb !== 'stat' || at !== path || swapped) return;
+    swapped = true;
+    swap(path, to);
+  };
+  t.match(await kinds['file']?.look(file, hands(swapOnce(file, join(dir, 'secret')))), { state: 'lost' });
+  swapped = false;
+  const below = join(tree, 'sub/below');
+  t.match(await kinds['tree']?.look(tree, hands(swapOnce(below, join(dir, 'secret')))), { state: 'lost' });
+  t.notMatch(seen.join(), /of root|b2Ygcm9vd/);
+
+  const image = { state: 'directory', content: 'c', mode: 0o700, uid: process.getuid?.() ?? 0, gid: 0 };
+  const leaf = { path: 'cron', kind: 'file', mode: 0o755, uid: image.uid, gid: process.getgid?.() ?? 0, data: 'eA==' };
+  const leaves = Buffer.from(JSON.stringify([leaf, { ...leaf, path: 'cron2' }]));
+  image.gid = leaf.gid;
+  const making = join(dir, 'theirs/.gone.kk-undo');
+  const restore = async (after: (verb: string, path: string) => void) =>
+    kinds['tree']?.restore(join(dir, 'theirs/gone'), image, { state: 'absent' }, hands(after, leaves));
+  await t.rejects(restore((verb, path) => void (verb === 'remove' && path === making && symlinkSync(target, making))));
+  t.same(readdirSync(target), []);
+  swapped = false;
+  await restore((verb, path) => {
+    if (verb !== 'writeAtomic' || swapped || !path.endsWith('/cron')) return;
+    swapped = true;
+    swap(making, target);
+  }).catch(() => {});
+  t.same(readdirSync(target), [], 'its name led elsewhere while it was made');
 });
 
 t.test('facet by facet: what a crash cut short has some of each', (t) => {

@@ -143,7 +143,11 @@ export class Machine {
               .map((folder) => folder.slice(path.length + 1))
               .sort(),
           ),
-        whole: () => Promise.reject(new Error('nothing is remembered here')),
+        whole: (path) =>
+          ifAlive(() => {
+            const found = stat(path);
+            return found && { stat: found, content: Buffer.from(this.files.get(path) ?? '') };
+          }),
         makeNew: () => Promise.reject(new Error('nothing is restored here')),
         writeAtomic: (path, content) =>
           ifAlive(() => {

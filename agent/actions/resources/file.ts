@@ -6,11 +6,14 @@ export const fileResource: ResourceKind = {
   async look(path, { host, keep }) {
     const present = await host.files.stat(path);
     if (present === undefined) return ABSENT;
-    const { kind, mode, uid, gid, size } = present;
+    const { kind, size } = present;
     if (kind !== 'file') return { state: kind };
     if (size > IMAGE_LIMIT) return lost(`${path} has ${size} bytes; up to ${IMAGE_LIMIT} are kept`);
-    const bytes = await host.files.read(path);
-    return bytes === undefined ? ABSENT : { state: 'file', content: await keep(bytes), mode, uid, gid };
+    // Content and owner of one file: who may write to the folder must not get another's content restored as their own.
+    const found = await host.files.whole(path);
+    if (found === undefined) return lost(`${path} is being changed by somebody else`);
+    const { mode, uid, gid } = found.stat;
+    return { state: 'file', content: await keep(found.content), mode, uid, gid };
   },
 
   async restore(path, before, present, { host, content }) {

@@ -36,17 +36,18 @@ export const treeResource: ResourceKind = {
     // Made beside it and put in place at once, so that one cut short is not taken for something that a person made.
     const making = join(dirname(path), `.${basename(path)}.kk-undo`);
     await files.remove(making);
-    await files.makeDirectory(making);
-    // Folders last and deepest first: what is made in them must not need their modes.
-    for (const { path: below, kind, data, mode, uid, gid } of leaves) {
-      const at = `${making}/${below}`;
-      if (kind === 'directory') await files.makeDirectory(at);
-      else if (kind === 'file') await files.writeAtomic(at, Buffer.from(data, 'base64'), { mode, uid, gid });
-      else await files.makeLink(at, data, { uid, gid });
-    }
-    for (const { path: below, kind, mode, uid, gid } of leaves.toReversed())
-      if (kind === 'directory') await files.makeDirectory(`${making}/${below}`, { mode, uid, gid });
-    await files.makeDirectory(making, numbers(before));
+    await files.makeNew(making, async (inside) => {
+      // Folders last and deepest first: what is made in them must not need their modes.
+      for (const { path: below, kind, data, mode, uid, gid } of leaves) {
+        const at = `${inside}/${below}`;
+        if (kind === 'directory') await files.makeDirectory(at);
+        else if (kind === 'file') await files.writeAtomic(at, Buffer.from(data, 'base64'), { mode, uid, gid });
+        else await files.makeLink(at, data, { uid, gid });
+      }
+      for (const { path: below, kind, mode, uid, gid } of leaves.toReversed())
+        if (kind === 'directory') await files.makeDirectory(`${inside}/${below}`, { mode, uid, gid });
+      await files.makeDirectory(inside, numbers(before));
+    });
     await files.rename(making, path);
     return undefined;
   },
@@ -68,13 +69,21 @@ async function leavesOf(root: string, { files }: Host): Promise<Leaf[] | string>
       // In base64 it must still fit.
       if (size * 1.4 > IMAGE_LIMIT) return `${root} holds more than the ${IMAGE_LIMIT} bytes that are kept`;
       if (kind === 'directory') folders.push(path);
-      leaves.push({ path, kind, mode, uid, gid, data: await dataOf(`${root}/${path}`, kind, files) });
+      const leaf = { path, kind, mode, uid, gid };
+      const found = kind === 'file' ? await files.whole(`${root}/${path}`) : undefined;
+      if (kind !== 'file') leaves.push({ ...leaf, data: await targetOf(`${root}/${path}`, kind, files) });
+      else if (found === undefined) return `${root}/${path} is being changed by somebody else`;
+      else leaves.push({ ...leaf, ...attributesOf(found.stat), data: found.content.toString('base64') });
     }
   }
   return leaves;
 }
 
-async function dataOf(path: string, kind: FileStat['kind'], files: Host['files']): Promise<string> {
-  if (kind === 'symlink') return (await files.readLink(path)) ?? '';
-  return kind === 'file' ? ((await files.read(path))?.toString('base64') ?? '') : '';
+/** Of the very file that was read, which may be another than was looked at first. */
+function attributesOf({ mode, uid, gid }: FileStat): Pick<Leaf, 'mode' | 'uid' | 'gid'> {
+  return { mode, uid, gid };
+}
+
+async function targetOf(path: string, kind: FileStat['kind'], files: Host['files']): Promise<string> {
+  return kind === 'symlink' ? ((await files.readLink(path)) ?? '') : '';
 }
