@@ -66,7 +66,13 @@ function revisedView(graph: TaskGraph, events: readonly RunEvent[]): Pick<RunVie
   const revised = lastRevision(events);
   if (!revised) return {};
   const { how, by, node } = revised;
-  return { revised: { how, by, at: iso(revised.at), ...(node === undefined ? {} : { node: nodeName(graph, node) }) } };
+  const skip = revised.skip.map(({ task, reason, nodes }) => ({
+    task: graph.tasks[task]?.key ?? '',
+    reason,
+    ...(nodes ? { nodes: nodes.map((index) => nodeName(graph, index)) } : {}),
+  }));
+  const of = node === undefined ? {} : { node: nodeName(graph, node) };
+  return { revised: { how, by, at: iso(revised.at), ...of, skip } };
 }
 
 function unknownViews(graph: TaskGraph, events: readonly RunEvent[]): RunView['unknown'] {

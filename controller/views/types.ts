@@ -94,6 +94,8 @@ export const RunView = z.object({
       at: z.string(),
       /** With `voided`: the node that lost its journal, and does again what it knows no more. */
       node: z.string().optional(),
+      /** Tasks that a person has taken out; without `nodes`: everywhere. */
+      skip: z.array(z.object({ task: z.string(), reason: z.string(), nodes: z.array(z.string()).optional() })),
     })
     .optional(),
 });

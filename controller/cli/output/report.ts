@@ -28,6 +28,7 @@ export function reportLines(run: RunView, style: ReportStyle): string[] {
       colors,
     ),
     titled(`Unknown (${run.unknown.length})`, unknownLines(run), colors),
+    titled('Taken out', skipLines(run), colors),
     titled('Failures', failureLines(run, colors), colors),
     titled('Nodes', recapLines(run.nodes, colors), colors),
     conclusion(run, colors),
@@ -37,6 +38,14 @@ export function reportLines(run: RunView, style: ReportStyle): string[] {
 
 function titled(title: string, lines: readonly string[], colors: Colors): string[] {
   return lines.length === 0 ? [] : [colors.bold(title), ...lines.map((line) => (line === '' ? '' : `  ${line}`))];
+}
+
+/** What a person has taken out, and why. */
+function skipLines({ revised }: RunView): string[] {
+  return (revised?.skip ?? []).map(({ task, reason, nodes }) => {
+    const where = nodes ? ` on ${names(nodes.map(clean))}` : '';
+    return `${clean(task)}${where}: ${clean(reason)}`;
+  });
 }
 
 /** Of a dry run; the same on several nodes once. */
