@@ -5,11 +5,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Journal, JournalOptions } from '../../agent/executor/journal.ts';
 import { isSent, type JournalRecord, type NewRecord } from '../../agent/executor/records.ts';
+import type { Share } from '../../shared/share.ts';
 import { type Luck, Media, randomOf } from './media.ts';
 import { mount } from './media-fs.ts';
 
 export const FOLDER = '/simulated';
 const PATH = `${FOLDER}/journal`;
+const SHARE: Share = { format: 1, node: 'n', kind: 'plan', tasks: [], hostVars: {}, batches: {} };
 /** Small, so that it is rewritten every few records. */
 const COMPACT_ABOVE = 1_500;
 
@@ -40,8 +42,6 @@ export class Story {
   #memory: Memory = { id: '', written: [], safe: 0, acked: 0 };
   #step = 0;
   #stamp = 0;
-  /** Once each, so that no two records are the same. */
-  readonly #forgotten = new Set<string>();
   #images: Image[] = [];
 
   constructor(parts: Parts, seed: number) {
@@ -128,10 +128,11 @@ export class Story {
     this.#stamp += 1;
     const run = `r${Math.floor(this.#stamp / 12) - this.#upTo(2)}`;
     const kind = this.#random();
-    if (kind < 0.12 && !this.#forgotten.has(run)) {
-      this.#forgotten.add(run);
-      return { type: 'forget', run };
-    }
+    // No two records are the same.
+    const revision = this.#stamp;
+    if (kind < 0.1) return { type: 'forget', run, revision };
+    const isKnown = this.#memory.written.some((one) => one.type === 'push' && one.run === run);
+    if (kind < 0.16 || !isKnown) return { type: 'push', run, revision, share: SHARE, common: 'c', leaseMs: 0 };
     if (kind < 0.3) return { type: 'permit', run, revision: 1, task: this.#stamp };
     const cause = 'x'.repeat(this.#chance(0.1) ? 700 : this.#upTo(40));
     return { type: 'blocked', run, revision: 1, tasks: [this.#stamp], cause, cancelled: false, atMs: 1 };
@@ -154,10 +155,7 @@ export class Story {
   /** What a start has read counts as written, and nothing else. */
   #settle(memory: Memory, records: readonly JournalRecord[]): void {
     const found = new Set(records.filter(isOurs).map(stampOf));
-    // A start that was killed may have dropped a forgotten run, and the word to forget it with it.
-    const isKept = (record: JournalRecord, index: number): boolean =>
-      index < memory.safe || found.has(stampOf(record)) || record.type === 'forget';
-    memory.written = memory.written.filter(isKept);
+    memory.written = memory.written.filter((record, index) => index < memory.safe || found.has(stampOf(record)));
     memory.safe = memory.written.length;
   }
 
@@ -212,7 +210,7 @@ export class Story {
 
 /** Records of the story; the journal adds some of its own. */
 function isOurs(record: JournalRecord): boolean {
-  return record.type === 'blocked' || record.type === 'permit' || record.type === 'forget';
+  return ['blocked', 'permit', 'forget', 'push'].includes(record.type);
 }
 
 /** Tells one record of the story from all others. */
@@ -235,7 +233,7 @@ function judge(memory: Memory, journal: Journal, records: readonly JournalRecord
   const there = new Set(found);
   const needed = Math.max(safe, before + 1);
   for (const [index, record] of written.slice(0, needed).entries()) {
-    if (!there.has(stampOf(record)) && !mayBeGone(record, written, acked))
+    if (!there.has(stampOf(record)) && !mayBeGone(record, index, written, acked, there))
       return `record ${index} of ${safe} synced ones is not there: ${stampOf(record)}`;
   }
   const highest = Math.max(0, ...written.slice(0, safe).map((record) => (isSent(record) ? record.sequence : 0)));
@@ -248,11 +246,25 @@ function judge(memory: Memory, journal: Journal, records: readonly JournalRecord
   return undefined;
 }
 
-/** A rewritten journal does without what belongs to runs that were forgotten (and pushed never again), but for messages that wait. */
-function mayBeGone(record: JournalRecord, written: readonly JournalRecord[], acked: number): boolean {
-  if (record.type === 'forget') return true;
-  if (isSent(record) && record.sequence > acked) return false;
-  return written.some((other) => other.type === 'forget' && 'run' in record && other.run === record.run);
+/**
+ * A rewritten journal does without what came of a run before it was forgotten, or since then without a new push; but not
+ * without messages that wait, nor the word that forgot it (the last one, of so few runs as here).
+ */
+function mayBeGone(
+  record: JournalRecord,
+  index: number,
+  written: readonly JournalRecord[],
+  acked: number,
+  there: ReadonlySet<string>,
+): boolean {
+  if (!('run' in record) || (isSent(record) && record.sequence > acked)) return false;
+  const ofRun = written.flatMap((one, at) => ('run' in one && one.run === record.run ? [{ one, at }] : []));
+  return ofRun.some(({ one: forget, at: forgotten }) => {
+    if (forget.type !== 'forget' || !there.has(stampOf(forget))) return false;
+    if (forgotten > index) return true;
+    const isPushed = ofRun.some(({ one, at }) => one.type === 'push' && at > forgotten && at <= index);
+    return record.type !== 'forget' && !isPushed;
+  });
 }
 
 export type Resting = 'new' | 'in batches' | 'rewritten';
