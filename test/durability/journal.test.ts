@@ -3,7 +3,7 @@ import { type Parts, type Resting, restingJournal, Story, stateOf } from '../sup
 import { onMedia } from '../support/media-fs.ts';
 
 /** Moments of a power cut, each with what of the unsynced gets through. */
-const POINTS = Number(process.env['KK_TEST_POINTS'] ?? 15_000);
+const POINTS = Number(process.env['KK_TEST_POINTS'] ?? 16_000);
 const SEED = Number(process.env['KK_TEST_SEED'] ?? 1);
 
 t.setTimeout(300_000);

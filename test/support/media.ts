@@ -41,20 +41,30 @@ export class MediaFile {
   /** What is in it after a power cut. */
   afterCut(luck: Luck): Buffer {
     if (luck.kind === 'all') return this.now;
-    let content = this.#synced;
-    if (luck.kind === 'none') return content;
+    if (luck.kind === 'none') return this.#synced;
+    // One copy, however many changes; what is beyond `size` is always zero.
+    const content = Buffer.alloc(Math.max(this.#synced.length, ...this.#underWay.map(endOf)));
+    let size = this.#synced.copy(content);
     for (const change of this.#underWay) {
       if ('size' in change) {
-        if (luck.random() < 0.5) content = changed(content, change);
+        if (luck.random() < 0.5) size = change.size;
+        content.fill(0, size);
         continue;
       }
       for (const piece of sectorsOf(change)) {
-        if (luck.random() < luck.share) content = changed(content, torn(piece, luck));
+        if (luck.random() >= luck.share) continue;
+        const { at, bytes } = torn(piece, luck);
+        size = Math.max(size, at + bytes.copy(content, at));
       }
     }
     // The size can be there before the bytes are.
-    if (content.length < this.now.length && luck.random() < 0.25) content = changed(content, { size: this.now.length });
-    return content;
+    if (size < this.now.length && luck.random() < 0.25) size = this.now.length;
+    return content.subarray(0, size);
+  }
+
+  /** Everything is on disk. */
+  get isSafe(): boolean {
+    return this.#underWay.length === 0;
   }
 }
 
@@ -111,6 +121,11 @@ export class Media {
     return new Map([...names].map(([name, file]) => [name, file.afterCut(luck)]));
   }
 
+  /** A power cut now would change nothing. */
+  get isSafe(): boolean {
+    return this.#underWay.length === 0 && [...this.names.values()].every((file) => file.isSafe);
+  }
+
   #name(naming: Naming): void {
     apply(this.names, naming);
     this.#underWay.push(naming);
@@ -122,6 +137,10 @@ function apply(names: Map<string, MediaFile>, naming: Naming): void {
     if (file) names.set(name, file);
     else names.delete(name);
   }
+}
+
+function endOf(change: Change): number {
+  return 'size' in change ? change.size : change.at + change.bytes.length;
 }
 
 /** A copy: earlier states are kept by others. */
