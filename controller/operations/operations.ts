@@ -178,7 +178,9 @@ export function operations(parts: OperationsParts): Operations {
       const one = id === undefined ? undefined : await runs.idOf(id);
       if (one !== undefined && !runner.active.has(one)) throw runNotActive(one);
       await generations.adopt(one);
-      await runner.idle();
+      await runner.flush();
+      // Runs that are behind their nodes have begun a revision.
+      await runner.flush();
       return one === undefined ? [...runner.active.keys()] : [one];
     },
 

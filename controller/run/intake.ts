@@ -93,6 +93,31 @@ export class Intake {
     });
   }
 
+  /**
+   * Does `work`, and nothing else meanwhile, when everything added before is stored and applied. What it adds comes before
+   * what has been added since. Throws what keeps that from being stored.
+   */
+  turn<T>(work: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const reached = (error?: unknown): void => {
+        if (error !== undefined) {
+          reject(error);
+          return;
+        }
+        const later = this.queue;
+        this.queue = [];
+        try {
+          resolve(work());
+        } catch (thrown) {
+          reject(thrown);
+        } finally {
+          this.queue.push(...later);
+        }
+      };
+      this.add({ kind: 'mark', reached });
+    });
+  }
+
   /** As {@link flush}, and nothing else has come meanwhile. */
   async idle(): Promise<void> {
     do await this.flush();

@@ -59,7 +59,7 @@ export function runSuperseded(
   return new KkError({
     code: 'RUN_SUPERSEDED',
     message: `After run ${id}, run ${by.run} ${by.has} on ${by.node}.`,
-    remedy: `Take up ${by.run} instead, or apply the plan as a new run: what is done stays done.`,
+    remedy: `Apply the plan as a new run: what is done stays done. What ${by.run} did: \`kk-controller logs ${by.run}\`.`,
     node: by.node,
   });
 }

@@ -105,11 +105,17 @@ export class Runner {
    * is when all that came before is stored. Throws KkError RUN_UNKNOWN, RUN_NOT_RESUMABLE, RUN_SUPERSEDED.
    */
   async revise(id: string, wish: (run: ActiveRun) => RevisionWish): Promise<ActiveRun> {
-    await this.idle();
-    const run = this.active.get(id) ?? (await this.reopened(id));
-    const wanted = wish(run);
-    if (run.coming !== undefined) throw runNotEnded(id);
-    this.beginRevision(run, wanted);
+    const begin = (run: ActiveRun): ActiveRun => {
+      const wanted = wish(run);
+      if (run.coming !== undefined) throw runNotEnded(id);
+      this.beginRevision(run, wanted);
+      return run;
+    };
+    const active = await this.intake.turn(() => {
+      const found = this.active.get(id);
+      return found && begin(found);
+    });
+    const run = active ?? begin(await this.reopened(id));
     await this.flush();
     // Its start follows from that.
     await this.flush();
@@ -122,12 +128,13 @@ export class Runner {
    * of. That is stored when this resolves; nothing must be taken from the new journal before.
    */
   async voided(node: string): Promise<void> {
-    await this.idle();
-    for (const run of this.active.values()) {
-      const index = run.indexes.get(node);
-      if (index !== undefined && run.coming === undefined && losesBy(run, index))
-        this.beginRevision(run, afterLoss(run, index));
-    }
+    await this.intake.turn(() => {
+      for (const run of this.active.values()) {
+        const index = run.indexes.get(node);
+        if (index !== undefined && run.coming === undefined && losesBy(run, index))
+          this.beginRevision(run, afterLoss(run, index));
+      }
+    });
     await this.flush();
   }
 
@@ -464,7 +471,8 @@ export class Runner {
       for (const [before, nodes] of this.plans.started(run.record.id, run.nodes)) this.forget(before, nodes);
     const nodes = this.open(run).filter((node) => this.give(run, node));
     if (run.revision === undefined) return;
-    for (const { task, node } of run.revision.permits) this.tellPermit(run, task, node);
+    // What is at work gives its permit back and asks again: a wish of ours would come before what its node wants first.
+    for (const { task, node, failed } of run.revision.permits) if (failed) this.tellPermit(run, task, node);
     this.tell(run, nodes, { kind: 'resume' });
   }
 

@@ -100,6 +100,47 @@ t.test('what is cancelled in the moment of its revision ends', async (t) => {
   t.equal(other.state.status, 'cancelled', 'also where a node was away and comes with the revision before');
 });
 
+t.test('a permit that was given and not used goes to what its node wants first', async (t) => {
+  const { fleet, start } = engine(new MemoryLog());
+  const runner = start();
+  fleet.connect(runner, 'n0');
+  const permit = { name: 'p', count: 1 };
+  const tasks = ['x', 'y'].map((id) => ({ id, permit }));
+  const run = await runner.create(on(['n0'], tasks), { id: 'r', by: '' });
+  const agent = fleet.agent('n0');
+  // The first is skipped, which a revision tries again; the second has its permit and has not begun.
+  while (![...(run.state.permits.get('p')?.holders ?? [])].includes('1@0')) {
+    agent.take();
+    agent.moves((...wish) => runner.permitWanted('n0', ...wish))[0]?.run('OUTCOME_SKIPPED');
+    fleet.deliver(runner, 'n0');
+    await runner.idle();
+  }
+  await runner.revise('r', () => AGAIN);
+  // A permit comes when all else is at rest.
+  for (let i = 0; i < 5; i++) await fleet.settle(runner);
+  t.equal(run.state.status, 'done');
+});
+
+t.test('a run is revised also while news come without end', async (t) => {
+  const log = new MemoryLog();
+  const { fleet, start } = engine(log);
+  const runner = start();
+  for (const name of NODES) fleet.connect(runner, name);
+  const run = await runner.create(on(['n0']), { id: 'x', by: '' });
+  const append = log.append.bind(log);
+  let appends = 0;
+  // While something is being stored the next thing comes.
+  log.append = async (batch) => {
+    appends += 1;
+    if (appends < 500) runner.record('x', { kind: 'bootstrap', at: 0, node: 0, phase: 'ssh' });
+    await append(batch);
+  };
+  runner.record('x', { kind: 'bootstrap', at: 0, node: 0, phase: 'ssh' });
+  await runner.revise('x', () => AGAIN);
+  t.equal(run.record.revision, 2);
+  t.ok(appends < 20, `${appends} transactions`);
+});
+
 t.test('a paused run that is cancelled ends, whoever leads it by then', async (t) => {
   const { fleet, start } = engine(new MemoryLog());
   const first = start();
