@@ -36,6 +36,8 @@ class Story {
   readonly #givenUp = new Set<number>();
   readonly #causes = new Map<string, string>();
   #revision = 1;
+  /** Steps that had a reason to be blocked in an earlier revision. */
+  readonly #blockable = new Set<string>();
   #isCancelled = false;
   /** It was cancelled when every step had ended. */
   #isLate = false;
@@ -119,6 +121,10 @@ class Story {
   #revise({ revision, how, node, permits }: Revision): string | undefined {
     if (revision <= this.#revision) return `revision ${revision} follows ${this.#revision}`;
     this.#revision = revision;
+    // What was blocked stays so, unless it was asked for again.
+    for (const task of this.#graph.tasks)
+      for (const at of this.#members(task))
+        if (this.#mayBeBlocked(task, at, undefined)) this.#blockable.add(`${task.index}@${at}`);
     for (const known of [this.#first, this.#last, this.#begun, this.#accepted, this.#givenUp, this.#causes])
       known.clear();
     this.#isCancelled = false;
@@ -237,7 +243,8 @@ class Story {
     const effects = this.#world.effects.filter(
       (one) => one.run === this.#run && one.task === task.index && one.node === name,
     );
-    const isNow = effects.some(({ revision }) => revision === this.#revision);
+    // What was done on a disk that is gone may never have been told.
+    const isNow = effects.some((one) => one.revision === this.#revision && this.#world.isThere(one));
     switch (last) {
       case undefined:
         return 'has no end';
@@ -290,7 +297,7 @@ class Story {
 
   /** Something that it waits for, or that stops its node, its play or its permit, has really gone wrong. */
   #mayBeBlocked(task: GraphTask, node: number, first: Ended | undefined): boolean {
-    if (first === 'unreachable' || this.#isCancelled) return true;
+    if (first === 'unreachable' || this.#isCancelled || this.#blockable.has(`${task.index}@${node}`)) return true;
     const bad = (state: Ended | undefined): boolean =>
       state === 'failed' || state === 'interrupted' || state === 'unreachable' || state === 'cancelled';
     for (const other of this.#graph.tasks)
@@ -318,7 +325,8 @@ class Story {
       if (failing.size * 100 > play.budget * Math.max(1, members.length)) return true;
       if ([...batches.values()].some(isSpent)) return true;
     }
-    return this.#unmet(task, node, (key) => this.#first.get(key)) !== undefined;
+    // Only what has ended badly counts, not what is still to come.
+    return this.#unmet(task, node, (key) => this.#first.get(key) ?? 'ok') !== undefined;
   }
 
   #status(): string {

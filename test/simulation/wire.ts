@@ -41,6 +41,8 @@ export class Wire {
   readonly toAgent: Frame[] = [];
   /** Frames cross no more in this direction; what was under way may be read still. */
   cut = false;
+  /** The controller has read from it. */
+  hasBegun = false;
   agentOpen = true;
   controllerOpen = true;
   readonly socket = new ControllerSocket(this);
@@ -77,6 +79,7 @@ export class Wire {
   reachController(): void {
     const frame = this.toController.shift();
     if (frame === undefined || !this.controllerOpen) return;
+    this.hasBegun = true;
     if (frame === 'end') this.resetController();
     else this.socket.emit('message', Buffer.from(frame), true);
   }

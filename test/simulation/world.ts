@@ -330,6 +330,11 @@ export class World implements MachineWatcher {
     return since !== undefined && effect.incarnation < since && !this.#isOnDisk(effect, since);
   }
 
+  /** Is it on the disk that its machine has now? */
+  isThere(effect: Effect): boolean {
+    return this.#isOnDisk(effect, effect.machine.incarnation);
+  }
+
   #isOnDisk(effect: Effect, incarnation: number): boolean {
     if (effect.incarnation === incarnation) return true;
     const origin = this.places.get(effect.node)?.origins.get(incarnation);
@@ -371,7 +376,8 @@ export class World implements MachineWatcher {
   }
 
   #power(place: Place, torn: number): void {
-    for (const wire of place.wires) wire.sever(torn % 2 === 0);
+    // A first Hello that came after that of the next boot would be taken for another machine's (ENGINE 4.4).
+    for (const wire of place.wires) wire.sever(torn % 2 === 0 && wire.hasBegun);
     this.#killAgent(place);
     place.machine.powerLoss(torn);
     [place.leaseFrom, place.wasHurt] = [Number.NEGATIVE_INFINITY, true];
