@@ -204,7 +204,8 @@ export function commandRunner(wrapper: { argv: readonly string[] }): CommandRunn
       if (await forestall(folder)) return { state: 'never-started' };
       who = readJson<Started>(folder, NAMES.started);
     }
-    if (who?.by === 'agent') return { state: 'never-started' };
+    // In another boot it tells nothing: the try that followed, in a folder of its own, may not have reached the disk.
+    if (who?.by === 'agent') return { state: begunBootId === boot ? 'never-started' : 'lost' };
     const alive = () => who?.bootId === boot && lives(who);
     if (who !== undefined && alive() && readJson<Status>(folder, NAMES.status) === undefined) {
       const door = bell();

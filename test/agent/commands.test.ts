@@ -310,6 +310,8 @@ t.test('never started: proven within the boot, and a late wrapper finds the comm
   execFileSync(process.execPath, [WRAPPER_MAIN, folder]);
   t.notOk(existsSync(join(dir, 'ran')), 'the late wrapper ran nothing');
   t.same(await commands.recover(folder, bootId, {}), { state: 'never-started' }, 'and it stays so');
+  // The next try, which an agent started in that boot, may have gone with the power.
+  t.same(await commands.recover(folder, 'another boot', {}), { state: 'lost' }, 'but only within the boot');
   t.same(
     await commands.recover(join(dir, 'none'), 'another boot', {}),
     { state: 'lost' },
