@@ -110,7 +110,7 @@ export function exitCodeOf(run: RunView): number {
 }
 
 /** The watcher of `apply`: live on a terminal, one line per event in a pipe, every line as it is for programs. */
-export function planWatcher(cli: Cli, format: Format, options: { diff: boolean }): Watcher {
+export function planWatcher(cli: Cli, format: Format, options: { diff: boolean; rollsBack?: boolean }): Watcher {
   if (format !== 'table') return rawWatcher(cli, format);
   const { out, now } = cli.parts;
   const { colors } = cli;
@@ -144,7 +144,7 @@ export function planWatcher(cli: Cli, format: Format, options: { diff: boolean }
     },
     end(run) {
       live?.end();
-      if (run) cli.print(['', ...reportLines(run, { colors, columns: size().columns, diff: options.diff })]);
+      if (run) cli.print(['', ...reportLines(run, { colors, columns: size().columns, ...options })]);
     },
   };
 }

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { EXIT_CODE } from '../../shared/lifecycle.ts';
 import type { RevisedView } from '../views/types.ts';
 import type { Cli } from './cli.ts';
@@ -10,6 +11,9 @@ import type { CheckedPlan, PlanOptions } from './plan-file.ts';
 
 /** A controller that was there a moment ago: its service manager gets this long before another is started. */
 const RESTART_MS = 5_000;
+/** How often, and how far apart, a rollback is looked for. */
+const ROLLBACK_LOOKS = 25;
+const ROLLBACK_LOOK_MS = 200;
 
 export interface StartOptions extends PlanOptions {
   output: Format;
@@ -31,7 +35,23 @@ export async function startRun(cli: Cli, checked: CheckedPlan, options: StartOpt
     cli.show(options.output, { run }, () => [`run ${run} started. Watch it with: kk-controller logs ${run} -f`]);
     return EXIT_CODE.done;
   }
-  return followStarted(cli, { run }, options);
+  const code = await followStarted(cli, { run }, options);
+  if (options.autoRollback && code === EXIT_CODE.failed) await followRollback(cli, run, options);
+  return code;
+}
+
+/** Follows what the controller does by itself after a run that failed; it begins a moment later, or not at all. */
+async function followRollback(cli: Cli, failed: string, options: StartOptions): Promise<void> {
+  const name = `rollback of ${failed}`;
+  for (let look = 0; look < ROLLBACK_LOOKS; look += 1) {
+    const found = (await cli.client.runs(20)).find((one) => one.name === name);
+    if (found) {
+      await followStarted(cli, { run: found.id }, { ...options, autoRollback: false });
+      return;
+    }
+    await setTimeout(ROLLBACK_LOOK_MS);
+  }
+  cli.note(`Nothing was rolled back. What could be undone: kk-controller rollback ${failed}`);
 }
 
 /** What the controller is told of the command line's options. */
@@ -65,6 +85,7 @@ export async function followRevised(cli: Cli, revised: RevisedView, options: Fol
 
 export interface FollowStyle {
   output: Format;
+  autoRollback?: boolean;
   diff?: boolean;
   detach?: boolean;
 }
@@ -79,7 +100,10 @@ export function followStarted(
     run,
     logs: false,
     ...(revision === undefined ? {} : { revision }),
-    watcher: planWatcher(cli, options.output, { diff: options.diff ?? false }),
+    watcher: planWatcher(cli, options.output, {
+      diff: options.diff ?? false,
+      rollsBack: options.autoRollback ?? false,
+    }),
     revive: () => reviveController(cli),
   });
 }

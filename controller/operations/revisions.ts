@@ -1,3 +1,4 @@
+import { blocksAround } from '../../shared/blocks.ts';
 import { KkError } from '../../shared/errors.ts';
 import { runHasEnded } from '../../shared/lifecycle.ts';
 import { compile } from '../compile/compile.ts';
@@ -114,7 +115,10 @@ function nodesAfter(
   return [...graph.nodes.keys()].filter((node) => {
     const isThere = tasks.some((task) => stepState(state, task, node) !== undefined);
     if (isThere && (among?.includes(node) ?? true)) return true;
+    const isRescued = (task: number): boolean =>
+      blocksAround(graph.common.tasks, task).some(({ block }) => stepState(state, block, node) === 'ok');
     return !graph.tasks.some((task) => {
+      if (isRescued(task.index)) return false;
       const step = stepState(state, task.index, node);
       return (step === 'failed' && !task.ignoreErrors) || step === 'interrupted' || step === 'unreachable';
     });

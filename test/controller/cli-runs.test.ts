@@ -52,6 +52,7 @@ t.test('apply in a pipe: a line for what is worth it, then the report; exit code
   t.match(report, /Failures\n {2}cp1: install\/install\/start failed, which blocked 3 more steps\n/);
   t.match(report, /cp1 +failed +2 +1 +0 +0 +1 +0\n {2}w1 +blocked +1 +0 +0 +0 +0 +3\n/);
   t.match(report, /Failed on 1 of 2 nodes, 3 ok, 1 changed, 1m\. \(run r1\)\nLook: kk-controller logs r1 --node cp1\n/);
+  t.match(report, /kk-controller retry r1\nor with a mended plan: kk-controller apply --resume r1 plan\.yaml\n/);
 
   operations.next = fakeRun('r2', graph, DONE);
   const done = await run(['apply', plan]);
@@ -261,6 +262,7 @@ t.test('verbs: what is asked, what is told before it starts, what follows', asyn
   const json = await run(['retry', 'r1', '--detach', '-o', 'json']);
   t.match(JSON.parse(json.out), { run: 'r1', revision: 2, again: [{}, {}] });
   t.match(await run(['retry', '--failed', '--task', 'x']), { code: 1, err: /USAGE/ });
+  t.match(await run(['apply', '--resume', 'last']), { code: 1, err: /kk-controller apply --resume last plan\.yaml/ });
 
   await run(['skip', 'start', '--reason', 'by hand', '--run', 'r1', '--node', 'cp1']);
   t.match(operations.asked.at(-1), { skip: 'r1', task: 'start', reason: 'by hand', nodes: ['cp1'] });

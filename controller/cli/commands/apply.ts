@@ -69,6 +69,11 @@ function argumentsOf(
   resume: string | true | undefined,
 ): { file: string; resume: string | true | undefined } {
   if (given !== undefined) return { file: given, resume };
+  if (typeof resume === 'string' && /^(last|[\da-f-]+)$/.test(resume))
+    throw usage(
+      'A resume wants the plan, also when it is as it was.',
+      `Use \`kk-controller apply --resume ${resume} plan.yaml\`, or try the plan of the run again: \`kk-controller retry ${resume}\`.`,
+    );
   if (typeof resume === 'string') return { file: resume, resume: true };
   throw usage("Missing required argument 'plan.yaml'.", 'See `kk-controller apply --help`.');
 }

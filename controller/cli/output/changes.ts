@@ -39,7 +39,7 @@ function diffLines(diff: ChangeView['diffs'][number], whole: boolean, colors: Co
 function bodyOf(diff: ChangeView['diffs'][number]): string[] {
   const lines = clean(diff.unified).trimEnd().split('\n');
   const start = lines.findIndex((line) => line.startsWith('@@'));
-  return start < 0 ? lines.filter((line) => /^[-+ ]/.test(line)) : lines.slice(start);
+  return start < 0 ? lines.filter((line) => /^[-+ ]/.test(line) && !/^(---|\+\+\+) /.test(line)) : lines.slice(start);
 }
 
 function paint(line: string, colors: Colors): string {

@@ -22,7 +22,7 @@ export function eventText(line: StreamLine, style: EventStyle): string[] {
     case 'run':
       if (!style.progress) return [];
       return say(
-        line.run.created,
+        line.run.revised?.at ?? line.run.created,
         [`${runHead(line.run)}: ${count(line.run.nodes.length, 'node')}`, ...waitsText(line.run)].join(', '),
       );
     case 'asked':

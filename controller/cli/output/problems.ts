@@ -54,7 +54,7 @@ export function problemLines(
       .split('\n')
       .map((line) => `  ${line}`),
     ...sourceLines(report, texts ?? {}, colors),
-    ...(report.evidence === undefined ? [] : evidence(report.evidence, evidenceLines, colors)),
+    ...(!report.evidence?.trim() ? [] : evidence(report.evidence, evidenceLines, colors)),
     ...(report.remedy === '' ? [] : [`  ${colors.cyan('do:')} ${clean(report.remedy)}`]),
   ];
 }

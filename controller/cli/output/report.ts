@@ -12,6 +12,8 @@ export interface ReportStyle {
   columns: number;
   /** Every diff whole, not only when there is little to show. */
   diff: boolean;
+  /** What failed is rolled back after this. */
+  rollsBack?: boolean;
 }
 
 /** More nodes than this and those that are simply done become one line. */
@@ -30,8 +32,8 @@ export function reportLines(run: RunView, style: ReportStyle): string[] {
     titled(`Unknown (${run.unknown.length})`, unknownLines(run), colors),
     titled('Taken out', skipLines(run), colors),
     titled('Failures', failureLines(run, colors), colors),
-    titled('Nodes', recapLines(run.nodes, colors), colors),
-    conclusion(run, colors),
+    titled('Nodes', recapLines(run, colors), colors),
+    conclusion(run, style),
   ];
   return parts.filter((part) => part.length > 0).flatMap((part, at) => (at === 0 ? part : ['', ...part]));
 }
@@ -59,7 +61,7 @@ function unknownLines(run: RunView): string[] {
   });
 }
 
-function recapLines(nodes: readonly RunNodeView[], colors: Colors): string[] {
+function recapLines({ kind, nodes }: RunView, colors: Colors): string[] {
   const quiet = nodes.length > MANY_NODES ? nodes.filter((node) => node.state === 'done') : [];
   const shown = nodes.filter((node) => !quiet.includes(node));
   if (nodes.length === 0) return [];
@@ -72,7 +74,8 @@ function recapLines(nodes: readonly RunNodeView[], colors: Colors): string[] {
     });
   const rows = shown.map((node) => [clean(node.node), painted(node.state, colors), ...numbers([node])]);
   if (quiet.length > 0) rows.push([`${quiet.length} others`, painted('done', colors), ...numbers(quiet)]);
-  return table(['node', 'state', ...keys], rows);
+  const titles = keys.map((key) => (kind === 'check' && key === 'changed' ? 'would change' : key));
+  return table(['node', 'state', ...titles], rows);
 }
 
 const RECAP = ['ok', 'kept', 'changed', 'skipped', 'ignored', 'rescued', 'failed', 'blocked'] as const;
@@ -104,7 +107,7 @@ function forAny(error: Problem, node: string): Problem {
   return { ...error, message: alike(error.message, node), remedy: alike(error.remedy, node) };
 }
 
-function conclusion(run: RunView, colors: Colors): string[] {
+function conclusion(run: RunView, { colors, rollsBack = false }: ReportStyle): string[] {
   const sum = (key: 'ok' | 'kept' | 'changed' | 'failed'): number =>
     run.nodes.reduce((total, node) => total + node[key], 0);
   const bad = run.nodes.filter((node) => node.failed > 0 || node.state === 'unreachable').length;
@@ -116,10 +119,24 @@ function conclusion(run: RunView, colors: Colors): string[] {
     case 'done':
       return [line(colors.green('Done:'), `${took}.`)];
     case 'failed':
+      // Only some nodes went on in this revision: what stops the others has failed in an earlier one.
+      if (bad === 0) {
+        const stuck = run.nodes.filter(({ blocked }) => blocked > 0).length;
+        return [
+          line(colors.red('Not done:'), `blocked as before on ${stuck} of ${took}.`),
+          look,
+          `What was not taken up again goes on with: kk-controller retry ${run.id}`,
+        ];
+      }
       return [
         line(colors.red('Failed'), `on ${bad} of ${took}.`),
         look,
-        `Mend the cause, then go on: kk-controller retry ${run.id}, or apply --resume ${run.id} with a mended plan.`,
+        ...(rollsBack
+          ? ['What it did is undone now. Mend the cause, then apply the plan again.']
+          : [
+              `Mend the cause, then go on: kk-controller retry ${run.id}`,
+              `or with a mended plan: kk-controller apply --resume ${run.id} plan.yaml`,
+            ]),
       ];
     case 'precheck_failed':
       return [
