@@ -167,10 +167,15 @@ export class Fleet {
   }
 
   /** A plan with one command that takes `seconds`, and leaves a line in `log` when it begins and when it ends. */
-  async longPlan(name: string, work: { hosts: string[]; seconds: number; log: string }): Promise<string> {
+  longPlan(name: string, work: { hosts: string[]; seconds: number; log: string }): Promise<string> {
     const shell = `echo begun >> ${work.log}; sleep ${work.seconds}; echo ended >> ${work.log}`;
+    return this.commandPlan(name, work.hosts, shell);
+  }
+
+  /** A plan with one line of shell. */
+  async commandPlan(name: string, hosts: string[], shell: string): Promise<string> {
     const tasks = [{ id: 'work', name: 'Work for a while', command: { shell }, timeout: '5m' }];
-    const plays = [{ name: 'long', hosts: work.hosts, tasks }];
+    const plays = [{ name: 'long', hosts, tasks }];
     const spec = { inventory: { file: 'inventory.yaml' }, playbooks: [{ name: 'long', plays }] };
     await this.file(name, stringify({ apiVersion: 'kk.dev/v1', kind: 'Plan', metadata: { name: 'long' }, spec }));
     return name;
