@@ -16,6 +16,9 @@ export interface RunArchive extends EventLog {
   idsLike(prefix: string): Promise<string[]>;
 }
 
+/** A run of a large fleet has millions. */
+const EVENTS_AT_ONCE = 10_000;
+
 /** The runs and their events, in order, in the database. */
 export function eventLog(database: Database): RunArchive {
   const select = async (sql: string, ...values: Statement['values']): Promise<Row[]> => database.select(sql, ...values);
@@ -38,8 +41,14 @@ export function eventLog(database: Database): RunArchive {
       );
     },
     async events(run) {
-      const rows = await select('SELECT body FROM events WHERE run = ? ORDER BY seq', run);
-      return rows.map((row) => JSON.parse(String(row['body'])) as RunEvent);
+      const events: RunEvent[] = [];
+      // Events are only ever added, so what is read in parts is whole; agents are heard in between.
+      for (let rows: Row[] | undefined; rows === undefined || rows.length === EVENTS_AT_ONCE; ) {
+        const sql = 'SELECT body FROM events WHERE run = ? AND seq > ? ORDER BY seq LIMIT ?';
+        rows = await select(sql, run, events.length, EVENTS_AT_ONCE);
+        for (const row of rows) events.push(JSON.parse(String(row['body'])) as RunEvent);
+      }
+      return events;
     },
     async list(limit) {
       return (await select('SELECT * FROM runs ORDER BY created_ms DESC, id DESC LIMIT ?', limit)).map(recordOf);
