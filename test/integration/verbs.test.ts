@@ -140,6 +140,29 @@ t.test('a run that failed goes on', async (t) => {
     t.same((await linesIn(out, 'third')).sort(), NODES);
   });
 
+  await t.test('a node that was rescued goes on when what blocked it is skipped', async (t) => {
+    const { view } = await line.apply(
+      planOf(
+        NODES,
+        `        - name: site
+          hosts: all
+          tasks:
+            - id: safely
+              name: safely
+              block: [{id: risky, name: risky, command: {shell: "test {{ node_name }} != n2"}}]
+              rescue: [{id: mend, name: mend, command: {shell: "true"}}]
+            - {id: gate, name: gate, command: {shell: exit 6}, on: n1}
+            - {id: behind, name: behind, command: {shell: "true"}, needs: [{task: gate, of: all}]}
+`,
+      ),
+    );
+    t.match(view.nodes, [{ failed: 1 }, { rescued: 1, blocked: 1 }, { blocked: 1 }]);
+    await line.client.skip(view.id, { by, task: 'gate', reason: 'done by hand' });
+    const { view: skipped } = await part(line, view.id, 2);
+    t.equal(skipped.status, 'done', JSON.stringify(skipped.nodes));
+    t.match(skipped.nodes, [{ blocked: 0 }, { rescued: 1, blocked: 0 }, { blocked: 0 }]);
+  });
+
   await t.test('a paused run starts nothing, and goes on', async (t) => {
     const go = join(line.folder, 'go');
     const id = await line.start(

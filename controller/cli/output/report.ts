@@ -132,7 +132,7 @@ function conclusion(run: RunView, { colors, rollsBack = false }: ReportStyle): s
         line(colors.red('Failed'), `on ${bad} of ${took}.`),
         look,
         ...(rollsBack
-          ? ['What it did is undone now. Mend the cause, then apply the plan again.']
+          ? ['What can be undone of it is undone now. Mend the cause, then apply the plan again.']
           : [
               `Mend the cause, then go on: kk-controller retry ${run.id}`,
               `or with a mended plan: kk-controller apply --resume ${run.id} plan.yaml`,
