@@ -1,10 +1,14 @@
 import { readdir, readFile } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const ROOMS = ['shared', 'controller', 'agent'];
 
-/** Words in capitals that are no codes of ours: of the wire, the environment, os-release, the YAML parser, the store. */
+/**
+ * Words in capitals that are no codes of ours: of the wire, the environment, os-release, the YAML parser, the store.
+ * (ENOENT and the like are the system's.)
+ */
 const OTHERS =
   /^(?:OUTCOME|STREAM|PURPOSE|KK|NO_COLOR|ID_LIKE|VERSION_ID|PRETTY_NAME|QUOTE|BLOCK_|TAB_AS_INDENT|MULTIPLE_DOCS|RESOURCE_EXHAUSTION|(?:CONFLICT|FAILED)$)/;
 
@@ -24,7 +28,7 @@ export async function errorCodes(): Promise<Map<string, string[]>> {
       if (pattern === undefined) continue;
       for (const [, many, one, key] of (await readFile(join(ROOT, path), 'utf8')).matchAll(pattern)) {
         const code = many ?? one ?? key ?? '';
-        if (!OTHERS.test(code)) found.set(code, (found.get(code) ?? new Set()).add(path));
+        if (!OTHERS.test(code) && !(code in constants.errno)) found.set(code, (found.get(code) ?? new Set()).add(path));
       }
     }
   }

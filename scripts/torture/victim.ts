@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream, type WriteStream } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
 const ARM = join(import.meta.dirname, 'arm-crash.ts');
@@ -41,7 +41,7 @@ export class Victim {
 
   start(point = ''): void {
     const child = spawn(process.execPath, ['--import', ARM, this.#main, ...this.#args], {
-      env: { PATH: process.env['PATH'], KK_TORTURE_CRASH: point },
+      env: { PATH: process.env['PATH'], KK_TORTURE_CRASH: point, NODE_COMPILE_CACHE: `${dirname(this.log)}/compiled` },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     this.#child = child;
