@@ -84,7 +84,7 @@ export class Executor implements Work {
       isAtWork: (run) => [...this.#live.values()].some((live) => live.run.run === run),
       commonOf: (run) => this.#prepared.get(run)?.common,
       accepted: (run, common) => this.#prepare(run, common),
-      cancelled: (run) => this.#cancel(run),
+      cancelled: (run) => void this.#cancel(run),
       replaced: (run) => this.#replaced(run),
       forgotten: (run) => this.#forget(run),
       wish: (wish) => this.#onWish(wish),
@@ -412,7 +412,9 @@ export class Executor implements Work {
     }
   }
 
-  #cancel(run: RunRecord): void {
+  /** What is at work hears of it when the cancel is on disk: after a power cut nobody could tell why it had been ended. */
+  async #cancel(run: RunRecord): Promise<void> {
+    await this.#options.journal.settled();
     if (run.cancel === undefined) return;
     for (const live of this.#live.values()) {
       if (live.run === run && isCancelled(run.cancel, live)) live.abort.abort(new Cancelled(run.cancel.graceMs));

@@ -67,6 +67,9 @@ export class Journal {
   #pending: JournalRecord[] = [];
   #waiters: (() => void)[] = [];
   #writing: Promise<void> | undefined;
+  #isFull = false;
+  /** Of who waits for the disk, but not for room on it. */
+  readonly #impatient = new Set<() => void>();
   #dead = false;
   #closed = false;
   /** The messages in the file, in order; acknowledged ones of runs that are held are among them. */
@@ -183,6 +186,18 @@ export class Journal {
     });
   }
 
+  /** Like {@link synced}, but a full disk does not make it wait: then what was appended may not be known after a crash. */
+  settled(): Promise<void> {
+    if (this.#isFull) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#impatient.add(resolve);
+      void this.synced().then(() => {
+        this.#impatient.delete(resolve);
+        resolve();
+      });
+    });
+  }
+
   /** The controller has synced every message up to `sequence`. */
   acknowledge(sequence: number): void {
     const acked = Math.min(sequence, this.#sequence);
@@ -267,11 +282,14 @@ export class Journal {
       try {
         await this.#file.append(bytes);
         await this.#file.sync();
+        this.#isFull = false;
         if (full) this.#options.onTrouble(undefined);
         break;
       } catch (thrown) {
         if (!isDiskFull(thrown) || this.#closed) throw thrown;
         full = true;
+        this.#isFull = true;
+        for (const go of this.#impatient) go();
         this.#options.onTrouble(diskFull(this.#options.path));
         await this.#file.truncate(this.#size);
         await this.#options.pause(RETRY_MS);

@@ -1,9 +1,8 @@
 /** Wrong frames against both sides, many of them (test/support/fuzz.ts). Exit code 0: no defect, and the memory stayed. */
 
 import { parseArgs } from 'node:util';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { fuzzAgent, fuzzController } from '../../test/support/fuzz.ts';
+import { liveMemory } from '../../test/support/live-memory.ts';
 
 /** So many frames make a world of their own, with a seed that gives it again. */
 const ROUND = 20_000;
@@ -23,14 +22,6 @@ if (!Number.isInteger(frames) || frames < 1 || !Number.isInteger(first)) {
   process.exit(2);
 }
 
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
-const heap = (): number => {
-  collect();
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
-};
-
 let done = 0;
 let seed = first;
 let before: number | undefined;
@@ -42,7 +33,7 @@ for (; done < frames && wrong.length === 0; seed += 1) {
     done += found.frames;
     wrong.push(...found.wrong.map((text) => `${side}, --frames ${2 * size} --seed ${seed}: ${text}`));
   }
-  const now = heap();
+  const now = liveMemory();
   before ??= now;
   if (now > before + GROWTH) wrong.push(`the heap has grown from ${before} to ${now} bytes`);
   process.stderr.write(`${done} frames, ${Math.round(now / 2 ** 20)} MiB\n`);

@@ -64,6 +64,20 @@ const FOUND: [why: string, plan: Schedule['plans'][number], operations: [Operati
       ['set-back', 0, 0],
     ],
   ],
+  [
+    'a command was ended before its cancel was on disk: after a power cut it had failed, and nobody knew why',
+    planOf(STEP, { ...STEP, needs: [] }, STEP),
+    [
+      ['cut', 15, 12],
+      ['burst', 0, 10],
+      ['cancel', 0, 0],
+      ['burst', 3, 25],
+      ['burst', 27, 18],
+      ['move', 0, 0],
+      ['burst', 7, 26],
+      ['power', 0, 0],
+    ],
+  ],
 ];
 for (const [why, plan, operations] of FOUND)
   t.test(why, () =>

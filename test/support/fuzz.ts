@@ -11,6 +11,7 @@ import { Machine, type MachineWatcher } from '../simulation/machine.ts';
 import { graphOf, type PlanChoice } from '../simulation/plans.ts';
 import { quiet, SimulatedTime } from '../simulation/time.ts';
 import { Wire } from '../simulation/wire.ts';
+import { liveMemory } from './live-memory.ts';
 import { randomOf } from './media.ts';
 import { hurtFrame, noise, wrongValue } from './mutate.ts';
 
@@ -44,6 +45,8 @@ export interface Fuzzed {
   frames: number;
   /** Defects, in words; empty: none. */
   wrong: string[];
+  /** In use after the last frame, in bytes. */
+  memory: number;
 }
 
 /** A controller, machines, and everything between them, which happens when `settle` says so. */
@@ -231,8 +234,9 @@ export async function fuzzController(frames: number, seed: number): Promise<Fuzz
   }
   const twice = [...fleet.began].filter(([, times]) => times !== 1);
   if (twice.length > 0) fleet.wrong.push(`done twice: ${twice}`);
+  const memory = liveMemory();
   controller.kill();
-  return { frames, wrong: fleet.wrong };
+  return { frames, wrong: fleet.wrong, memory };
 }
 
 function wrongToController(
@@ -270,6 +274,7 @@ export async function fuzzAgent(frames: number, seed: number): Promise<Fuzzed> {
   const welcome = known.find((frame) => decodeToAgent(frame).kind === 'welcome') as Uint8Array;
   const wrong: string[] = [];
   let done = 0;
+  let memory = 0;
   for (let life = 0; done < frames && wrong.length === 0; life += 1) {
     const fleet = new Fleet();
     const machine = fleet.machine('n0');
@@ -296,10 +301,11 @@ export async function fuzzAgent(frames: number, seed: number): Promise<Fuzzed> {
     }
     await fleet.pass(120_000);
     if (fleet.wrong.length === 0) await lookAt(fleet, agent);
+    if (done >= frames) memory = liveMemory();
     agent.kill();
     wrong.push(...fleet.wrong.map((text) => `seed ${seed}, life ${life}: ${text}`));
   }
-  return { frames: done, wrong };
+  return { frames: done, wrong, memory };
 }
 
 /** It still does what a sound controller says. */
