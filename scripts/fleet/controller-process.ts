@@ -44,7 +44,7 @@ export class ControllerProcess {
     const listen = ['--listen', `127.0.0.1:${port}`, ...(lease === undefined ? [] : ['--lease', lease])];
     const child = spawn(process.execPath, [...execArgv, MAIN, '--state', this.folder, 'serve', ...listen], {
       env: { PATH: process.env['PATH'] },
-      stdio: ['ignore', log, log],
+      stdio: ['ignore', log, log, 'ipc'],
     });
     closeSync(log);
     this.#child = child;
@@ -70,6 +70,15 @@ export class ControllerProcess {
     const pages = Number(readFileSync(`/proc/${this.pid}/statm`, 'utf8').split(' ')[1]);
     // Clock ticks of 10 ms and pages of 4 KiB, as on every Linux that kk runs on.
     return { cpuSeconds: (Number(fields[11]) + Number(fields[12])) / 100, rss: pages * 4096 };
+  }
+
+  /** Bytes in use after a collection; needs scripts/soak/tell-memory.ts in its `execArgv`. Undefined: it died meanwhile. */
+  async liveMemory(): Promise<number | undefined> {
+    const child = this.#child;
+    if (child?.connected !== true) return undefined;
+    const answer = once(child, 'message').then(([bytes]) => bytes as number);
+    child.send('live memory');
+    return Promise.race([answer, this.#gone.then(() => undefined)]);
   }
 
   async kill(): Promise<void> {

@@ -2,7 +2,7 @@
 export interface Sample {
   atMs: number;
   life: number;
-  rss: number;
+  bytes: number;
 }
 
 export interface Slope {
@@ -25,7 +25,7 @@ export function slopeOf(samples: readonly Sample[], warmUp: number): Slope | und
   const [first, final] = [counted[0], counted.at(-1)];
   if (first === undefined || final === undefined || counted.length < 3) return undefined;
   const x = counted.map(({ atMs }) => (atMs - first.atMs) / 60_000);
-  const y = counted.map(({ rss }) => rss / MIB);
+  const y = counted.map(({ bytes }) => bytes / MIB);
   const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
   const [mx, my] = [mean(x), mean(y)];
   const over = x.reduce((sum, at, i) => sum + (at - mx) * ((y[i] ?? 0) - my), 0);

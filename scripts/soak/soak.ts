@@ -25,6 +25,9 @@ memory is judged. Exit code 1 when a step was lost or done twice, or memory grow
 
 const LIMIT_MIB = 1;
 const SAMPLE_MS = 5_000;
+/** Of so many samples one is also taken of what is in use after a collection, and told. */
+const LIVE_EVERY = 12;
+const TELL_MEMORY = ['--expose-gc', '--import', new URL('tell-memory.ts', import.meta.url).href];
 /** Part of the time in which the controller is killed, and part of its last life that counts as warming up. */
 const KILLING = 0.25;
 const WARM_UP = 0.25;
@@ -48,6 +51,7 @@ async function main(): Promise<number> {
   const [minutes, agents, seed] = [Number(values.minutes), Number(values.agents), Number(values.seed)];
   const site = await Site.open({
     ...{ agents, seed, work: { ms: [0, 0], fail: 0 }, processes: Math.ceil(agents / AGENTS_OF_PROCESS) },
+    execArgv: TELL_MEMORY,
     ...(values.folder === undefined ? {} : { folder: values.folder }),
   });
   try {
@@ -72,15 +76,15 @@ async function soak(site: Site, { minutes, agents, seed, json }: Wish): Promise<
   const audit = new Audit(site.fleet.ledgers(), seed);
   const done: Done = { runs: 0, execs: 0, cancelled: 0, steps: 0 };
   const troubles: Troubles = { agentKills: 0, controllerKills: 0, cuts: 0 };
-  const samples: Sample[] = [];
+  const samples: Samples = { resident: [], live: [] };
   const say = (text: string): void => void process.stderr.write(`${(elapsed() / 60_000).toFixed(1)} min: ${text}\n`);
 
   const parts: LaneParts = { site, audit, seed, done, over };
   const { names } = site.fleet;
   const half = Math.ceil(names.length / 2);
-  const sampling = sample(site, samples, over, (rss) =>
+  const sampling = sample(site, samples, over, (live, resident) =>
     say(
-      `controller ${mib(rss)}; ${done.runs} runs, ${done.execs} execs, ${done.steps} steps checked, ` +
+      `controller ${mib(live)} in use, ${mib(resident)} resident; ${done.runs} runs, ${done.execs} execs, ${done.steps} steps checked, ` +
         `${audit.findings.lost} lost, ${audit.findings.twice} twice; kills: ${troubles.agentKills} of agents' processes, ` +
         `${troubles.controllerKills} of the controller; ${troubles.cuts} cuts; ${site.fleet.connected} connected`,
     ),
@@ -96,24 +100,54 @@ async function soak(site: Site, { minutes, agents, seed, json }: Wish): Promise<
   await site.fleet.whenConnected();
   await audit.read();
 
-  const slope = slopeOf(samples, WARM_UP);
+  const slope = slopeOf(samples.live, WARM_UP);
+  const residentSlope = slopeOf(samples.resident, WARM_UP);
   const { lost, twice, examples } = audit.findings;
   for (const example of examples) say(example);
   const disk = { controllerBytes: bytesOf(site.controller.folder), machinesBytes: bytesOf(site.folder) };
   const ok = lost === 0 && twice === 0 && slope !== undefined && slope.mibPerMinute < LIMIT_MIB;
-  const memory = samples.filter((_, i) => i % 12 === 0).map(({ rss }) => Math.round(rss / 2 ** 20));
-  const result = { ok, minutes, agents, seed, ...done, ...troubles, lost, twice, slope, memoryMib: memory, disk };
+  const memoryMib = samples.live.map(({ bytes }) => Math.round(bytes / 2 ** 20));
+  const result = {
+    ok,
+    minutes,
+    agents,
+    seed,
+    ...done,
+    ...troubles,
+    lost,
+    twice,
+    slope,
+    residentSlope,
+    memoryMib,
+    disk,
+  };
   process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${JSON.stringify(result, undefined, 2)}\n`);
   return ok ? 0 : 1;
 }
 
+interface Samples {
+  resident: Sample[];
+  /** In use after a collection. */
+  live: Sample[];
+}
+
 /** Looks at the controller's memory until it is over, and tells of it once a minute. */
-async function sample(site: Site, samples: Sample[], over: AbortSignal, tell: (rss: number) => void): Promise<void> {
+async function sample(
+  { controller }: Site,
+  samples: Samples,
+  over: AbortSignal,
+  tell: (live: number, resident: number) => void,
+): Promise<void> {
   for (let number = 0; !over.aborted; number += 1) {
+    const life = controller.pid;
     try {
-      const { rss } = site.controller.usage();
-      samples.push({ atMs: performance.now(), life: site.controller.pid, rss });
-      if (number % 12 === 0) tell(rss);
+      const { rss } = controller.usage();
+      samples.resident.push({ atMs: performance.now(), life, bytes: rss });
+      const live = number % LIVE_EVERY === 0 ? await controller.liveMemory() : undefined;
+      if (live !== undefined) {
+        samples.live.push({ atMs: performance.now(), life, bytes: live });
+        tell(live, rss);
+      }
     } catch {
       // It is dead just now.
     }

@@ -85,9 +85,9 @@ t.test('an audit finds what it is there for', async (t) => {
 
 t.test('the slope is of the last life, without its warming up', async (t) => {
   const MIB = 2 ** 20;
-  const old = [0, 1, 2].map((minute) => ({ atMs: minute * 60_000, life: 1, rss: 900 * MIB }));
-  const grows = [3, 4, 5, 6, 7].map((minute) => ({ atMs: minute * 60_000, life: 2, rss: (100 + 2 * minute) * MIB }));
-  const warming = { atMs: 2.9 * 60_000, life: 2, rss: 10 * MIB };
+  const old = [0, 1, 2].map((minute) => ({ atMs: minute * 60_000, life: 1, bytes: 900 * MIB }));
+  const grows = [3, 4, 5, 6, 7].map((minute) => ({ atMs: minute * 60_000, life: 2, bytes: (100 + 2 * minute) * MIB }));
+  const warming = { atMs: 2.9 * 60_000, life: 2, bytes: 10 * MIB };
   t.match(slopeOf([...old, warming, ...grows], 0.2), { mibPerMinute: 2, samples: 4, lastMib: 114 });
   t.equal(slopeOf([...old, warming], 0.2), undefined);
 });

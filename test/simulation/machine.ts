@@ -45,7 +45,9 @@ export class Machine {
   incarnation = 1;
   /** The journal, as processes see it; only the first `synced` bytes survive the power. */
   log = Buffer.alloc(0);
-  synced = 0;
+  #synced = 0;
+  /** How often what survives the power has changed: it may be another at the same length. */
+  changes = 0;
   /** What is behind the journal's end: the next append writes over it, and the power takes it. */
   mark: Buffer = Buffer.alloc(0);
   blobs = new Map<string, Buffer>();
@@ -58,6 +60,15 @@ export class Machine {
     this.name = name;
     this.time = time;
     this.#watcher = watcher;
+  }
+
+  get synced(): number {
+    return this.#synced;
+  }
+
+  set synced(bytes: number) {
+    this.#synced = bytes;
+    this.changes += 1;
   }
 
   get bootId(): string {

@@ -106,7 +106,7 @@ export class World implements MachineWatcher {
   readonly #partitioned = new Set<string>();
   readonly #heartbeats = new Map<Wire, Map<number, number>>();
   readonly #schedule: Schedule;
-  readonly #known = new Map<string, { synced: number; attempts: Set<string> }>();
+  readonly #known = new Map<string, { changes: number; attempts: Set<string> }>();
   controller: Controller | undefined;
   #journals = 0;
   #trouble: string | undefined;
@@ -569,7 +569,7 @@ export class World implements MachineWatcher {
 
   #attemptsOnDisk(machine: Machine): Set<string> {
     const known = this.#known.get(machine.name);
-    if (known?.synced === machine.synced) return known.attempts;
+    if (known?.changes === machine.changes) return known.attempts;
     const attempts = new Set<string>();
     const { records } = scanFrames(machine.log.subarray(0, machine.synced));
     const revisions = new Map<string, number>();
@@ -579,7 +579,7 @@ export class World implements MachineWatcher {
         const { run, task, item, attempt } = record;
         attempts.add(`${run}/${revisions.get(run)}/${task}/${item}/${attempt}`);
       }
-    this.#known.set(machine.name, { synced: machine.synced, attempts });
+    this.#known.set(machine.name, { changes: machine.changes, attempts });
     return attempts;
   }
 
