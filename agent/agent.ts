@@ -93,6 +93,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     const executor = await Executor.start({
       journal,
       records,
+      newId: randomUUID,
       blobs: await BlobFolder.open(paths.blobs, patient(disk, patience)),
       host,
       clock,

@@ -26,6 +26,8 @@ export interface ExecutorOptions extends ExecutorPorts {
   /** What the journal held when it was opened. */
   records: readonly JournalRecord[];
   blobs: Blobs;
+  /** A random one, for the life of the journal that begins. */
+  newId: () => string;
 }
 
 /** A step that has begun and not ended. */
@@ -97,6 +99,9 @@ export class Executor implements Work {
     const executor = new Executor(options);
     // Nothing is decided before all runs are known: the last one may have taken the node over.
     executor.#ticking = true;
+    executor.#record({ type: 'life', id: options.newId(), after: options.journal.lastSequence });
+    // What the controller hears of must not be forgotten: without it the journal would seem to have been set back.
+    await options.journal.settled();
     for (const run of executor.#state.runs.values()) {
       const bytes = await options.blobs.read(run.common);
       // Without its document the run is not named in Hello, and the controller pushes it again.
@@ -116,12 +121,15 @@ export class Executor implements Work {
 
   held(): Held {
     const { journal, blobs } = this.#options;
-    const { value, mac } = this.#state.generation;
+    const {
+      lives,
+      generation: { value, mac },
+    } = this.#state;
     const runs = [...this.#state.runs.values()]
       .filter((run) => this.#prepared.has(run.run))
       .map(({ run, revision, gates, permits }) => ({ run, revision, gates: [...gates.keys()], permits: [...permits] }));
     const generation = { value, mac: Buffer.from(mac, 'base64') };
-    return { journalId: journal.id, lastSequence: journal.lastSequence, generation, runs, blobs: blobs.list() };
+    return { journalId: journal.id, lastSequence: journal.lastSequence, generation, runs, blobs: blobs.list(), lives };
   }
 
   running(): number {
@@ -335,7 +343,7 @@ export class Executor implements Work {
         ...this.#options,
         record: (record) => this.#record(record),
         synced: () => this.#options.journal.synced(),
-        turn: () => this.#turn(key, live),
+        turn: (owed = false) => this.#turn(key, live, owed),
         // After close nothing could be written of it.
         mayStart: () => !this.#closed && run.held === undefined && this.#leaseHolds(run),
         rest: () => this.#rest(key, live),
@@ -377,8 +385,8 @@ export class Executor implements Work {
     return keeps;
   }
 
-  #turn(key: string, live: Live): Promise<boolean> {
-    if (live.abort.signal.aborted || this.#mustGiveWay(live)) return Promise.resolve(false);
+  #turn(key: string, live: Live, owed: boolean): Promise<boolean> {
+    if (!owed && (live.abort.signal.aborted || this.#mustGiveWay(live))) return Promise.resolve(false);
     this.#phases.set(key, 'queued');
     return new Promise((resolve) => {
       const settle = (go: boolean): void => {
@@ -388,7 +396,7 @@ export class Executor implements Work {
       };
       const refuse = (): void => settle(false);
       live.wake = settle;
-      live.abort.signal.addEventListener('abort', refuse);
+      if (!owed) live.abort.signal.addEventListener('abort', refuse);
       this.#tick();
     });
   }

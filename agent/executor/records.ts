@@ -51,6 +51,8 @@ export type LocalRecord =
   /** `mac` in base64: kept to be given back, the agent cannot verify it. */
   | { type: 'generation'; value: number; mac: string }
   | { type: 'acked'; sequence: number }
+  /** The journal was opened when its last message was `after`. */
+  | { type: 'life'; id: string; after: number }
   /** The heartbeat that was last answered: sent at `atMs` of CLOCK_BOOTTIME in that boot, under that lease. */
   | { type: 'contact'; boot: string; atMs: number; leaseMs: number }
   | {

@@ -3,6 +3,8 @@ import { isSent, JOURNAL_FORMAT } from './records.ts';
 
 /** Refusals of shares that were never held: as many are kept to be told to a controller that was set back. */
 const REFUSALS = 64;
+/** Lives of the journal: who has not been heard in so many of them is thought to have been set back, and is told everything. */
+export const LIVES = 32;
 /** The last runs that were forgotten: a step that was at work then may end after the file was rewritten. */
 const FORGOTTEN = 256;
 
@@ -19,6 +21,7 @@ export function retained(records: readonly JournalRecord[]): JournalRecord[] {
   const forgets = new Map<string, JournalRecord>();
   const last = new Map<string, JournalRecord>();
   const refusals: JournalRecord[] = [];
+  const lives: JournalRecord[] = [];
   let id = '';
   let sequence = 0;
   let acked = 0;
@@ -33,6 +36,7 @@ export function retained(records: readonly JournalRecord[]): JournalRecord[] {
     } else if (record.type === 'generation' || record.type === 'acked' || record.type === 'contact')
       last.set(record.type, record);
     if (record.type === 'acked') acked = record.sequence;
+    if (record.type === 'life') lives.push(record);
     if (record.type === 'refused') refusals.push(record);
   }
   const told = new Set([...forgets.values()].slice(-FORGOTTEN).concat(refusals.slice(-REFUSALS)));
@@ -47,5 +51,6 @@ export function retained(records: readonly JournalRecord[]): JournalRecord[] {
     const begins = held.get(record.run);
     return record.type === 'refused' && begins === undefined ? told.has(record) : index >= (begins ?? 0);
   };
-  return [{ type: 'journal', format: JOURNAL_FORMAT, id, sequence }, ...last.values(), ...records.filter(isKept)];
+  const header: JournalRecord = { type: 'journal', format: JOURNAL_FORMAT, id, sequence };
+  return [header, ...last.values(), ...lives.slice(-LIVES), ...records.filter(isKept)];
 }

@@ -2,9 +2,10 @@
 
 import type { Facts } from '../../shared/facts.ts';
 import type { StepState } from '../../shared/lifecycle.ts';
-import type { WireOutcome } from '../../shared/protocol/messages.ts';
+import type { Life, WireOutcome } from '../../shared/protocol/messages.ts';
 import type { Json, Share, StepResult } from '../../shared/share.ts';
 import type { ItemEnd, JournalRecord } from './records.ts';
+import { LIVES } from './retained.ts';
 import { type Earlier, earlierOf, slim } from './revision.ts';
 
 export interface ItemState {
@@ -82,11 +83,13 @@ export interface AgentState {
   /** Runs that were forgotten, lately -> the revision that was held. */
   forgotten: Map<string, number>;
   generation: { value: number; mac: string };
+  /** Of the journal, this one last. */
+  lives: Life[];
   contact?: { boot: string; atMs: number; leaseMs: number };
 }
 
 export function emptyState(): AgentState {
-  return { runs: new Map(), refused: new Set(), forgotten: new Map(), generation: { value: 0, mac: '' } };
+  return { runs: new Map(), refused: new Set(), forgotten: new Map(), generation: { value: 0, mac: '' }, lives: [] };
 }
 
 const OUTCOME_STATE: Readonly<Record<WireOutcome, StepState>> = {
@@ -174,6 +177,9 @@ export function applyRecord(state: AgentState, record: JournalRecord): void {
     }
     case 'generation':
       state.generation = { value: record.value, mac: record.mac };
+      return;
+    case 'life':
+      state.lives = [...state.lives, { id: record.id, after: record.after }].slice(-LIVES);
       return;
     case 'contact':
       state.contact = { boot: record.boot, atMs: record.atMs, leaseMs: record.leaseMs };

@@ -29,8 +29,8 @@ export interface StepPorts extends ExecutorPorts {
   /** Writes to the journal and applies it to the state, at once; `synced` waits for the disk. */
   record(record: NewRecord): void;
   synced(): Promise<void>;
-  /** Waits for a slot before the next item or attempt; false: cancelled meanwhile. */
-  turn(): Promise<boolean>;
+  /** Waits for a slot before the next item or attempt; false: cancelled meanwhile. `owed`: a cancel does not end the wait. */
+  turn(owed?: boolean): Promise<boolean>;
   /** May something start now? Asked again right before it does. */
   mayStart(): boolean;
   /** Gives slot and lock back until the next {@link turn}. */
@@ -378,7 +378,7 @@ export class Step {
       attempt: (spec, index, inputs, scope) =>
         this.#tryOne(spec, { item, number, part: partOf(round, index) }, inputs, scope, { signal }),
       commandFailure: (output) => this.#ports.commandFailure(output),
-      turn: () => this.#ports.turn(),
+      turn: () => this.#ports.turn(signal !== this.#ports.cancelled),
     });
     return signal.aborted ? 'cancelled' : failed;
   }

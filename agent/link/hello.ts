@@ -18,11 +18,12 @@ const NOTHING_HELD: Held = {
   generation: { value: 0, mac: new Uint8Array() },
   runs: [],
   blobs: [],
+  lives: [],
 };
 
 /** The first message of a connection. A renewing one holds nothing: its journal may be open elsewhere. */
 export function helloOf(self: Self, nowMs: number, held: Held | undefined): Hello {
-  const { journalId, lastSequence, generation, runs, blobs } = held ?? NOTHING_HELD;
+  const { journalId, lastSequence, generation, runs, blobs, lives } = held ?? NOTHING_HELD;
   return {
     level: PROTOCOL_LEVEL,
     capabilities: capabilities(),
@@ -37,5 +38,6 @@ export function helloOf(self: Self, nowMs: number, held: Held | undefined): Hell
     now_ms: nowMs,
     arch: self.arch,
     blobs,
+    lives,
   };
 }

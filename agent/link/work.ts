@@ -3,6 +3,7 @@ import type {
   DurableMessage,
   ForAgent,
   Generation,
+  Life,
   RunHeld,
   ToControllerBodies,
 } from '../../shared/protocol/messages.ts';
@@ -14,6 +15,7 @@ export interface Held {
   generation: Generation;
   runs: RunHeld[];
   blobs: string[];
+  lives: Life[];
 }
 
 /** Messages about work; the rest of `ForAgent` is the link's own business. */

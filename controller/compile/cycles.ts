@@ -1,7 +1,7 @@
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { DraftTask } from './draft.ts';
 import type { Edge, GraphPlay } from './graph.ts';
-import { contains, type NodeSets } from './node-set.ts';
+import type { NodeSets } from './node-set.ts';
 
 /** An edge of the whole graph; `precheck`: the gate before every change. `node`: whose value is read. */
 export type AnyEdge = { task: number; of: Edge['of'] | 'precheck'; node?: number };
@@ -63,9 +63,12 @@ function cycleReport(drafts: readonly DraftTask[], path: readonly number[]): Err
   };
 }
 
+/** Nobody asks for the step. */
+const NEVER = 2 ** 31 - 1;
+
 /**
- * Does the first batch of a play with `serial` wait, over whatever detours, for a step of a later batch of the play? That
- * one waits for the first batch. Follows all that the first batch needs, as sets of nodes by task.
+ * Does a batch of a play with `serial` wait, over whatever detours, for a step of a later batch of the play? That one waits
+ * for it. By task and node: the earliest batch that needs the step; from the last tasks to the first.
  */
 function batchDeadlock(
   drafts: readonly DraftTask[],
@@ -75,24 +78,28 @@ function batchDeadlock(
   sets: NodeSets,
 ): ErrorReport | undefined {
   const batchOf = (node: number): number => play.batchOf?.[node] ?? -1;
-  const needed = drafts.map((draft) =>
-    draft.play === play.index
-      ? new Set(membersOf(draft, sets).filter((node) => batchOf(node) === 0))
-      : new Set<number>(),
-  );
+  const needed = drafts.map((draft) => {
+    const by = new Int32Array(play.batchOf?.length ?? 0).fill(NEVER);
+    if (draft.play === play.index) for (const node of membersOf(draft, sets)) by[node] = batchOf(node);
+    return by;
+  });
   const because = new Map<number, number>();
   for (const from of order.toReversed()) {
-    const nodes = needed[from];
-    if (!nodes || nodes.size === 0) continue;
+    const by = needed[from];
+    if (!by?.some((batch) => batch !== NEVER)) continue;
+    const earliest = by.reduce((least, batch) => Math.min(least, batch), NEVER);
     for (const edge of edges[from] ?? []) {
       const target = drafts[edge.task];
       const there = needed[edge.task];
       if (!target || !there) continue;
-      const before = there.size;
-      for (const node of decidedBy(edge, nodes, target, sets, batchOf)) there.add(node);
-      if (there.size > before && !because.has(edge.task)) because.set(edge.task, from);
-      if (target.play === play.index && [...there].some((node) => batchOf(node) > 0))
-        return deadlockReport(drafts, because, from, edge.task, play);
+      for (const node of decidedBy(edge, target, sets, batchOf)) {
+        const batch = edge.of === 'same' ? (by[node] ?? NEVER) : earliest;
+        if (batch >= (there[node] ?? NEVER)) continue;
+        there[node] = batch;
+        because.set(edge.task, from);
+        if (target.play === play.index && batch < batchOf(node))
+          return deadlockReport(drafts, because, from, edge.task, play, batch);
+      }
     }
   }
   return undefined;
@@ -102,10 +109,9 @@ function membersOf(draft: DraftTask, sets: NodeSets): readonly number[] {
   return sets.get(draft.set).members;
 }
 
-/** The nodes whose steps decide an edge from the given nodes. */
+/** The nodes whose steps decide an edge. */
 function decidedBy(
   edge: AnyEdge,
-  from: ReadonlySet<number>,
   target: DraftTask,
   sets: NodeSets,
   batchOf: (node: number) => number,
@@ -113,7 +119,6 @@ function decidedBy(
   const members = membersOf(target, sets);
   switch (edge.of) {
     case 'same':
-      return [...from].filter((node) => contains(sets.get(target.set), node));
     case 'all':
     case 'precheck':
       return members;
@@ -132,6 +137,7 @@ function deadlockReport(
   from: number,
   to: number,
   play: GraphPlay,
+  batch: number,
 ): ErrorReport {
   const path = [from, to];
   for (let before = because.get(from); before !== undefined; before = because.get(before)) path.unshift(before);
@@ -139,7 +145,7 @@ function deadlockReport(
   const first = drafts[path[0] ?? 0];
   return {
     code: 'GRAPH_CYCLE',
-    message: `The play ${play.name} runs in batches, and its first batch would wait for a later one: ${names.join(' -> needs -> ')}.`,
+    message: `The play ${play.name} runs in batches, and batch ${batch + 1} of ${play.batches} would wait for a later one: ${names.join(' -> needs -> ')}.`,
     remedy: 'Use `of: same` inside the play, or move the task into a play of its own after this one.',
     ...(first ? { position: first.document.at } : {}),
   };

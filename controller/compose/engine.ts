@@ -74,9 +74,10 @@ export async function makeEngine(
         log.info({ node }, 'the node is one machine again');
         runner.trust(node);
       },
-      async onVoid(node) {
+      async onVoid(node, present) {
         log.warn({ node }, 'the journal of the node is a new one or was set back: what it knows no more is done again');
-        await runner.voided(node);
+        fleet.supersede(node);
+        await runner.voided(node, present);
       },
     }),
   };

@@ -29,13 +29,19 @@ export class Fleet implements Dispatcher {
 
   /** The newest session of a node wins; the older one is told and closed (same machine: ENGINE 4.4). */
   add(session: Session): void {
-    const older = this.sessions.get(session.node);
+    this.supersede(session.node);
     this.sessions.set(session.node, session);
     this.answered(session.node);
-    older?.close(
-      { code: 'REPLACED', message: `A newer connection of ${session.node} took over.`, remedy: 'Nothing to do.' },
-      false,
-    );
+  }
+
+  /** Nothing more is taken from the session that a node has: a newer one is taking over. */
+  supersede(node: string): void {
+    this.sessions
+      .get(node)
+      ?.close(
+        { code: 'REPLACED', message: `A newer connection of ${node} took over.`, remedy: 'Nothing to do.' },
+        false,
+      );
   }
 
   /** Forgets a session that has closed, unless a newer one took its place. */

@@ -1,7 +1,7 @@
-import type { Hello } from '../../shared/protocol/messages.ts';
+import type { Hello, Life } from '../../shared/protocol/messages.ts';
 import { duplicateIdentity, judgeDuplicate, type Machine } from '../pki/judge-duplicate.ts';
 import type { Clock } from '../run/ports.ts';
-import type { NodeRecord, Nodes } from '../store/nodes.ts';
+import type { Cursor, NodeRecord, Nodes } from '../store/nodes.ts';
 
 /**
  * A copy that was refused comes back within about two minutes (kk.proto, Closing.final). One that has not been seen for this
@@ -19,8 +19,11 @@ export interface ArrivalsParts {
   onDoubt(node: string, error: Error): void;
   /** There is one machine again. */
   onTrust(node: string): void;
-  /** Its journal is another one than it was, or was set back (ENGINE 3.4); awaited before the node is welcomed. */
-  onVoid(node: string): Promise<void>;
+  /**
+   * Its journal is another one than it was, or was set back (ENGINE 3.4), and is stored as far as `present` says; awaited
+   * before the node is welcomed.
+   */
+  onVoid(node: string, present: Cursor): Promise<void>;
 }
 
 /** Who arrives: clones are told apart, journals continued. Remembers which nodes are in doubt. */
@@ -68,6 +71,11 @@ export class Arrivals {
       this.parts.onDoubt(node, error);
       throw error;
     }
+    const { lives: known = [] } = record ?? {};
+    const acked = goesOnFrom(cursor, known, hello);
+    if (cursor.journal !== '' && (cursor.journal !== hello.journal_id || acked < cursor.sequence))
+      await this.parts.onVoid(node, { journal: hello.journal_id, sequence: acked });
+    // Only now: after a crash before this the journal must seem as strange as it is.
     const now = clock.nowMs();
     await nodes.put(node, {
       joinedMs: record?.joinedMs ?? now,
@@ -75,16 +83,33 @@ export class Arrivals {
       certificateEndsMs,
       machineId: hello.machine_id,
       boots: boots.at(-1) === hello.boot_id ? boots : [...boots, hello.boot_id].slice(-BOOTS_KEPT),
+      lives: isKnown(known, hello.lives) ? known : hello.lives.map(({ id }) => id),
       version: hello.version,
       arch: hello.arch,
     } satisfies NodeRecord);
-    const isSame = cursor.journal === hello.journal_id;
-    if (cursor.journal !== '' && (!isSame || hello.last_sequence < cursor.sequence)) await this.parts.onVoid(node);
-    const known = isSame ? cursor.sequence : 0;
-    return { acked: Math.min(known, hello.last_sequence) };
+    return { acked };
   }
 
   async left(node: string): Promise<void> {
     await this.parts.nodes.seen(node, this.parts.clock.nowMs());
   }
+}
+
+/**
+ * How far the journal that Hello tells of is the one that is stored: `cursor`, unless it is another one, ends before, or
+ * goes on from an earlier life than the last of those that are `known`. Pure.
+ */
+function goesOnFrom(cursor: Cursor, known: readonly string[], { journal_id, last_sequence, lives }: Hello): number {
+  if (cursor.journal !== journal_id) return 0;
+  const sequence = Math.min(cursor.sequence, last_sequence);
+  const last = known.at(-1);
+  if (last === undefined || isKnown(known, lives)) return sequence;
+  const at = lives.findIndex(({ id }) => id === last);
+  return at < 0 ? 0 : Math.min(sequence, lives[at + 1]?.after ?? sequence);
+}
+
+/** Who was set back begins a new life; a Hello of a known one may be late, and come after that of the next. */
+function isKnown(known: readonly string[], lives: readonly Life[]): boolean {
+  const present = lives.at(-1);
+  return present === undefined || known.includes(present.id);
 }

@@ -1,6 +1,6 @@
 import { stops } from '../../shared/checks/outcome.ts';
 import { hasEnded } from '../../shared/lifecycle.ts';
-import type { Json } from '../../shared/share.ts';
+import type { Json, TaskSpec } from '../../shared/share.ts';
 import {
   type GateState,
   newPermit,
@@ -61,7 +61,7 @@ export function permitsToGrant(state: RunState): { task: number; node: number }[
     if (!permit || permit.stuck !== undefined) continue;
     let free = permit.count - permit.holders.size;
     for (const wish of permit.waiting) {
-      if (free + waitersFor(state, permit, wish.node) <= 0) continue;
+      if (free + waitersFor(state, permit, wish) <= 0) continue;
       free -= 1;
       grants.push(wish);
     }
@@ -71,14 +71,26 @@ export function permitsToGrant(state: RunState): { task: number; node: number }[
 }
 
 /**
- * Holders from an earlier revision that cannot go on before others: behind a shut gate, or on the very node that asks. Who
- * asks may be the one that they wait for, so they do not count against it; else both would wait for ever.
+ * Holders from an earlier revision that cannot go on before others: behind a shut gate, or behind the very step that asks.
+ * Who asks may be the one that they wait for, so they do not count against it; else both would wait for ever.
  */
-function waitersFor(state: RunState, permit: PermitState, asking: number): number {
+function waitersFor(state: RunState, permit: PermitState, wish: { task: number; node: number }): number {
+  const specs = state.graph.common.tasks;
   return [...permit.carried.keys()].filter((key) => {
     const [task = -1, node = -1] = key.split('@').map(Number);
-    return node === asking || isBehindGate(state, task, node);
+    return (node === wish.node && isBehind(specs, task, wish.task)) || isBehindGate(state, task, node);
   }).length;
+}
+
+/** Does the step need the other one of its node, through whatever lies between? A task in a block needs what the block needs. */
+function isBehind(specs: readonly TaskSpec[], task: number, other: number): boolean {
+  const reached = new Set([task]);
+  for (const index of reached) {
+    const spec = specs[index];
+    for (const need of spec?.needs ?? []) if ('task' in need) reached.add(need.task);
+    if (spec?.within !== undefined) reached.add(spec.within.block);
+  }
+  return task !== other && reached.has(other);
 }
 
 /** Is a gate shut that the node's steps up to this one need? */

@@ -19,6 +19,8 @@ type Work =
   | FromNode
   /** `revision`: the one that it is about; `graphJson`: with `revised`, when the graph is another one. */
   | { kind: 'event'; run: string; event: RunEvent; revision: number; graphJson?: string }
+  /** The node's journal is another one, or was set back: sequences above this are new, also when they were used before. */
+  | { kind: 'rewind'; node: string; journal: string; sequence: number }
   | { kind: 'mark'; reached: (error?: unknown) => void };
 
 export interface IntakeParts {
@@ -131,12 +133,6 @@ export class Intake {
     await this.drain();
   }
 
-  /** The node says how far its journal goes: sequences beyond that are new, also when they were used before (a disk set back). */
-  arrived(node: string, journal: string, last: number): void {
-    const cursor = this.cursors.get(node);
-    if (cursor?.journal === journal) cursor.sequence = Math.min(cursor.sequence, last);
-  }
-
   private async drain(): Promise<void> {
     if (this.busy) return;
     this.busy = true;
@@ -173,6 +169,11 @@ export class Intake {
     };
     for (const work of taken) {
       if (work.kind === 'mark') continue;
+      if (work.kind === 'rewind') {
+        const { node, journal, sequence } = work;
+        cursors.set(node, { node, journal, sequence });
+        continue;
+      }
       if (work.kind === 'event') {
         const run = this.parts.runOf(work.run);
         const entry = run && entryOf(run);

@@ -125,15 +125,17 @@ export class Runner {
   /**
    * A node has another journal than before, or one that ends before what was stored (ENGINE 3.4). The plan runs at work in
    * which it had a part begin a revision each: the agents say what stands, and this one does again what it knows nothing
-   * of. That is stored when this resolves; nothing must be taken from the new journal before.
+   * of. That is stored when this resolves, and that the journal counts from `present` on; nothing must be taken from the new
+   * one before, and nothing from an older connection after.
    */
-  async voided(node: string): Promise<void> {
+  async voided(node: string, present: { journal: string; sequence: number }): Promise<void> {
     await this.intake.turn(() => {
       for (const run of this.active.values()) {
         const index = run.indexes.get(node);
         if (index !== undefined && run.coming === undefined && losesBy(run, index))
           this.beginRevision(run, afterLoss(run, index));
       }
+      this.intake.add({ kind: 'rewind', node, ...present });
     });
     await this.flush();
   }
@@ -188,7 +190,6 @@ export class Runner {
 
   /** An agent has said Hello: it is told whatever it does not hold yet, and what it shall hold on with or forget. */
   connected(node: string, hello: Hello): void {
-    this.intake.arrived(node, hello.journal_id, hello.last_sequence);
     const there = new Map(hello.runs.map((held) => [held.run, held]));
     for (const { run, revision } of hello.runs) this.seen.set(run, Math.max(revision, this.seen.get(run) ?? 0));
     for (const run of this.active.values()) {

@@ -9,6 +9,8 @@ export interface NodeRecord {
   machineId: string;
   /** Newest last; a boot that returns after a newer one betrays a clone (ENGINE 4.4). */
   boots: string[];
+  /** Of its journal, by id, as it last told them (kk.proto, Life). */
+  lives?: string[];
   version: string;
   arch: string;
 }

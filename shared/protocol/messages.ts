@@ -15,6 +15,12 @@ export interface RunHeld {
   permits: number[];
 }
 
+/** The agent has opened its journal when the last message in it was `after`. */
+export interface Life {
+  id: string;
+  after: number;
+}
+
 export interface Hello {
   level: number;
   capabilities: string[];
@@ -29,6 +35,7 @@ export interface Hello {
   now_ms: number;
   arch: string;
   blobs: string[];
+  lives: Life[];
 }
 
 export interface Welcome {

@@ -117,7 +117,14 @@ class FakeWork implements Work {
 
   held() {
     const generation = { value: this.generation, mac: new Uint8Array() };
-    return { journalId: 'j1', lastSequence: this.out.at(-1)?.sequence ?? 0, generation, runs: [], blobs: ['b'] };
+    return {
+      journalId: 'j1',
+      lastSequence: this.out.at(-1)?.sequence ?? 0,
+      generation,
+      runs: [],
+      blobs: ['b'],
+      lives: [],
+    };
   }
   running() {
     return 2;

@@ -130,7 +130,11 @@ t.test('a forced cancel leaves a known state, whatever cuts that short', async (
   const dying = await permitted('init');
   dying.commands.deaf = true;
   await cancel(dying);
-  const gone = await back(dying, 'boot-2');
+  const gone = await dying.restart({ bootId: 'boot-2' });
+  await gone.settle();
+  t.same(gone.commands.calls, ['init'], 'without a lease nothing begins');
+  gone.lease();
+  await gone.settle();
   t.same(gone.commands.calls, ['init', 'reset'], 'the node went down before the step had ended');
   t.equal(gone.outcomes()[0], 'cancelled');
 

@@ -295,7 +295,7 @@ t.test('cycles and deadlocks are told as paths', async (t) => {
       roles: { a: ['x', { id: 'y', needs: [{ task: 'x', of: 'all' }] }] },
       plays: [{ ...serial, roles: ['a'] }],
     }),
-    'The play p runs in batches, and its first batch would wait for a later one: p/a/y -> needs -> p/a/x.',
+    'The play p runs in batches, and batch 1 of 2 would wait for a later one: p/a/y -> needs -> p/a/x.',
   );
   t.match(
     message({
@@ -316,8 +316,21 @@ t.test('cycles and deadlocks are told as paths', async (t) => {
   );
   t.match(
     message({ roles: { a: [{ id: 'x', on: ['last'] }, 'y'] }, plays: [{ ...serial, roles: ['a'] }] }),
-    'first batch would wait',
+    'batch 1 of 2 would wait',
     'a step that runs on a node of the last batch',
+  );
+  t.match(
+    message({
+      roles: {
+        a: [
+          { id: 'x', on: [NODES[2] ?? ''] },
+          { id: 'y', on: [NODES[1] ?? ''] },
+        ],
+      },
+      plays: [{ ...serial, serial: [1], roles: ['a'] }],
+    }),
+    'batch 2 of 4 would wait for a later one: p/a/y -> needs -> p/a/x.',
+    'where the first batch has no part in it',
   );
   t.match(
     message({
@@ -329,7 +342,7 @@ t.test('cycles and deadlocks are told as paths', async (t) => {
       },
       plays: [{ ...serial, roles: ['a'] }],
     }),
-    'first batch would wait',
+    'batch 1 of 2 would wait',
     'a value that only the last batch makes',
   );
   t.equal(

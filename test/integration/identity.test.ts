@@ -47,6 +47,7 @@ const hello = (self: { machineId: string; bootId: string }, renew = false): Uint
     lastSequence: 0,
     runs: [],
     blobs: [],
+    lives: [],
     generation: { value: 0, mac: Buffer.of() },
   };
   const value = helloOf({ version: 'test', arch: 'x64', ...self }, Date.now(), renew ? undefined : held);

@@ -48,6 +48,7 @@ const hello = (journal = 'j', purpose?: 'PURPOSE_RENEW'): FromAgent => {
     lastSequence: 100,
     runs: [],
     blobs: [],
+    lives: [],
     generation: { value: 0, mac: Buffer.of() },
   };
   return { kind: 'hello', value: helloOf(self, Date.now(), purpose ? undefined : held) };

@@ -57,6 +57,7 @@ export class Agent {
     const executor = await Executor.start({
       journal,
       records,
+      newId: () => this.#troubles.newId(),
       blobs: machine.documents(alive),
       host,
       clock: {

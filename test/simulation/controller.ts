@@ -105,7 +105,10 @@ export class Controller {
       clock,
       onDoubt: (node, error) => this.runner.doubt(node, error.message),
       onTrust: (node) => this.runner.trust(node),
-      onVoid: (node) => this.runner.voided(node),
+      onVoid: (node, present) => {
+        this.fleet.supersede(node);
+        return this.runner.voided(node, present);
+      },
     });
     const { runner } = this;
     this.#parts = {

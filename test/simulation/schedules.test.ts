@@ -78,6 +78,30 @@ const FOUND: [why: string, plan: Schedule['plans'][number], operations: [Operati
       ['power', 0, 0],
     ],
   ],
+  [
+    'a disk was set back, the controller was killed, and by then the journal was as long as before: news were not taken',
+    planOf({ ...STEP, needs: [] }),
+    [
+      ['snapshot', 0, 0],
+      ['burst', 0, 0],
+      ['set-back', 0, 0],
+      ['cancel', 0, 0],
+      ['burst', 0, 0],
+      ['burst', 0, 0],
+      ['kill-controller', 0, 0],
+    ],
+  ],
+  [
+    'a disk was set back, and what the agent ended there by itself made the journal as long as before: news were not taken',
+    planOf({ ...STEP, needs: [] }, STEP),
+    [
+      ['burst', 0, 0],
+      ['snapshot', 0, 0],
+      ['pause', 0, 0],
+      ['flow', 0, 0],
+      ['set-back', 0, 0],
+    ],
+  ],
 ];
 for (const [why, plan, operations] of FOUND)
   t.test(why, () =>

@@ -288,6 +288,7 @@ export class Bench {
     const executor = await Executor.start({
       journal,
       records,
+      newId: () => 'life',
       blobs: await BlobFolder.open(join(folder, 'blobs'), disk),
       host,
       clock,

@@ -118,7 +118,7 @@ export class SimulatedAgent {
     return {
       ...{ level: 1, capabilities: [], version: '0', machine_id: 'm', boot_id: 'b', journal_id: this.journal },
       ...{ last_sequence: this.sequence, generation: { value: 0, mac: new Uint8Array() }, purpose: 'PURPOSE_WORK' },
-      ...{ now_ms: 0, arch: 'x64', blobs: [] },
+      ...{ now_ms: 0, arch: 'x64', blobs: [], lives: [] },
       runs: [...this.state.runs.values()].map(({ run, revision, gates, permits }) => ({
         ...{ run, revision },
         gates: [...gates.keys()],
