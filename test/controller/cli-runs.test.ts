@@ -85,7 +85,7 @@ t.test('thousands of nodes fit on a small terminal', (t) => {
     texts: {
       'plan.yaml': PLAN.replace(/hosts:\n[\s\S]*?groups:/, `hosts:\n${hosts(names)}    groups:`).replace(
         '[w1]',
-        '[n1]',
+        '[n2999]',
       ),
     },
   });

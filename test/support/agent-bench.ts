@@ -346,6 +346,14 @@ export class Bench {
     }
   }
 
+  /** For work that asks other programs, which take their time (an account is looked up by getent). */
+  async until(isSo: () => boolean): Promise<void> {
+    for (const end = performance.now() + 20_000; !isSo() && performance.now() < end; ) {
+      await new Promise((resolve) => setImmediate(resolve));
+      await this.settle();
+    }
+  }
+
   messages(): DurableMessage[] {
     const { records } = scanFrames(readFileSync(join(this.folder, 'journal.log')));
     const waiting = new Set(this.journal.outgoing().map(({ sequence }) => sequence));
