@@ -86,7 +86,7 @@ export class Executor implements Work {
       isAtWork: (run) => [...this.#live.values()].some((live) => live.run.run === run),
       commonOf: (run) => this.#prepared.get(run)?.common,
       accepted: (run, common) => this.#prepare(run, common),
-      cancelled: (run) => void this.#cancel(run),
+      cancelled: (run, cancel) => void this.#cancel(run, cancel),
       replaced: (run) => this.#replaced(run),
       forgotten: (run) => this.#forget(run),
       wish: (wish) => this.#onWish(wish),
@@ -421,17 +421,20 @@ export class Executor implements Work {
   }
 
   /** What is at work hears of it when the cancel is on disk: after a power cut nobody could tell why it had been ended. */
-  async #cancel(run: RunRecord): Promise<void> {
+  async #cancel(run: RunRecord, cancel: { graceMs: number; force: boolean }): Promise<void> {
+    // What begins from now on may do so: the always of a block.
+    const atWork = [...this.#live.values()].filter((live) => live.run === run);
     await this.#options.journal.settled();
-    if (run.cancel === undefined) return;
-    for (const live of this.#live.values()) {
-      if (live.run === run && isCancelled(run.cancel, live)) live.abort.abort(new Cancelled(run.cancel.graceMs));
-    }
+    for (const live of atWork) if (isCancelled(cancel, live)) live.abort.abort(new Cancelled(cancel.graceMs));
   }
 
   #forget(run: RunRecord): void {
     const live = [...this.#live.values()].filter((one) => one.run === run);
-    for (const one of live) one.abort.abort();
+    for (const one of live) {
+      one.abort.abort();
+      // What is owed does not heed that.
+      one.wake?.(false);
+    }
     this.#prepared.delete(run.run);
     // Step outputs are only removed when nothing writes there any more.
     void Promise.all(live.map((one) => one.done)).then(() => this.#dropOutputs(run));

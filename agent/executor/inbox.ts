@@ -17,7 +17,7 @@ export interface InboxPorts {
   isAtWork(run: string): boolean;
   commonOf(run: string): Common | undefined;
   accepted(run: RunRecord, common: Common): void;
-  cancelled(run: RunRecord): void;
+  cancelled(run: RunRecord, cancel: { graceMs: number; force: boolean }): void;
   /** A later revision of the run has come and waits. */
   replaced(run: RunRecord): void;
   forgotten(run: RunRecord): void;
@@ -149,8 +149,9 @@ export class Inbox {
         if (run.cancel === undefined || (message.value.force && !run.cancel.force)) {
           const { grace_ms: graceMs, force } = message.value;
           record({ type: 'cancel', run: id, graceMs, ...(force ? { force } : {}) });
+          // Not when it is told again: what works by then has begun because of it.
+          this.#ports.cancelled(run, { graceMs, force });
         }
-        this.#ports.cancelled(run);
         return;
       case 'forget':
         record({ type: 'forget', run: id, revision: run.revision });

@@ -1,10 +1,9 @@
+import { LIVES } from '../../shared/protocol/level.ts';
 import type { JournalRecord } from './records.ts';
 import { isSent, JOURNAL_FORMAT } from './records.ts';
 
 /** Refusals of shares that were never held: as many are kept to be told to a controller that was set back. */
 const REFUSALS = 64;
-/** Lives of the journal: who has not been heard in so many of them is thought to have been set back, and is told everything. */
-export const LIVES = 32;
 /** The last runs that were forgotten: a step that was at work then may end after the file was rewritten. */
 const FORGOTTEN = 256;
 

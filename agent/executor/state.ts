@@ -2,10 +2,10 @@
 
 import type { Facts } from '../../shared/facts.ts';
 import type { StepState } from '../../shared/lifecycle.ts';
+import { LIVES } from '../../shared/protocol/level.ts';
 import type { Life, WireOutcome } from '../../shared/protocol/messages.ts';
 import type { Json, Share, StepResult } from '../../shared/share.ts';
 import type { ItemEnd, JournalRecord } from './records.ts';
-import { LIVES } from './retained.ts';
 import { type Earlier, earlierOf, slim } from './revision.ts';
 
 export interface ItemState {

@@ -68,7 +68,8 @@ const NEVER = 2 ** 31 - 1;
 
 /**
  * Does a batch of a play with `serial` wait, over whatever detours, for a step of a later batch of the play? That one waits
- * for it. By task and node: the earliest batch that needs the step; from the last tasks to the first.
+ * for it. By task and node: the earliest batch that needs the step; from the last tasks to the first. A detour over the
+ * batches of another play is not seen.
  */
 function batchDeadlock(
   drafts: readonly DraftTask[],
@@ -78,20 +79,24 @@ function batchDeadlock(
   sets: NodeSets,
 ): ErrorReport | undefined {
   const batchOf = (node: number): number => play.batchOf?.[node] ?? -1;
+  const nobody = (): Int32Array => new Int32Array(play.batchOf?.length ?? 0).fill(NEVER);
+  // Undefined: nobody of the play asks for any step of the task.
   const needed = drafts.map((draft) => {
-    const by = new Int32Array(play.batchOf?.length ?? 0).fill(NEVER);
-    if (draft.play === play.index) for (const node of membersOf(draft, sets)) by[node] = batchOf(node);
+    if (draft.play !== play.index) return undefined;
+    const by = nobody();
+    for (const node of membersOf(draft, sets)) by[node] = batchOf(node);
     return by;
   });
   const because = new Map<number, number>();
   for (const from of order.toReversed()) {
     const by = needed[from];
-    if (!by?.some((batch) => batch !== NEVER)) continue;
+    if (by === undefined) continue;
     const earliest = by.reduce((least, batch) => Math.min(least, batch), NEVER);
     for (const edge of edges[from] ?? []) {
       const target = drafts[edge.task];
-      const there = needed[edge.task];
-      if (!target || !there) continue;
+      if (target === undefined) continue;
+      needed[edge.task] ??= nobody();
+      const there = needed[edge.task] as Int32Array;
       for (const node of decidedBy(edge, target, sets, batchOf)) {
         const batch = edge.of === 'same' ? (by[node] ?? NEVER) : earliest;
         if (batch >= (there[node] ?? NEVER)) continue;

@@ -70,7 +70,7 @@ export class Fleet implements Dispatcher {
 
   ack(node: string, journal: string, sequence: number): void {
     const session = this.sessions.get(node);
-    if (session?.hello.journal_id === journal) session.ack(sequence);
+    if (session?.journal === journal) session.ack(sequence);
   }
 
   silentFor(node: string): number | undefined {

@@ -184,8 +184,7 @@ export class Conversation {
     }
     await this.noteSerial(peer.name, peer.serial);
     const older = this.fleet.get(peer.name);
-    const live = older && { machineId: older.hello.machine_id, bootId: older.hello.boot_id };
-    const { acked } = await parts.arrived(peer.name, hello, this.certificateEndsMs, live);
+    const { acked } = await parts.arrived(peer.name, hello, this.certificateEndsMs, older?.machine);
     crash.at('controller.hello.noted');
     if (this.socket.readyState !== this.socket.OPEN || !this.admitted()) return;
     this.session = new Session({
@@ -270,7 +269,7 @@ export class Conversation {
       });
     }
     session.received = sequence;
-    this.parts.durable(session.node, session.hello.journal_id, sequence, message, (error) => this.refuse(error));
+    this.parts.durable(session.node, session.journal, sequence, message, (error) => this.refuse(error));
   }
 
   /** Part after part as the peer takes them, and to a few peers at once: a whole fleet asks in the same second. */

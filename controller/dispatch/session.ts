@@ -2,6 +2,7 @@ import type { WebSocket } from 'ws';
 import type { ErrorReport } from '../../shared/errors.ts';
 import { encodeToAgent } from '../../shared/protocol/codec.ts';
 import type { ForAgent, Hello } from '../../shared/protocol/messages.ts';
+import type { Machine } from '../pki/judge-duplicate.ts';
 
 /** WebSocket close codes we use (RFC 6455, 7.4). */
 const POLICY = 1008;
@@ -10,7 +11,8 @@ const TRY_AGAIN_LATER = 1013;
 /** One connected agent, after its Hello. Sends frames; knows how far its journal may be acknowledged. */
 export class Session {
   readonly node: string;
-  readonly hello: Hello;
+  readonly journal: string;
+  readonly machine: Machine;
   readonly serial: string;
   /** Address the agent comes from. */
   readonly remote: string;
@@ -22,7 +24,8 @@ export class Session {
 
   constructor(parts: { node: string; hello: Hello; serial: string; remote: string; acked: number; socket: WebSocket }) {
     this.node = parts.node;
-    this.hello = parts.hello;
+    this.journal = parts.hello.journal_id;
+    this.machine = { machineId: parts.hello.machine_id, bootId: parts.hello.boot_id };
     this.serial = parts.serial;
     this.remote = parts.remote;
     this.received = parts.acked;

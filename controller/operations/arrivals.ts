@@ -1,3 +1,4 @@
+import { LIVES } from '../../shared/protocol/level.ts';
 import type { Hello, Life } from '../../shared/protocol/messages.ts';
 import { duplicateIdentity, judgeDuplicate, type Machine } from '../pki/judge-duplicate.ts';
 import type { Clock } from '../run/ports.ts';
@@ -11,6 +12,9 @@ const DOUBT_MS = 180_000;
 
 /** Boot ids remembered per node: enough to see an old one return. */
 const BOOTS_KEPT = 20;
+
+/** Of an agent's: a UUID. */
+const LIFE_LENGTH = 36;
 
 export interface ArrivalsParts {
   nodes: Nodes;
@@ -83,7 +87,7 @@ export class Arrivals {
       certificateEndsMs,
       machineId: hello.machine_id,
       boots: boots.at(-1) === hello.boot_id ? boots : [...boots, hello.boot_id].slice(-BOOTS_KEPT),
-      lives: isKnown(known, hello.lives) ? known : hello.lives.map(({ id }) => id),
+      lives: isKnown(known, hello.lives) ? known : hello.lives.slice(-LIVES).map(({ id }) => id.slice(0, LIFE_LENGTH)),
       version: hello.version,
       arch: hello.arch,
     } satisfies NodeRecord);

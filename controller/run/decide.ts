@@ -1,6 +1,6 @@
 import { stops } from '../../shared/checks/outcome.ts';
 import { hasEnded } from '../../shared/lifecycle.ts';
-import type { Json, TaskSpec } from '../../shared/share.ts';
+import type { Json } from '../../shared/share.ts';
 import {
   type GateState,
   newPermit,
@@ -75,21 +75,17 @@ export function permitsToGrant(state: RunState): { task: number; node: number }[
  * Who asks may be the one that they wait for, so they do not count against it; else both would wait for ever.
  */
 function waitersFor(state: RunState, permit: PermitState, wish: { task: number; node: number }): number {
-  const specs = state.graph.common.tasks;
   return [...permit.carried.keys()].filter((key) => {
     const [task = -1, node = -1] = key.split('@').map(Number);
-    return (node === wish.node && isBehind(specs, task, wish.task)) || isBehindGate(state, task, node);
+    return (node === wish.node && isBehind(state, task, wish.task)) || isBehindGate(state, task, node);
   }).length;
 }
 
-/** Does the step need the other one of its node, through whatever lies between? A task in a block needs what the block needs. */
-function isBehind(specs: readonly TaskSpec[], task: number, other: number): boolean {
+/** Does the step come after the other one of its node, whatever lies between? */
+function isBehind({ graph }: RunState, task: number, other: number): boolean {
   const reached = new Set([task]);
-  for (const index of reached) {
-    const spec = specs[index];
-    for (const need of spec?.needs ?? []) if ('task' in need) reached.add(need.task);
-    if (spec?.within !== undefined) reached.add(spec.within.block);
-  }
+  for (const index of reached)
+    for (const edge of graph.tasks[index]?.edges ?? []) if (edge.of === 'same') reached.add(edge.task);
   return task !== other && reached.has(other);
 }
 

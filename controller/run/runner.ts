@@ -416,7 +416,7 @@ export class Runner {
   /** What held nodes is over: they go on, and get what was not given to them yet. */
   private release(run: ActiveRun, nodes: readonly number[]): void {
     for (const node of nodes) {
-      if (this.holds.reasonFor(run, run.graph.nodes[node] ?? '') !== undefined) continue;
+      if (this.isHeld(run, node)) continue;
       if (run.sent.has(node)) this.tell(run, [node], { kind: 'resume' });
       else for (const decision of decideFor(run.state, node, undefined)) this.tell(run, [node], decision);
     }
@@ -487,7 +487,16 @@ export class Runner {
   /** Tells what follows from the state now; stores what must be remembered first. */
   private follow(run: ActiveRun): void {
     if (run.state.status !== 'running') return;
-    for (const { nodes, decision } of decide(run.state)) this.tell(run, nodes, decision);
+    for (const { nodes, decision } of decide(run.state)) {
+      this.tell(run, nodes, decision);
+      // What a cancel leaves to be done there is not held by a pause any more.
+      if (decision.kind === 'cancel' && run.state.paused)
+        this.tell(
+          run,
+          nodes.filter((node) => run.sent.has(node) && !this.isHeld(run, node)),
+          { kind: 'resume' },
+        );
+    }
     for (const { task, node } of permitsToGrant(run.state)) {
       this.record(run.record.id, { kind: 'permit_granted', at: this.parts.clock.nowMs(), node, task });
     }
@@ -495,6 +504,10 @@ export class Runner {
     if (!end) return;
     run.ending = true;
     this.record(run.record.id, { kind: 'finished', at: this.parts.clock.nowMs(), status: end });
+  }
+
+  private isHeld(run: ActiveRun, node: number): boolean {
+    return this.holds.reasonFor(run, run.graph.nodes[node] ?? '') !== undefined;
   }
 
   private finish(run: ActiveRun): void {

@@ -49,8 +49,11 @@ export class ControllerProcess {
     closeSync(log);
     this.#child = child;
     this.#ended = undefined;
-    this.#gone = once(child, 'exit').then(([code, signal]) => {
-      this.#ended = `${signal ?? code}`;
+    this.#gone = new Promise<void>((resolve) => {
+      child.once('exit', (code, signal) => {
+        this.#ended = `${signal ?? code}`;
+        resolve();
+      });
     });
     if (!(await Promise.race([awaitController(this.client, START_MS), this.#gone.then(() => false)]))) {
       const text = readFileSync(this.logPath, 'utf8').split('\n').slice(-20).join('\n');
@@ -77,7 +80,8 @@ export class ControllerProcess {
     const child = this.#child;
     if (child?.connected !== true) return undefined;
     const answer = once(child, 'message').then(([bytes]) => bytes as number);
-    child.send('live memory');
+    // With a callback a child that has just died is no error: its end is waited for.
+    child.send('live memory', () => {});
     return Promise.race([answer, this.#gone.then(() => undefined)]);
   }
 

@@ -15,3 +15,9 @@ export const FRAME_LIMIT = 1024 * 1024;
 
 /** Sub-protocol named in the WebSocket upgrade. */
 export const SUBPROTOCOL = 'kk.v1';
+
+/**
+ * Lives of a journal in Hello (kk.proto, Life): an agent that was not heard in so many of them is taken for one that was set
+ * back, and is told everything.
+ */
+export const LIVES = 32;

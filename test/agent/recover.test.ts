@@ -156,3 +156,36 @@ t.test('an agent that ends starts no more of a recovery: nobody would know of it
   await bench.settle();
   t.same(bench.commands.calls, ['init', 'reset']);
 });
+
+t.test('what a forced cancel owes ends with the run when that is forgotten', async (t) => {
+  const bench = await benchWith(`${INIT}  permit: etcd\n`, 'init');
+  bench.handle({ kind: 'permit', value: { run: 'r1', revision: 1, task: 0 } });
+  await bench.settle();
+  bench.clock.advance(4_000_000);
+  bench.handle({ kind: 'cancel', value: { run: 'r1', grace_ms: 1, force: true } });
+  await bench.settle();
+  t.equal(bench.executor.running(), 1, 'its recovery waits for a lease');
+  bench.handle({ kind: 'forget', value: { run: 'r1' } });
+  await bench.settle();
+  t.equal(bench.executor.running(), 0);
+  t.same(bench.commands.calls, ['init']);
+});
+
+for (const force of [false, true])
+  t.test(`the always of a block that only waited is let run by a cancel, force: ${force}`, async (t) => {
+    const block = `- id: b
+  block: [{id: one, command: one, permit: p}]
+  always: [{id: tidy, command: tidy}, {id: tidier, command: tidier}]
+`;
+    const bench = await benchWith(block, 'tidy');
+    const cancel = { kind: 'cancel', value: { run: 'r1', grace_ms: 1, force } } as const;
+    bench.handle(cancel);
+    await bench.settle();
+    t.same(bench.commands.working, ['tidy']);
+    bench.handle(cancel);
+    await bench.settle();
+    t.same(bench.commands.working, ['tidy'], 'also when it is told again');
+    bench.commands.release('tidy');
+    await bench.settle();
+    t.same(bench.commands.calls, ['tidy', 'tidier']);
+  });

@@ -6,6 +6,7 @@ import type { RunEvent } from '../../controller/run/events.ts';
 import { newRunState, type RunState, stepState } from '../../controller/run/state.ts';
 import type { StepOutcome } from '../../shared/lifecycle.ts';
 import { graphFrom, type PlanSketch } from '../support/plan-builder.ts';
+import { roleGraph, taskOf } from '../support/role-graph.ts';
 
 const NODES = ['n0', 'n1', 'n2', 'n3'];
 const LOST = { code: 'NODE_LOST', message: 'it is gone', remedy: 'Look.' };
@@ -369,4 +370,32 @@ t.test('what the lifecycle does not allow changes nothing', async (t) => {
   run.apply({ kind: 'begun', at: 0, node: 0, task: 0, attempt: 1, items: 0 });
   run.apply({ kind: 'blocked', at: 0, node: 0, tasks: [0], cause: '', cancelled: false });
   t.equal(JSON.stringify([...run.state.steps, ...run.state.counts, run.state.pendingTotal]), before);
+});
+
+t.test('a permit that failed steps kept from the revision before does not hold up who must go first', (t) => {
+  const holders: [name: string, tasks: string, granted: boolean][] = [
+    ['before the holder', '- {id: a, command: a, permit: p}\n- {id: h, command: h, permit: p}\n', true],
+    [
+      'in a block before it',
+      '- {id: b, block: [{id: a, command: a, permit: p}]}\n- {id: h, command: h, permit: p}\n',
+      true,
+    ],
+    [
+      'in the block whose always it is in',
+      '- {id: b, block: [{id: a, command: a, permit: p}], always: [{id: h, command: h, permit: p}]}\n',
+      true,
+    ],
+    ['beside it', '- {id: h, command: h, permit: p}\n- {id: a, command: a, permit: p, needs: []}\n', false],
+  ];
+  for (const [name, tasks, granted] of holders) {
+    const graph = roleGraph(tasks, { nodes: ['n1', 'n2'] });
+    const state = newRunState(graph);
+    const permits = [{ task: taskOf(graph, 'h'), node: 0, failed: true as const }];
+    applyEvent(state, { kind: 'revised', at: 0, revision: 2, by: '', how: 'retry', rerun: [], skip: [], permits });
+    applyEvent(state, { kind: 'started', at: 0 });
+    permitsToGrant(state);
+    wishPermit(state, taskOf(graph, 'a'), 0);
+    t.match(permitsToGrant(state), granted ? [{ task: taskOf(graph, 'a'), node: 0 }] : [], name);
+  }
+  t.end();
 });

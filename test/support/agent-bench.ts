@@ -238,6 +238,11 @@ const logger = {
   },
 };
 
+/** Is the disk at work, or a program that was asked (an account is looked up by getent)? */
+function isBusy(): boolean {
+  return process.getActiveResourcesInfo().some((what) => /^(FSReq|ProcessWrap)/.test(what));
+}
+
 export class Bench {
   readonly folder: string;
   readonly clock: HandClock;
@@ -341,16 +346,8 @@ export class Bench {
       await new Promise((resolve) => setImmediate(resolve));
       await this.journal.synced();
       const now = `${this.journal.lastSequence} ${this.commands.calls.length} ${this.wishes.length}`;
-      if (now !== seen) quiet = 0;
+      if (now !== seen || isBusy()) quiet = 0;
       seen = now;
-    }
-  }
-
-  /** For work that asks other programs, which take their time (an account is looked up by getent). */
-  async until(isSo: () => boolean): Promise<void> {
-    for (const end = performance.now() + 20_000; !isSo() && performance.now() < end; ) {
-      await new Promise((resolve) => setImmediate(resolve));
-      await this.settle();
     }
   }
 
