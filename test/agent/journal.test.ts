@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -9,6 +9,7 @@ import { Journal, type JournalOptions } from '../../agent/executor/journal.ts';
 import type { NewRecord } from '../../agent/executor/records.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'kk-journal-'));
+t.teardown(() => rmSync(folder, { recursive: true, force: true }));
 let made = 0;
 
 function options(path: string, more: Partial<JournalOptions> = {}): JournalOptions {

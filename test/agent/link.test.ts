@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { type AddressInfo, createServer as createTcp } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -25,6 +25,7 @@ import type { DurableMessage, ForAgent, ToController, Welcome } from '../../shar
 
 const DAY = 24 * 3_600_000;
 const home = mkdtempSync(join(tmpdir(), 'kk-link-'));
+t.teardown(() => rmSync(home, { recursive: true, force: true }));
 const ours = await openAuthority(join(home, 'ours'), { clock: Date.now });
 const theirs = await openAuthority(join(home, 'theirs'), { clock: Date.now, fleetId: ours.fleetId });
 

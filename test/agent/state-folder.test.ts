@@ -1,11 +1,15 @@
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { startTicks } from '../../agent/host/process-identity.ts';
 import { holderOf, lockState, statePaths } from '../../agent/state-folder.ts';
 
-const paths = () => statePaths(join(mkdtempSync(join(tmpdir(), 'kk-state-')), 'state'));
+/** All folders of this file are in it. */
+const home = mkdtempSync(join(tmpdir(), 'kk-state-'));
+t.teardown(() => rmSync(home, { recursive: true, force: true }));
+
+const paths = () => statePaths(join(mkdtempSync(join(home, 'of-')), 'state'));
 
 t.test('one agent at a time; the lock is given back', async (t) => {
   const state = paths();
@@ -36,7 +40,7 @@ t.test('a lock whose process is gone, of an earlier boot or unreadable is taken 
 });
 
 t.test('a folder that cannot be made is a coded error', async (t) => {
-  const root = mkdtempSync(join(tmpdir(), 'kk-state-'));
+  const root = mkdtempSync(join(home, 'of-'));
   writeFileSync(join(root, 'file'), '');
   chmodSync(join(root, 'file'), 0o400);
   await t.rejects(lockState(statePaths(join(root, 'file', 'state')), 'boot-1'), {
