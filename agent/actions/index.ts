@@ -1,6 +1,7 @@
 import type { ActionKind } from '../../shared/actions/index.ts';
 import type { gatherFacts, gatherForRule } from '../facts/index.ts';
 import { assertExecutor } from './assert.ts';
+import { blockInFileExecutor } from './block-in-file.ts';
 import { checkExecutor } from './check.ts';
 import { commandExecutor } from './command.ts';
 import { debugExecutor } from './debug.ts';
@@ -8,6 +9,7 @@ import { directoryExecutor } from './directory.ts';
 import type { ActionExecutor } from './executor.ts';
 import { factsExecutor } from './facts.ts';
 import { fileExecutor } from './file.ts';
+import { lineInFileExecutor } from './line-in-file.ts';
 import { setFactExecutor } from './set-fact.ts';
 import { systemdExecutor } from './systemd.ts';
 import { type Undoing, undoExecutor } from './undo.ts';
@@ -29,12 +31,14 @@ export function createExecutors({ stateFolder, undo, gather }: ExecutorOptions):
 } {
   return {
     assert: assertExecutor,
+    block_in_file: blockInFileExecutor,
     check: checkExecutor(gather.forRule),
     command: commandExecutor,
     debug: debugExecutor,
     directory: directoryExecutor,
     facts: factsExecutor(gather.facts),
     file: fileExecutor,
+    line_in_file: lineInFileExecutor,
     set_fact: setFactExecutor,
     systemd: systemdExecutor(stateFolder),
     undo: undoExecutor(undo),

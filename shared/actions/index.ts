@@ -1,11 +1,13 @@
 import type { z } from 'zod';
 import { assert } from './assert.ts';
+import { blockInFile } from './block-in-file.ts';
 import { check } from './check.ts';
 import { command } from './command.ts';
 import { debug } from './debug.ts';
 import { directory } from './directory.ts';
 import { facts } from './facts.ts';
 import { file } from './file.ts';
+import { lineInFile } from './line-in-file.ts';
 import { setFact } from './set-fact.ts';
 import { systemd } from './systemd.ts';
 import { undo } from './undo.ts';
@@ -14,12 +16,14 @@ import { waitFor } from './wait-for.ts';
 /** The catalogue: every action kind there is. Adding one starts here; the compiler points at the rest. */
 export const ACTIONS = {
   assert,
+  block_in_file: blockInFile,
   check,
   command,
   debug,
   directory,
   facts,
   file,
+  line_in_file: lineInFile,
   set_fact: setFact,
   systemd,
   undo,

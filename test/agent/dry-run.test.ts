@@ -76,6 +76,28 @@ t.test('a dry run says what would change, with its diff, and writes nothing', as
   t.same(readdirSync(bench.folder), before);
 });
 
+t.test('edits of a text file are shown; of a file that an earlier step would make, nothing is known', async (t) => {
+  const bench = await opened();
+  const path = join(bench.folder, 'hosts');
+  writeFileSync(path, '127.0.0.1 localhost\n');
+  const edit = (action: string, inputs: object) => task(action, { action, inputs: inputs as never });
+  bench.push(
+    chain([
+      edit('line_in_file', { path, line: '::1 localhost' }),
+      edit('block_in_file', { path, name: 'x', state: 'absent' }),
+      task('make'),
+      edit('block_in_file', { path: `${path}2`, name: 'x', block: 'b' }),
+    ]),
+    dry,
+  );
+  await bench.settle();
+  const ended = bench.ended();
+  t.match(ended.get(0)?.result, { changed: true, diffs: [{ path, unified: /\n\+::1 localhost\n/ }] });
+  t.match(ended.get(1)?.result, { changed: false });
+  t.match(ended.get(3)?.result, { changed: true, unknown: /There is no .*hosts2/ });
+  t.equal(readFileSync(path, 'utf8'), '127.0.0.1 localhost\n');
+});
+
 t.test('what would need the output of a step that is not run cannot be told', async (t) => {
   let bench = await opened();
   const tasks = chain([
