@@ -11,6 +11,7 @@ import { factsExecutor } from './facts.ts';
 import { fileExecutor } from './file.ts';
 import { lineInFileExecutor } from './line-in-file.ts';
 import { setFactExecutor } from './set-fact.ts';
+import { sysctlExecutor } from './sysctl.ts';
 import { systemdExecutor } from './systemd.ts';
 import { type Undoing, undoExecutor } from './undo.ts';
 import { waitForExecutor } from './wait-for.ts';
@@ -22,11 +23,13 @@ export interface ExecutorOptions {
   /** The agent's state folder: systemd's stamps are kept there. */
   stateFolder: string;
   undo: Undoing;
+  /** What /proc is below; by default nothing, which is this machine's own. */
+  root?: string;
   gather: { facts: typeof gatherFacts; forRule: typeof gatherForRule };
 }
 
 /** One executor for each action kind of the catalogue; a kind without one does not compile. */
-export function createExecutors({ stateFolder, undo, gather }: ExecutorOptions): {
+export function createExecutors({ stateFolder, undo, gather, root = '' }: ExecutorOptions): {
   readonly [K in ActionKind]: ActionExecutor<K>;
 } {
   return {
@@ -40,6 +43,7 @@ export function createExecutors({ stateFolder, undo, gather }: ExecutorOptions):
     file: fileExecutor,
     line_in_file: lineInFileExecutor,
     set_fact: setFactExecutor,
+    sysctl: sysctlExecutor(root),
     systemd: systemdExecutor(stateFolder),
     undo: undoExecutor(undo),
     wait_for: waitForExecutor,

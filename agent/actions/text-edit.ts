@@ -4,6 +4,7 @@ import { KkError } from '../../shared/errors.ts';
 import type { Host } from '../host/host.ts';
 import { wantedAttributes } from './attributes.ts';
 import type { ActionContext, Applied, Inspected } from './executor.ts';
+import { inTurn } from './in-turn.ts';
 import { carryOutFile, type FileLeft, type FilePlan, inspectedFile, onlyRegular, planFile } from './regular-file.ts';
 import { onPath } from './system-errors.ts';
 import { type Line, linesOf, textOf } from './text-lines.ts';
@@ -64,6 +65,10 @@ export function editing<I extends Input>(edit: (lines: Line[], input: I) => Line
       onPath(input.path, async () => inspectedFile(await plan(input, context))),
 
     apply: (input: I, context: ActionContext): Promise<Applied<FileLeft>> =>
-      onPath(input.path, async () => carryOutFile(input.path, await plan(input, context), context)),
+      onPath(input.path, () =>
+        inTurn(context.host.files, input.path, async () =>
+          carryOutFile(input.path, await plan(input, context), context),
+        ),
+      ),
   };
 }

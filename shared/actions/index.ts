@@ -9,6 +9,7 @@ import { facts } from './facts.ts';
 import { file } from './file.ts';
 import { lineInFile } from './line-in-file.ts';
 import { setFact } from './set-fact.ts';
+import { sysctl } from './sysctl.ts';
 import { systemd } from './systemd.ts';
 import { undo } from './undo.ts';
 import { waitFor } from './wait-for.ts';
@@ -25,6 +26,7 @@ export const ACTIONS = {
   file,
   line_in_file: lineInFile,
   set_fact: setFact,
+  sysctl,
   systemd,
   undo,
   wait_for: waitFor,

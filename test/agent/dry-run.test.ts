@@ -76,7 +76,7 @@ t.test('a dry run says what would change, with its diff, and writes nothing', as
   t.same(readdirSync(bench.folder), before);
 });
 
-t.test('edits of a text file are shown; of a file that an earlier step would make, nothing is known', async (t) => {
+t.test('edits and kernel values are shown; of what an earlier step would make, nothing is known', async (t) => {
   const bench = await opened();
   const path = join(bench.folder, 'hosts');
   writeFileSync(path, '127.0.0.1 localhost\n');
@@ -87,6 +87,8 @@ t.test('edits of a text file are shown; of a file that an earlier step would mak
       edit('block_in_file', { path, name: 'x', state: 'absent' }),
       task('make'),
       edit('block_in_file', { path: `${path}2`, name: 'x', block: 'b' }),
+      edit('sysctl', { name: 'net.ipv4.no_such_key', value: 1, file: `${path}3` }),
+      edit('sysctl', { name: 'kernel.ostype', value: 'Hurd', file: `${path}3` }),
     ]),
     dry,
   );
@@ -95,6 +97,15 @@ t.test('edits of a text file are shown; of a file that an earlier step would mak
   t.match(ended.get(0)?.result, { changed: true, diffs: [{ path, unified: /\n\+::1 localhost\n/ }] });
   t.match(ended.get(1)?.result, { changed: false });
   t.match(ended.get(3)?.result, { changed: true, unknown: /There is no .*hosts2/ });
+  t.match(ended.get(4)?.result, { changed: true, unknown: /net\.ipv4\.no_such_key/ });
+  t.match(ended.get(5)?.result, {
+    changed: true,
+    output: { values: { 'kernel.ostype': 'Hurd' } },
+    diffs: [
+      { path: '/proc/sys/kernel/ostype', before: 'Linux\n' },
+      { path: `${path}3`, after: 'kernel.ostype = Hurd\n' },
+    ],
+  });
   t.equal(readFileSync(path, 'utf8'), '127.0.0.1 localhost\n');
 });
 

@@ -162,6 +162,14 @@ t.test('the file: made where that is meant, attributes kept or set, and what sta
   t.match(await at(file.path), { code: 'FILE_TOO_LARGE' });
 });
 
+t.test("steps that run side by side do not take each other's lines away", async (t) => {
+  const dir = t.testdir({ file: '' });
+  const file = fileIn(dir);
+  const numbers = Array.from({ length: 10 }, (_, index) => `line ${index}`);
+  await Promise.all(numbers.map((line) => file.line({ line })));
+  t.same(file.text.trim().split('\n').sort(), numbers);
+});
+
 t.test('a stranger can neither make an expression run for ever nor swap another file in', async (t) => {
   const dir = t.testdir();
   const file = fileIn(dir);

@@ -9,12 +9,16 @@ import { type ErrorReport, reportOf } from '../../shared/errors.ts';
 import type { Diff } from '../../shared/share.ts';
 import { contextWith, realHost } from './real-host.ts';
 
-/** A node's actions on a real disk, each change remembered as a step of a run does it. */
+/**
+ * A node's actions on a real disk, each change remembered as a step of a run does it. The kernel's files are those below
+ * `root` in its folder, and never this machine's own.
+ */
 export class Node {
   readonly state: string;
   store: UndoStore;
   readonly #host: Host;
   readonly #units: string;
+  readonly #root: string;
   readonly #limits: Limits | undefined;
   /** What could not be kept, as people are told. */
   readonly told: string[] = [];
@@ -22,13 +26,14 @@ export class Node {
   constructor(dir: string, host = realHost(), limits?: Limits) {
     this.state = join(dir, 'state');
     this.#units = join(dir, 'units');
+    this.#root = join(dir, 'root');
     this.#host = host;
     this.#limits = limits;
     this.store = this.#open();
   }
 
   #open(): UndoStore {
-    const kinds = createResourceKinds(this.state, this.#units);
+    const kinds = createResourceKinds(this.state, this.#units, this.#root);
     const limits = this.#limits === undefined ? {} : { limits: this.#limits };
     return new UndoStore({ folder: join(this.state, 'undo'), kinds, host: this.#host, ...limits });
   }
@@ -46,7 +51,7 @@ export class Node {
     item = 0,
   ): Promise<{ changed: boolean; output: ActionOutput<K>; diffs: Diff[] }> {
     const gather = { facts: async () => ({}) as never, forRule: async () => ({ facts: null }) };
-    const all = createExecutors({ stateFolder: this.state, undo: this.store, gather });
+    const all = createExecutors({ stateFolder: this.state, undo: this.store, gather, root: this.#root });
     const executors = { ...all, systemd: systemdExecutor(this.state, this.#units) };
     const executor = executors[kind] as unknown as ActionExecutor<K>;
     const parsed = ACTIONS[kind].input.parse(input) as ActionInput<K>;
