@@ -9,6 +9,7 @@ import { directoryExecutor } from './directory.ts';
 import type { ActionExecutor } from './executor.ts';
 import { factsExecutor } from './facts.ts';
 import { fileExecutor } from './file.ts';
+import { kernelModuleExecutor } from './kernel-module.ts';
 import { lineInFileExecutor } from './line-in-file.ts';
 import { setFactExecutor } from './set-fact.ts';
 import { sysctlExecutor } from './sysctl.ts';
@@ -23,7 +24,7 @@ export interface ExecutorOptions {
   /** The agent's state folder: systemd's stamps are kept there. */
   stateFolder: string;
   undo: Undoing;
-  /** What /proc is below; by default nothing, which is this machine's own. */
+  /** What /proc, /sys, /lib/modules and the files in /etc that load modules are below; by default this machine's own. */
   root?: string;
   gather: { facts: typeof gatherFacts; forRule: typeof gatherForRule };
 }
@@ -41,6 +42,7 @@ export function createExecutors({ stateFolder, undo, gather, root = '' }: Execut
     directory: directoryExecutor,
     facts: factsExecutor(gather.facts),
     file: fileExecutor,
+    kernel_module: kernelModuleExecutor(root),
     line_in_file: lineInFileExecutor,
     set_fact: setFactExecutor,
     sysctl: sysctlExecutor(root),

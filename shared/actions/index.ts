@@ -7,6 +7,7 @@ import { debug } from './debug.ts';
 import { directory } from './directory.ts';
 import { facts } from './facts.ts';
 import { file } from './file.ts';
+import { kernelModule } from './kernel-module.ts';
 import { lineInFile } from './line-in-file.ts';
 import { setFact } from './set-fact.ts';
 import { sysctl } from './sysctl.ts';
@@ -24,6 +25,7 @@ export const ACTIONS = {
   directory,
   facts,
   file,
+  kernel_module: kernelModule,
   line_in_file: lineInFile,
   set_fact: setFact,
   sysctl,

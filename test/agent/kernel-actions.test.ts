@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import type { Host } from '../../agent/host/host.ts';
@@ -151,4 +151,160 @@ t.test('sysctl: what the kernel does not take', async (t) => {
   t.match(await tries(thrown('ENOENT')), { code: 'SYSCTL_UNKNOWN' });
   const rounds: SetValue = async (path) => writeFileSync(path, '128\n');
   t.match(await tries(rounds), { code: 'SYSCTL_NOT_TAKEN', message: /made 128 of 99/ });
+});
+
+/** A node whose kernel is a folder, with a modprobe and a rmmod that work on it and note what they were asked to do. */
+function modulesIn(dir: string) {
+  const root = join(dir, 'root');
+  for (const folder of [
+    'proc/sys/kernel',
+    'sys/module',
+    'lib/modules/6.1',
+    'etc/modules-load.d',
+    'etc/modprobe.d',
+    'depends',
+  ])
+    mkdirSync(join(root, folder), { recursive: true });
+  writeFileSync(join(root, 'proc/sys/kernel/osrelease'), '6.1\n');
+  writeFileSync(join(root, 'lib/modules/6.1/modules.builtin'), 'kernel/fs/ext4/ext4.ko\nkernel/net/built-in.ko\n');
+  writeFileSync(join(root, 'proc/modules'), 'llc 16384 0 - Live 0x0\n');
+  const bin = join(dir, 'bin');
+  mkdirSync(bin);
+  const script = (name: string, text: string) =>
+    writeFileSync(join(bin, name), `#!/bin/sh\ncd ${root}\n${text}`, { mode: 0o755 });
+  script(
+    'modprobe',
+    `if [ "$1" = -D ]; then
+  cat "depends/$3" 2>/dev/null || { echo "modprobe: FATAL: Module $3 not found in directory /lib/modules/6.1" >&2; exit 1; }
+  exit 0
+fi
+echo "modprobe $*" >> calls
+[ -e says ] && { cat says >&2; exit 1; }
+sed -n 's,^insmod .*/\\([a-z0-9_-]*\\)\\.ko.*,\\1,p' "depends/$2" | tr - _ | while read -r name; do
+  grep -q "^$name " proc/modules || echo "$name 16384 0 - Live 0x0" >> proc/modules
+done
+`,
+  );
+  script(
+    'rmmod',
+    `echo "rmmod $*" >> calls
+[ -e "used_$1" ] && { echo "rmmod: ERROR: Module $1 is in use by: other" >&2; exit 1; }
+sed -i "/^$1 /d" proc/modules
+`,
+  );
+  const real = realHost();
+  const PATH = `${bin}:/usr/bin:/bin`;
+  const node = new Node(dir, { ...real, run: (argv, options) => real.run(argv, { ...options, env: { PATH } }) });
+  const write = (path: string, text: string) => {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text);
+  };
+  write(
+    'depends/bridge',
+    'insmod /lib/modules/6.1/llc.ko\ninsmod /lib/modules/6.1/stp.ko \ninsmod /lib/modules/6.1/bridge.ko.zst \n',
+  );
+  let run = 0;
+  return {
+    root,
+    bin,
+    write,
+    read: (path: string) => readFileSync(join(root, path), 'utf8'),
+    list: () => readFileSync(join(root, 'proc/modules'), 'utf8').match(/^\S+/gm) ?? [],
+    files: () => ['etc/modules-load.d', 'etc/modprobe.d'].flatMap((folder) => readdirSync(join(root, folder))),
+    calls() {
+      const text = existsSync(join(root, 'calls')) ? readFileSync(join(root, 'calls'), 'utf8') : '';
+      write('calls', '');
+      return text.split('\n').filter((line) => line !== '');
+    },
+    module: (input: object) => node.do(`r${++run}`, 'kernel_module', input, 'x'),
+    undo: () => node.undo(`r${run}`, 'x'),
+  };
+}
+
+t.test('kernel_module: loaded with what it needs and kept for the boot, once; all that is brought back', async (t) => {
+  const node = modulesIn(t.testdir());
+  const done = await node.module({ name: 'bridge' });
+  t.match(done, { changed: true, output: { name: 'bridge', state: 'loaded' } });
+  t.match(done.diffs, [
+    { path: /proc\/modules$/, before: '', after: 'stp\nbridge\n' },
+    { path: /modules-load\.d\/kk-bridge\.conf$/ },
+  ]);
+  t.same(node.calls(), ['modprobe -- bridge']);
+  t.equal(node.read('etc/modules-load.d/kk-bridge.conf'), 'bridge\n');
+  t.match(await node.module({ name: 'bridge' }), { changed: false, output: { state: 'loaded' } });
+  t.same(node.calls(), []);
+});
+
+t.test('kernel_module: undone, what was there before stays', async (t) => {
+  const node = modulesIn(t.testdir());
+  await node.module({ name: 'bridge' });
+  node.calls();
+  t.match((await node.undo()).output.restored.slice(1), ['module bridge', 'module stp']);
+  t.same(node.calls(), ['rmmod bridge', 'rmmod stp'], 'itself before what it needs');
+  t.same([node.list(), node.files()], [['llc'], []]);
+
+  await node.module({ name: 'bridge' });
+  node.write('used_stp', '');
+  t.match((await node.undo()).output.left, [/stp is left, because it is in use/]);
+  t.same(node.list(), ['llc', 'stp']);
+});
+
+t.test('kernel_module: absent, and present again', async (t) => {
+  const node = modulesIn(t.testdir());
+  node.write('depends/my_mod', 'insmod /lib/modules/6.1/my-mod.ko a=1\n');
+  const input = { name: 'my-mod', params: { a: 1, b: true } };
+  await node.module(input);
+  t.same(node.calls(), ['modprobe -- my_mod a=1 b=Y']);
+  t.equal(node.read('etc/modprobe.d/kk-my_mod.conf'), 'options my_mod a=1 b=Y\n');
+  node.write('sys/module/my_mod/parameters/a', '1\n');
+  node.write('sys/module/my_mod/parameters/b', 'Y\n');
+  t.match(await node.module({ ...input, params: { a: 1, b: 'on' }, persist: false }), { changed: false });
+  t.match(await failure(node.module({ ...input, params: { a: 2 } })), {
+    code: 'MODULE_PARAMS_DIFFER',
+    message: /a is 1 and should be 2/,
+  });
+  rmSync(join(node.root, 'sys/module/my_mod'), { recursive: true });
+  t.match(await node.module({ name: 'my_mod', state: 'absent' }), { changed: true, output: { state: 'absent' } });
+  t.same([node.list(), node.files(), node.calls()], [['llc'], [], ['rmmod my_mod']]);
+  t.match(await node.module({ name: 'my_mod', state: 'absent' }), { changed: false });
+  await node.undo();
+  await node.module({ name: 'llc', state: 'absent', persist: false });
+  node.write('depends/llc', 'insmod /lib/modules/6.1/llc.ko\n');
+  await node.undo();
+  t.same(node.list(), ['llc'], 'what was loaded is loaded again');
+  node.write('used_llc', '');
+  t.match(await failure(node.module({ name: 'llc', state: 'absent' })), { code: 'MODULE_IN_USE' });
+});
+
+t.test("kernel_module: built in, or in nobody's hands", async (t) => {
+  const node = modulesIn(t.testdir());
+  for (const name of ['ext4', 'built_in', 'built-in'])
+    t.match(await node.module({ name, persist: false }), { changed: false, output: { state: 'built-in' } }, name);
+  node.write('sys/module/printk/parameters/time', 'Y\n');
+  t.match(await node.module({ name: 'printk', persist: false }), { output: { state: 'built-in' } });
+  const fails = async (input: object) => failure(node.module(input));
+  t.match(await fails({ name: 'printk', params: { time: 0 } }), { code: 'MODULE_PARAMS_DIFFER', remedy: /printk\.</ });
+  t.match(await fails({ name: 'ext4', state: 'absent' }), { code: 'MODULE_BUILT_IN' });
+  t.match(await fails({ name: 'none' }), {
+    code: 'MODULE_MISSING',
+    message: /none for the kernel 6\.1/,
+    evidence: /FATAL/,
+  });
+  node.write('depends/old_name', 'insmod /lib/modules/6.1/new-name.ko\n');
+  t.match(await fails({ name: 'old_name' }), { code: 'MODULE_IS_ALIAS', remedy: /new_name/ });
+  node.write('depends/sctp', 'install /bin/true \n');
+  t.match(await fails({ name: 'sctp' }), { code: 'MODULE_BLOCKED', remedy: /modprobe\.d/ });
+  const says = async (text: string) => {
+    node.write('says', `modprobe: ERROR: could not insert 'bridge': ${text}\n`);
+    return fails({ name: 'bridge' });
+  };
+  t.match(await says('Operation not permitted'), { code: 'MODULE_DENIED', remedy: /container/ });
+  t.match(await says('Key was rejected by service'), { code: 'MODULE_DENIED', remedy: /Secure Boot/ });
+  t.match(await says('Exec format error'), { code: 'MODULE_FAILED', evidence: /Exec format/ });
+  t.same([node.list(), node.files()], [['llc'], []], 'nothing is kept for the boot of what could not be loaded');
+  rmSync(join(node.root, 'lib/modules/6.1'), { recursive: true });
+  t.match(await fails({ name: 'none' }), { code: 'MODULE_MISSING', remedy: /reboot.*container/ });
+  // Not taken away: where the machine has one of its own, that would be found.
+  writeFileSync(join(node.bin, 'modprobe'), '#!/bin/sh\necho "modprobe: not found" >&2\nexit 127\n');
+  t.match(await fails({ name: 'bridge' }), { code: 'MODULE_TOOLS_MISSING' });
 });
