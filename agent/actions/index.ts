@@ -1,6 +1,7 @@
 import type { ActionKind } from '../../shared/actions/index.ts';
 import type { gatherFacts, gatherForRule } from '../facts/index.ts';
 import { assertExecutor } from './assert.ts';
+import { blockInFileExecutor } from './block-in-file.ts';
 import { checkExecutor } from './check.ts';
 import { commandExecutor } from './command.ts';
 import { debugExecutor } from './debug.ts';
@@ -8,7 +9,10 @@ import { directoryExecutor } from './directory.ts';
 import type { ActionExecutor } from './executor.ts';
 import { factsExecutor } from './facts.ts';
 import { fileExecutor } from './file.ts';
+import { kernelModuleExecutor } from './kernel-module.ts';
+import { lineInFileExecutor } from './line-in-file.ts';
 import { setFactExecutor } from './set-fact.ts';
+import { sysctlExecutor } from './sysctl.ts';
 import { systemdExecutor } from './systemd.ts';
 import { type Undoing, undoExecutor } from './undo.ts';
 import { waitForExecutor } from './wait-for.ts';
@@ -20,22 +24,28 @@ export interface ExecutorOptions {
   /** The agent's state folder: systemd's stamps are kept there. */
   stateFolder: string;
   undo: Undoing;
+  /** What /proc, /sys, /lib/modules and the files in /etc that load modules are below; by default this machine's own. */
+  root?: string;
   gather: { facts: typeof gatherFacts; forRule: typeof gatherForRule };
 }
 
 /** One executor for each action kind of the catalogue; a kind without one does not compile. */
-export function createExecutors({ stateFolder, undo, gather }: ExecutorOptions): {
+export function createExecutors({ stateFolder, undo, gather, root = '' }: ExecutorOptions): {
   readonly [K in ActionKind]: ActionExecutor<K>;
 } {
   return {
     assert: assertExecutor,
+    block_in_file: blockInFileExecutor,
     check: checkExecutor(gather.forRule),
     command: commandExecutor,
     debug: debugExecutor,
     directory: directoryExecutor,
     facts: factsExecutor(gather.facts),
     file: fileExecutor,
+    kernel_module: kernelModuleExecutor(root),
+    line_in_file: lineInFileExecutor,
     set_fact: setFactExecutor,
+    sysctl: sysctlExecutor(root),
     systemd: systemdExecutor(stateFolder),
     undo: undoExecutor(undo),
     wait_for: waitForExecutor,

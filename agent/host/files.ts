@@ -70,6 +70,15 @@ function writeAtomic(path: string, content: Uint8Array, attributes: Attributes =
   return replace(path, content, 'agent.file', { mode: 0o644, ...attributes, temporary });
 }
 
+async function setKernelValue(path: string, value: string): Promise<void> {
+  const handle = await open(path, constants.O_WRONLY | constants.O_TRUNC | constants.O_NOFOLLOW);
+  try {
+    await handle.write(value);
+  } finally {
+    await handle.close();
+  }
+}
+
 /** Through an open handle: whoever may write to the folder could put a symlink to any file there between look and change. */
 async function change(path: string, { mode, uid, gid }: Attributes, flags: number): Promise<void> {
   const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | flags);
@@ -150,6 +159,7 @@ export const hostFiles: HostFiles = {
   real: (path) => unlessAbsent(realpath(path)),
   list: async (path) => ((await unlessAbsent(readdir(path))) ?? []).sort(),
   writeAtomic,
+  setKernelValue,
   makeDirectory,
   setAttributes,
   remove: (path) => rm(path, { recursive: true, force: true }),

@@ -72,6 +72,11 @@ export interface HostFiles {
    * (else ELOOP).
    */
   makeDirectory(path: string, attributes?: { mode?: number; uid?: number; gid?: number }): Promise<void>;
+  /**
+   * The value of a file of the kernel's (/proc/sys) that is there: one write of the whole, as the kernel asks for. It is
+   * memory, so nothing is synced.
+   */
+  setKernelValue(path: string, value: string): Promise<void>;
   /** Of a file; a symlink is not followed (ELOOP). */
   setAttributes(path: string, attributes: { mode?: number; uid?: number; gid?: number }): Promise<void>;
   /** A file, or a directory with all in it; nothing there is fine. */

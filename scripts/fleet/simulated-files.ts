@@ -77,6 +77,10 @@ export class SimulatedFiles implements HostFiles {
     this.#onWrite(path, bytes);
   }
 
+  async setKernelValue(path: string): Promise<void> {
+    throw systemError('ENOENT', path);
+  }
+
   async makeDirectory(path: string, attributes: Attributes = {}): Promise<void> {
     const missing: string[] = [];
     for (let at = path; !this.#entry(at); at = dirname(at)) missing.unshift(at);

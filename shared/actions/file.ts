@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { defineAction } from './define-action.ts';
 import { AbsolutePath, Account, given } from './fields.ts';
 import { Mode } from './mode.ts';
+import { FileLeft } from './text-file.ts';
 
 const CONTENT = ['content', 'template', 'source'] as const;
 
@@ -29,12 +30,7 @@ export const file = defineAction({
       (input) => input.state === 'present' || given(input, [...CONTENT, 'mode', 'owner', 'group']).length === 0,
       'a file with state: absent has no content, mode or owner',
     ),
-  output: z.object({
-    path: z.string(),
-    /** Absent when the file is. */
-    sha256: z.string().optional(),
-    mode: z.string().optional(),
-  }),
+  output: FileLeft,
   changes: true,
   repeatable: true,
   undo: 'restores',

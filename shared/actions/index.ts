@@ -1,12 +1,16 @@
 import type { z } from 'zod';
 import { assert } from './assert.ts';
+import { blockInFile } from './block-in-file.ts';
 import { check } from './check.ts';
 import { command } from './command.ts';
 import { debug } from './debug.ts';
 import { directory } from './directory.ts';
 import { facts } from './facts.ts';
 import { file } from './file.ts';
+import { kernelModule } from './kernel-module.ts';
+import { lineInFile } from './line-in-file.ts';
 import { setFact } from './set-fact.ts';
+import { sysctl } from './sysctl.ts';
 import { systemd } from './systemd.ts';
 import { undo } from './undo.ts';
 import { waitFor } from './wait-for.ts';
@@ -14,13 +18,17 @@ import { waitFor } from './wait-for.ts';
 /** The catalogue: every action kind there is. Adding one starts here; the compiler points at the rest. */
 export const ACTIONS = {
   assert,
+  block_in_file: blockInFile,
   check,
   command,
   debug,
   directory,
   facts,
   file,
+  kernel_module: kernelModule,
+  line_in_file: lineInFile,
   set_fact: setFact,
+  sysctl,
   systemd,
   undo,
   wait_for: waitFor,

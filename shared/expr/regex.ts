@@ -1,3 +1,4 @@
+import { patternOf } from '../pattern.ts';
 import { type Args, type Call, fail, wantText } from './callable.ts';
 import { truthy } from './value.ts';
 
@@ -18,38 +19,15 @@ export function regexInput(text: string, call: Call): string {
   return text;
 }
 
-/**
- * Compiles the pattern argument with the `ignorecase` and `multiline` options. Python's spellings that people know from
- * Ansible are understood: `(?P<name>..)`, `(?P=name)`, `(?i)` in front, `\A` and `\Z`.
- */
+/** Compiles the pattern argument, in Python's spelling or JavaScript's, with the `ignorecase` and `multiline` options. */
 export function regexOf(args: Args, flags: 'g' | 'y' | '', call: Call): RegExp {
-  const pattern = wantText(args.get('pattern'), call);
-  if (pattern.length > MAX_PATTERN) fail(call, 'EXPR_LIMIT', `the pattern is longer than ${MAX_PATTERN} characters`);
-  const inline = /^\(\?([ims]+)\)/.exec(pattern);
-  const all = new Set(`${flags}u${inline?.[1] ?? ''}`);
-  if (truthy(args.get('ignorecase') ?? false)) all.add('i');
-  if (truthy(args.get('multiline') ?? false)) all.add('m');
-  const source = pattern
-    .slice(inline?.[0].length ?? 0)
-    .replaceAll('(?P<', '(?<')
-    .replaceAll(/\(\?P=(\w+)\)/g, '\\k<$1>')
-    .replaceAll(/\\([\s\S])/g, (whole, char: string) =>
-      char === 'A' ? '(?<![\\s\\S])' : char === 'Z' ? '(?![\\s\\S])' : whole,
-    );
-  return compiled(source, [...all], call);
-}
-
-/** Unicode mode refuses needless escapes such as `\-`, which are common in Python patterns; then plain mode is used. */
-function compiled(source: string, flags: readonly string[], call: Call): RegExp {
-  try {
-    return new RegExp(source, flags.join(''));
-  } catch {
-    try {
-      return new RegExp(source, flags.filter((flag) => flag !== 'u').join(''));
-    } catch {
-      return fail(call, 'EXPR_FILTER', 'the regular expression is not valid');
-    }
-  }
+  const text = wantText(args.get('pattern'), call);
+  if (text.length > MAX_PATTERN) fail(call, 'EXPR_LIMIT', `the pattern is longer than ${MAX_PATTERN} characters`);
+  const options = `${truthy(args.get('ignorecase') ?? false) ? 'i' : ''}${truthy(args.get('multiline') ?? false) ? 'm' : ''}`;
+  const pattern = patternOf(text, flags + options);
+  return pattern === undefined
+    ? fail(call, 'EXPR_FILTER', 'the regular expression is not valid')
+    : new RegExp(pattern.source, pattern.flags);
 }
 
 /** Replaces every match; `\1`, `\g<1>` and `\g<name>` in the replacement stand for groups. */

@@ -76,6 +76,61 @@ t.test('a dry run says what would change, with its diff, and writes nothing', as
   t.same(readdirSync(bench.folder), before);
 });
 
+t.test('edits and kernel values are shown; of what an earlier step would make, nothing is known', async (t) => {
+  const bench = await opened();
+  const path = join(bench.folder, 'hosts');
+  writeFileSync(path, '127.0.0.1 localhost\n');
+  const edit = (action: string, inputs: object) => task(action, { action, inputs: inputs as never });
+  bench.push(
+    chain([
+      edit('line_in_file', { path, line: '::1 localhost' }),
+      edit('block_in_file', { path, name: 'x', state: 'absent' }),
+      task('make'),
+      edit('block_in_file', { path: `${path}2`, name: 'x', block: 'b' }),
+      edit('sysctl', { name: 'net.ipv4.no_such_key', value: 1, file: `${path}3` }),
+      edit('sysctl', { name: 'kernel.ostype', value: 'Hurd', file: `${path}3` }),
+    ]),
+    dry,
+  );
+  await bench.settle();
+  while (bench.executor.running() > 0) await bench.settle();
+  const ended = bench.ended();
+  t.match(ended.get(0)?.result, { changed: true, diffs: [{ path, unified: /\n\+::1 localhost\n/ }] });
+  t.match(ended.get(1)?.result, { changed: false });
+  t.match(ended.get(3)?.result, { changed: true, unknown: /There is no .*hosts2/ });
+  t.match(ended.get(4)?.result, { changed: true, unknown: /net\.ipv4\.no_such_key/ });
+  t.match(ended.get(5)?.result, {
+    changed: true,
+    output: { values: { 'kernel.ostype': 'Hurd' } },
+    diffs: [
+      { path: '/proc/sys/kernel/ostype', before: 'Linux\n' },
+      { path: `${path}3`, after: 'kernel.ostype = Hurd\n' },
+    ],
+  });
+  t.equal(readFileSync(path, 'utf8'), '127.0.0.1 localhost\n');
+});
+
+t.test('a module that would be loaded is told with what it needs, one that is nowhere is not there', async (t) => {
+  const asked: string[] = [];
+  const run = async (argv: readonly string[]) => {
+    asked.push(argv.join(' '));
+    if (argv.at(-1) === 'kk_none') return { code: 1, stdout: '', stderr: 'FATAL: Module kk_none not found' };
+    return { code: 0, stdout: 'insmod /lib/modules/6/kk_needed.ko\ninsmod /lib/modules/6/kk_fake.ko \n', stderr: '' };
+  };
+  const bench = await opened({ host: { files: readOnly, run } });
+  const module = (name: string) => task(name, { action: 'kernel_module', inputs: { name, persist: false } });
+  bench.push([module('kk-fake'), module('kk_none')], dry);
+  await bench.settle();
+  while (bench.executor.running() > 0) await bench.settle();
+  t.match(bench.ended().get(0)?.result, {
+    changed: true,
+    output: { name: 'kk_fake', state: 'loaded' },
+    diffs: [{ path: '/proc/modules', after: 'kk_needed\nkk_fake\n' }],
+  });
+  t.match(bench.ended().get(1)?.result.error, { code: 'MODULE_MISSING' });
+  t.same(asked, ['modprobe -D -- kk_fake', 'modprobe -D -- kk_none'], 'nothing is loaded');
+});
+
 t.test('what would need the output of a step that is not run cannot be told', async (t) => {
   let bench = await opened();
   const tasks = chain([
@@ -115,11 +170,13 @@ t.test('what cannot be looked at yet would change; without an earlier change it 
     dry,
   );
   await bench.settle();
+  while (bench.executor.running() > 0) await bench.settle();
   t.match(bench.ended().get(1), { outcome: 'OUTCOME_OK', result: { changed: true, unknown: /nobody-yet/ } });
   t.match(bench.ended().get(2)?.result, { unknown: /"owned"/ });
   t.match(bench.ended().get(3)?.result.error, { code: 'ACTION_INPUT' }, 'what is wrong in the plan stays wrong');
   bench.push([owned], { run: 'r2', ...dry });
   await bench.settle();
+  while (bench.executor.running() > 0) await bench.settle();
   t.match(bench.ended().get(0), { outcome: 'OUTCOME_FAILED', result: { error: { message: /nobody-yet/ } } });
   t.notOk(existsSync(join(bench.folder, 'x')));
 });

@@ -165,6 +165,7 @@ export class Machine {
             this.#watcher.fileWritten(this, path);
             this.files.set(path, Buffer.from(content).toString());
           }),
+        setKernelValue: () => Promise.reject(new Error('no kernel here')),
         makeDirectory: () => ifAlive(() => {}),
         setAttributes: () => ifAlive(() => {}),
         rename: () => Promise.reject(new Error('nothing is renamed here')),
