@@ -159,6 +159,20 @@ t.test('a paused run that is cancelled ends, whoever leads it by then', async (t
   t.notOk(runner.active.has('x'));
 });
 
+t.test('what a cancel leaves to be done is not held by the pause before', async (t) => {
+  const { fleet, start } = engine(new MemoryLog());
+  const runner = start();
+  fleet.connect(runner, 'n0');
+  await runner.create(on(['n0']), { id: 'x', by: '' });
+  fleet.agent('n0').take();
+  runner.pause('x', '');
+  await runner.idle();
+  runner.cancel('x', '', true);
+  await runner.idle();
+  const told = fleet.frames.filter(({ to }) => to === 'n0').map(({ message }) => message.kind);
+  t.same(told.slice(-3), ['hold', 'cancel', 'resume']);
+});
+
 t.test('a revision that waits for its start is remembered as being at work', async (t) => {
   const log = new MemoryLog();
   const { fleet, start, clock } = engine(log);
