@@ -21,7 +21,7 @@ async function readRange(path: string, from: number, to: number): Promise<Buffer
   }
 }
 
-/** Head and tail of an ended stream; they never overlap. */
+/** Head and tail of an ended stream; they never overlap. What a full disk did not take is known from the status. */
 export async function capturedOutput(
   folder: string,
   name: 'stdout' | 'stderr',
@@ -29,13 +29,15 @@ export async function capturedOutput(
 ): Promise<CapturedOutput> {
   const file = join(folder, name);
   const { bytes, stored } = status;
-  const head = await readRange(file, 0, Math.min(KEPT, stored));
-  const rest = Math.max(head.length, bytes - KEPT);
-  const tail =
-    status.tail === undefined
-      ? await readRange(file, rest, bytes)
-      : Buffer.from(status.tail, 'base64').subarray(-Math.max(1, bytes - rest));
-  return { head, tail, bytes, file };
+  const first = await readRange(file, 0, Math.min(KEPT, stored));
+  if (status.tail === undefined) {
+    return { head: first, tail: await readRange(file, Math.max(first.length, bytes - KEPT), bytes), bytes, file };
+  }
+  const last = Buffer.from(status.tail, 'base64');
+  const lastAt = bytes - last.length;
+  if (lastAt > first.length) return { head: first, tail: last, bytes, file };
+  const known = Buffer.concat([first, last.subarray(first.length - lastAt)]);
+  return { head: known.subarray(0, KEPT), tail: known.subarray(Math.max(KEPT, known.length - KEPT)), bytes, file };
 }
 
 /** False: a power cut took from what the command wrote, which is not synced as its status is. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { Cancelled } from '../../agent/host/cancelled.ts';
 import { unitFolder } from '../../agent/host/command-cgroup.ts';
+import { capturedOutput } from '../../agent/host/command-output.ts';
 import type { CommandSpec } from '../../agent/host/host.ts';
 import { createHost } from '../../agent/host/index.ts';
 import { isAlive, isWritten, numberIn, realHost, until, WRAPPER_MAIN } from '../support/real-host.ts';
@@ -200,6 +201,22 @@ t.test('a daemon left behind does not hang the step', async (t) => {
   const daemon = numberIn(join(dir, 'daemon'));
   t.ok(isAlive(daemon), 'and it lives on');
   process.kill(daemon);
+});
+
+t.test('what a full disk did not take of the output is known all the same', async (t) => {
+  const dir = t.testdir();
+  const whole = Buffer.from(Array.from({ length: 9000 }, (_, i) => `${i}\n`).join(''));
+  for (const bytes of [700, 20_000, 40_000]) {
+    for (const stored of [0, 300]) {
+      writeFileSync(join(dir, 'stdout'), whole.subarray(0, stored));
+      const said = whole.subarray(0, bytes);
+      const tail = said.subarray(-16 * 1024).toString('base64');
+      const output = await capturedOutput(dir, 'stdout', { bytes, stored, tail });
+      const isWhole = bytes - stored <= 16 * 1024;
+      t.same(output.head, said.subarray(0, isWhole ? 16 * 1024 : stored), `${bytes}, of them ${stored} stored`);
+      t.same(output.tail, isWhole ? said.subarray(16 * 1024) : said.subarray(-16 * 1024));
+    }
+  }
 });
 
 t.test('huge and binary output: exact on the node, head and tail in memory', async (t) => {
