@@ -17,7 +17,7 @@ t.test('every command explains itself, with examples', async (t) => {
   t.equal(help.code, 0);
   const commands = [...help.out.matchAll(/^ {2}([a-z-]+) .*?\S/gm)].map(([, name]) => name ?? '');
   const wanted =
-    'apply plan precheck status runs logs cancel pause resume retry skip nodes join-command bootstrap token revoke exec serve backup restore version completion';
+    'apply plan precheck status runs logs cancel pause resume retry skip nodes join-command bootstrap token revoke exec facts serve backup restore version completion';
   for (const name of wanted.split(' ')) {
     t.ok(commands.includes(name), `${name} is listed`);
     const own = await run([name, '--help']);
