@@ -31,6 +31,8 @@ const COMMANDS: readonly (readonly [string, () => Promise<MakeCommand>])[] = [
   ['revoke', async () => (await import('./commands/revoke.ts')).revokeCommand],
   ['exec', async () => (await import('./commands/exec.ts')).execCommand],
   ['facts', async () => (await import('./commands/facts.ts')).factsCommand],
+  ['actions', async () => (await import('./commands/actions.ts')).actionsCommand],
+  ['config', async () => (await import('./commands/config.ts')).configCommand],
   ['serve', async () => (await import('./commands/serve.ts')).serveCommand],
   ['backup', async () => (await import('./commands/backup.ts')).backupCommand],
   ['restore', async () => (await import('./commands/restore.ts')).restoreCommand],
@@ -105,7 +107,7 @@ export async function runCli(argv: readonly string[], parts: CliParts): Promise<
   }
 }
 
-/** The first word that is neither an option nor the folder of --state; completion is made of all commands. */
+/** The first word that is neither an option nor the folder of --state; a completion script is made of all commands. */
 function commandIn(argv: readonly string[]): string | undefined {
   const word = argv.find((text, at) => !text.startsWith('-') && argv[at - 1] !== '--state');
   return word === 'completion' ? undefined : word;
