@@ -1,13 +1,19 @@
+import { enableCompileCache } from 'node:module';
 import { homedir, userInfo } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
-import { runCli } from './cli/program.ts';
-import { readSettings } from './config/settings.ts';
-import { VERSION } from './config/version.ts';
 
 // argv in, exit code out. The controller itself is loaded only by `serve`: every other command is a quick client.
 const here = fileURLToPath(import.meta.url);
 const who = userInfo();
+
+// Compiled code is kept between calls, in the home that the user database names: whoever can write there decides what is
+// run here, so HOME, which sudo may leave as it was, is not asked. Where it cannot be made, nothing is kept.
+enableCompileCache(join(who.homedir, '.cache', 'kk-controller'));
+const { runCli } = await import('./cli/program.ts');
+const { readSettings } = await import('./config/settings.ts');
+const { VERSION } = await import('./config/version.ts');
 
 function onSignals(signals: readonly NodeJS.Signals[], handler: () => void): () => void {
   for (const signal of signals) process.on(signal, handler);

@@ -1,19 +1,25 @@
 /** `npm run generate`: writes what is made from the source. A test fails while any of it is behind (test/repo). */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { actionComments } from './generate/action-comments.ts';
 import { actionsPage } from './generate/actions.ts';
+import { commandsPage } from './generate/commands.ts';
 import { errorsPage } from './generate/errors.ts';
 import { lifecyclePage } from './generate/lifecycle.ts';
 import { planSchema } from './generate/plan-schema.ts';
 import { protocolSchema } from './generate/protocol.ts';
+import { settingsPage } from './generate/settings.ts';
 
 /** Path from the root of the project -> its text. */
 export const GENERATED: Readonly<Record<string, () => Promise<string>>> = {
   'shared/protocol/gen/kk.json': protocolSchema,
+  'shared/actions/gen/comments.json': actionComments,
   'docs/reference/plan.schema.json': planSchema,
   'docs/reference/actions.md': actionsPage,
+  'docs/reference/commands.md': commandsPage,
   'docs/reference/errors.md': errorsPage,
   'docs/reference/lifecycle.md': lifecyclePage,
+  'docs/reference/settings.md': settingsPage,
 };
 
 if (import.meta.main) {

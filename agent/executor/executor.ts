@@ -467,7 +467,10 @@ function isCancelled(cancel: { force: boolean }, live: Live): boolean {
   return !live.mayFinish || cancel.force;
 }
 
-/** Does any text of the share's tasks mention facts? An `exec` on many nodes should not gather and send them for nothing. */
+/**
+ * Does any text of the share's tasks mention facts? An `exec` on many nodes should not gather and send them for nothing,
+ * and an action that gathers them needs none before.
+ */
 function readsFacts(run: RunRecord, common: Common): boolean {
-  return run.share.tasks.some((task) => JSON.stringify(common.tasks[task] ?? '').includes('facts'));
+  return run.share.tasks.some((task) => JSON.stringify({ ...common.tasks[task], action: '' }).includes('facts'));
 }

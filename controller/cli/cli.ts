@@ -1,6 +1,5 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { stringify } from 'yaml';
 import { KkError } from '../../shared/errors.ts';
 import { type ServeIo, type ServeOptions, type Settings, socketPath } from '../config/settings.ts';
 import type { BackupView } from '../views/types.ts';
@@ -42,6 +41,8 @@ export class Cli {
   /** Texts of the plan that is being looked at, for carets under its lines. */
   texts: Readonly<Record<string, string>> = {};
   #stateFolder: string;
+  /** Loaded for who asks for it: it is large. */
+  #asYaml: (value: unknown) => string = JSON.stringify;
 
   constructor(parts: CliParts) {
     this.parts = parts;
@@ -93,13 +94,13 @@ export class Cli {
   /** One value in the wanted form; `lines` makes the table. */
   show(format: Format, value: unknown, lines: () => readonly string[]): void {
     if (format === 'json') this.print(JSON.stringify(value, null, 2));
-    else if (format === 'yaml') this.parts.out.write(stringify(value));
+    else if (format === 'yaml') this.parts.out.write(this.#asYaml(value));
     else this.print(lines());
   }
 
   /** One value of a stream: a JSON object a line, or a YAML document. */
   showNext(format: 'json' | 'yaml', value: unknown): void {
-    this.parts.out.write(format === 'json' ? `${JSON.stringify(value)}\n` : `---\n${stringify(value)}`);
+    this.parts.out.write(format === 'json' ? `${JSON.stringify(value)}\n` : `---\n${this.#asYaml(value)}`);
   }
 
   /** Makes `run` what the command does; it gives the exit code. Arguments as commander hands them. */
@@ -107,6 +108,7 @@ export class Cli {
     return command.action(async (...args) => {
       const options = command.opts<{ output?: Format }>();
       this.format = options.output ?? 'table';
+      if (this.format === 'yaml') this.#asYaml = (await import('yaml')).stringify;
       this.exitCode = await run(...(args as unknown as A));
     });
   }

@@ -9,6 +9,7 @@ import type {
   BootstrapBody,
   CancelBody,
   ExecBody,
+  FactsBody,
   JoinBody,
   PermitBody,
   ResumeBody,
@@ -19,6 +20,7 @@ import type {
 } from '../views/requests.ts';
 import {
   BackupView,
+  FactsView,
   NodeView,
   RevisedView,
   RollbackView,
@@ -31,6 +33,7 @@ import {
 import { type Ask, ask, askLines } from './http.ts';
 
 const Started = z.object({ run: z.string() });
+const StartedAdHoc = Started.extend({ nodes: z.number(), withoutFacts: z.array(z.string()) });
 const Adopted = z.object({ runs: z.array(z.string()) });
 const NewToken = z.object({ text: z.string(), token: TokenView });
 const NewJoin = z.object({ command: z.string(), token: TokenView });
@@ -76,8 +79,16 @@ export class Client {
     return this.post(`${pathOf(id)}/skip`, body, RevisedView);
   }
 
-  exec(body: ExecBody): Promise<{ run: string }> {
-    return this.post('/v1/exec', body, Started);
+  exec(body: ExecBody): Promise<z.infer<typeof StartedAdHoc>> {
+    return this.post('/v1/exec', body, StartedAdHoc);
+  }
+
+  gatherFacts(body: FactsBody): Promise<z.infer<typeof StartedAdHoc>> {
+    return this.post('/v1/facts', body, StartedAdHoc);
+  }
+
+  knownFacts(selector: string[]): Promise<FactsView[]> {
+    return this.post('/v1/facts/known', { selector }, z.array(FactsView));
   }
 
   runs(limit: number): Promise<RunSummary[]> {

@@ -110,7 +110,11 @@ export function exitCodeOf(run: RunView): number {
 }
 
 /** The watcher of `apply`: live on a terminal, one line per event in a pipe, every line as it is for programs. */
-export function planWatcher(cli: Cli, format: Format, options: { diff: boolean; rollsBack?: boolean }): Watcher {
+export async function planWatcher(
+  cli: Cli,
+  format: Format,
+  options: { diff: boolean; rollsBack?: boolean },
+): Promise<Watcher> {
   if (format !== 'table') return rawWatcher(cli, format);
   const { out, now } = cli.parts;
   const { colors } = cli;
@@ -119,7 +123,7 @@ export function planWatcher(cli: Cli, format: Format, options: { diff: boolean; 
   const begun = new Set<string>();
   const size = () => ({ columns: out.columns || 80, rows: out.rows || 24 });
   const live: Live | undefined = onTerminal
-    ? startLive(out, () => progressFrame(progress, { ...size(), nowMs: now(), colors }))
+    ? await startLive(out, () => progressFrame(progress, { ...size(), nowMs: now(), colors }))
     : undefined;
   const say = (lines: readonly string[]): void => {
     if (live) live.above(lines);

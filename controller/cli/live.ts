@@ -1,4 +1,3 @@
-import { createLogUpdate } from 'log-update';
 import type { Output } from './cli.ts';
 
 export interface Live {
@@ -15,7 +14,9 @@ const DRAW_MS = 100;
 const TICK_MS = 1000;
 
 /** The part of a terminal that is drawn over and over. The cursor stays visible: a killed process leaves no trace. */
-export function startLive(out: Output, frame: () => readonly string[]): Live {
+export async function startLive(out: Output, frame: () => readonly string[]): Promise<Live> {
+  // Only a terminal needs it: most commands start faster without.
+  const { createLogUpdate } = await import('log-update');
   const update = createLogUpdate(out, { showCursor: true });
   let due: NodeJS.Timeout | undefined;
   const draw = (): void => {

@@ -1,6 +1,4 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { parse as parseYaml } from 'yaml';
-import type { Json, Vars } from '../../shared/share.ts';
 
 export const FORMATS = ['table', 'json', 'yaml'] as const;
 export type Format = (typeof FORMATS)[number];
@@ -49,31 +47,6 @@ export function each(text: string, before: string[] | undefined): string[] {
 /** Gathers a repeatable option that also takes commas. */
 export function eachOfList(text: string, before: string[] | undefined): string[] {
   return [...(before ?? []), ...text.split(',').filter((item) => item !== '')];
-}
-
-/** `--set key=value`, `--set a.b=3`: the value is read as YAML, so numbers, booleans and lists are what they look like. */
-export function setVariable(text: string, before: Vars | undefined): Vars {
-  const at = text.indexOf('=');
-  const path = at < 1 ? [] : text.slice(0, at).split('.');
-  if (path.length === 0 || path.some((word) => !/^[A-Za-z_]\w*$/.test(word))) {
-    throw new InvalidArgumentError('Write name=value, for example kube_version=v1.34.1 or etcd.port=2379.');
-  }
-  return merged(before ?? {}, path, readValue(text.slice(at + 1)));
-}
-
-function readValue(text: string): Json {
-  try {
-    return parseYaml(text) as Json;
-  } catch {
-    return text;
-  }
-}
-
-function merged(vars: Vars, [head = '', ...rest]: string[], value: Json): Vars {
-  if (rest.length === 0) return { ...vars, [head]: value };
-  const inner = vars[head];
-  const isMap = typeof inner === 'object' && inner !== null && !Array.isArray(inner);
-  return { ...vars, [head]: merged(isMap ? inner : {}, rest, value) };
 }
 
 /** `host:port`, `[::1]:port`, `:port` or `port`. */

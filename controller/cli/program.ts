@@ -3,60 +3,45 @@ import { KkError, KkErrors, reportOf } from '../../shared/errors.ts';
 import { EXIT_CODE } from '../../shared/lifecycle.ts';
 import { SETTINGS } from '../config/settings.ts';
 import { Cli, type CliParts } from './cli.ts';
-import { applyCommand } from './commands/apply.ts';
-import { backupCommand } from './commands/backup.ts';
-import { bootstrapCommand } from './commands/bootstrap.ts';
-import { cancelCommand } from './commands/cancel.ts';
-import { completionCommand } from './commands/completion.ts';
-import { execCommand } from './commands/exec.ts';
-import { joinCommandCommand } from './commands/join-command.ts';
-import { logsCommand } from './commands/logs.ts';
-import { nodesCommand } from './commands/nodes.ts';
-import { pauseCommand } from './commands/pause.ts';
-import { planCommand } from './commands/plan.ts';
-import { precheckCommand } from './commands/precheck.ts';
-import { restoreCommand } from './commands/restore.ts';
-import { resumeCommand } from './commands/resume.ts';
-import { retryCommand } from './commands/retry.ts';
-import { revokeCommand } from './commands/revoke.ts';
-import { rollbackCommand } from './commands/rollback.ts';
-import { runsCommand } from './commands/runs.ts';
-import { serveCommand } from './commands/serve.ts';
-import { skipCommand } from './commands/skip.ts';
-import { statusCommand } from './commands/status.ts';
-import { tokenCommand } from './commands/token.ts';
-import { versionCommand } from './commands/version.ts';
 import { problemsText } from './output/problems.ts';
 
-/** Every command, in the order of `--help`: first what one does, then what one looks at, then the rest. */
-const COMMANDS: readonly ((cli: Cli) => Command)[] = [
-  applyCommand,
-  planCommand,
-  precheckCommand,
-  statusCommand,
-  runsCommand,
-  logsCommand,
-  cancelCommand,
-  pauseCommand,
-  resumeCommand,
-  retryCommand,
-  skipCommand,
-  rollbackCommand,
-  nodesCommand,
-  joinCommandCommand,
-  bootstrapCommand,
-  tokenCommand,
-  revokeCommand,
-  execCommand,
-  serveCommand,
-  backupCommand,
-  restoreCommand,
-  versionCommand,
-  completionCommand,
+type MakeCommand = (cli: Cli) => Command;
+
+/**
+ * Every command by its name, in the order of `--help`: first what one does, then what one looks at, then the rest. Loaded
+ * when it is meant: reading all of them takes longer than most of them take.
+ */
+const COMMANDS: readonly (readonly [string, () => Promise<MakeCommand>])[] = [
+  ['apply', async () => (await import('./commands/apply.ts')).applyCommand],
+  ['plan', async () => (await import('./commands/plan.ts')).planCommand],
+  ['precheck', async () => (await import('./commands/precheck.ts')).precheckCommand],
+  ['status', async () => (await import('./commands/status.ts')).statusCommand],
+  ['runs', async () => (await import('./commands/runs.ts')).runsCommand],
+  ['logs', async () => (await import('./commands/logs.ts')).logsCommand],
+  ['cancel', async () => (await import('./commands/cancel.ts')).cancelCommand],
+  ['pause', async () => (await import('./commands/pause.ts')).pauseCommand],
+  ['resume', async () => (await import('./commands/resume.ts')).resumeCommand],
+  ['retry', async () => (await import('./commands/retry.ts')).retryCommand],
+  ['skip', async () => (await import('./commands/skip.ts')).skipCommand],
+  ['rollback', async () => (await import('./commands/rollback.ts')).rollbackCommand],
+  ['nodes', async () => (await import('./commands/nodes.ts')).nodesCommand],
+  ['join-command', async () => (await import('./commands/join-command.ts')).joinCommandCommand],
+  ['bootstrap', async () => (await import('./commands/bootstrap.ts')).bootstrapCommand],
+  ['token', async () => (await import('./commands/token.ts')).tokenCommand],
+  ['revoke', async () => (await import('./commands/revoke.ts')).revokeCommand],
+  ['exec', async () => (await import('./commands/exec.ts')).execCommand],
+  ['facts', async () => (await import('./commands/facts.ts')).factsCommand],
+  ['actions', async () => (await import('./commands/actions.ts')).actionsCommand],
+  ['config', async () => (await import('./commands/config.ts')).configCommand],
+  ['serve', async () => (await import('./commands/serve.ts')).serveCommand],
+  ['backup', async () => (await import('./commands/backup.ts')).backupCommand],
+  ['restore', async () => (await import('./commands/restore.ts')).restoreCommand],
+  ['version', async () => (await import('./commands/version.ts')).versionCommand],
+  ['completion', async () => (await import('./commands/completion.ts')).completionCommand],
 ];
 
-/** The command line, ready to parse; nothing has run. */
-export function buildProgram(cli: Cli): Command {
+/** The command line, ready to parse, with the command of this name or (unstated, unknown) all; nothing has run. */
+export async function buildProgram(cli: Cli, meant?: string): Promise<Command> {
   const { parts } = cli;
   const program = new Command('kk-controller')
     .description('Turns a plan file into work on machines, and tells what became of it.')
@@ -80,8 +65,9 @@ export function buildProgram(cli: Cli): Command {
       getErrHasColors: () => false,
     })
     .addHelpText('after', HELP);
-  for (const make of COMMANDS) {
-    const command = make(cli);
+  const only = COMMANDS.filter(([name]) => name === meant);
+  for (const [, load] of only.length > 0 ? only : COMMANDS) {
+    const command = (await load())(cli);
     inherit(program, command);
     program.addCommand(command);
   }
@@ -109,7 +95,7 @@ Examples:
 /** argv (without node and script) in, exit code out; every error is told on `err`. */
 export async function runCli(argv: readonly string[], parts: CliParts): Promise<number> {
   const cli = new Cli(parts);
-  const program = buildProgram(cli);
+  const program = await buildProgram(cli, commandIn(argv));
   try {
     await program.parseAsync(argv, { from: 'user' });
     return cli.exitCode;
@@ -119,6 +105,12 @@ export async function runCli(argv: readonly string[], parts: CliParts): Promise<
     if (thrown.exitCode === 0) return EXIT_CODE.done;
     return thrown.code === 'commander.help' ? EXIT_CODE.usage : tell(cli, usageError(thrown, program, argv));
   }
+}
+
+/** The first word that is neither an option nor the folder of --state; a completion script is made of all commands. */
+function commandIn(argv: readonly string[]): string | undefined {
+  const word = argv.find((text, at) => !text.startsWith('-') && argv[at - 1] !== '--state');
+  return word === 'completion' ? undefined : word;
 }
 
 /** What commander refuses, as an error of ours: its hint, or the help of the command that was meant, is the remedy. */

@@ -91,7 +91,7 @@ export interface FollowStyle {
 }
 
 /** Follows a run as `apply` does. */
-export function followStarted(
+export async function followStarted(
   cli: Cli,
   { run, revision }: { run: string; revision?: number },
   options: FollowStyle,
@@ -100,7 +100,7 @@ export function followStarted(
     run,
     logs: false,
     ...(revision === undefined ? {} : { revision }),
-    watcher: planWatcher(cli, options.output, {
+    watcher: await planWatcher(cli, options.output, {
       diff: options.diff ?? false,
       rollsBack: options.autoRollback ?? false,
     }),

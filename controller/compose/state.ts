@@ -3,6 +3,7 @@ import { type Authority, openAuthority } from '../pki/authority.ts';
 import type { Clock } from '../run/ports.ts';
 import { type Database, openDatabase } from '../store/database.ts';
 import { eventLog, type RunArchive } from '../store/event-log.ts';
+import { type FactsStore, factsStore } from '../store/facts.ts';
 import { type Identities, openIdentities } from '../store/identities.ts';
 import { raiseGeneration } from '../store/meta.ts';
 import { type Nodes, nodeStore } from '../store/nodes.ts';
@@ -21,6 +22,7 @@ export interface State {
   tokens: Tokens;
   nodes: Nodes;
   logs: RunLogs;
+  facts: FactsStore;
 }
 
 /** Opens the state of a folder that this process has taken, and raises its generation. */
@@ -38,5 +40,6 @@ export async function openState(folder: string, clock: Clock, onEnd: OnEnd): Pro
     tokens: tokenStore(database),
     nodes: nodeStore(database),
     logs: runLogs(join(folder, 'runs')),
+    facts: factsStore(database),
   };
 }

@@ -9,7 +9,7 @@ import type { Authority } from '../pki/authority.ts';
 import { revoked } from '../pki/ledger.ts';
 import { mintToken } from '../pki/tokens.ts';
 import { parsePlan } from '../plan/index.ts';
-import type { Inventory } from '../plan/types.ts';
+import type { Inventory, Plan } from '../plan/types.ts';
 import { type ActiveRun, nodesWithSteps } from '../run/active-run.ts';
 import type { Clock } from '../run/ports.ts';
 import { runNotActive } from '../run/run-errors.ts';
@@ -17,6 +17,7 @@ import type { Runner } from '../run/runner.ts';
 import type { BootstrapLine, Operations } from '../server/operations.ts';
 import { writeBackup } from '../store/backup.ts';
 import type { RunArchive } from '../store/event-log.ts';
+import type { FactsStore } from '../store/facts.ts';
 import type { Identities } from '../store/identities.ts';
 import type { NodeRecord, Nodes } from '../store/nodes.ts';
 import type { Tokens } from '../store/tokens.ts';
@@ -26,13 +27,14 @@ import { iso } from '../views/times.ts';
 import type { NodeView } from '../views/types.ts';
 import type { Arrivals } from './arrivals.ts';
 import type { Bootstrapper, Bringable } from './bootstrapper.ts';
-import { execPlan } from './exec-plan.ts';
+import { execPlan, factsPlan } from './exec-plan.ts';
 import type { Generations } from './generations.ts';
 import { queueOf } from './queue.ts';
 import { revisions } from './revisions.ts';
 import type { Rollbacks } from './rollbacks.ts';
 import { newRunId } from './run-id.ts';
 import type { Runs } from './runs.ts';
+import { selectNodes } from './select-nodes.ts';
 
 export interface OperationsParts {
   version: string;
@@ -45,6 +47,7 @@ export interface OperationsParts {
   tokens: Tokens;
   nodes: Nodes;
   archive: RunArchive;
+  facts: FactsStore;
   runner: Runner;
   runs: Runs;
   fleet: Fleet;
@@ -91,6 +94,21 @@ export function operations(parts: OperationsParts): Operations {
     });
     await tokens.add(record);
     return { text, token: tokenView(record) };
+  };
+
+  const selected = async (selector: readonly string[]) => {
+    const inventory = await knownInventory(parts);
+    const told = new Map((await parts.facts.all()).map((known) => [known.node, known]));
+    const facts = new Map([...told].map(([node, known]) => [node, known.facts]));
+    return { inventory, told, ...selectNodes(inventory, selector, facts) };
+  };
+
+  const startAdHoc = async (plan: Plan, by: string): Promise<{ run: string }> => {
+    const compiled = compile(plan, { ...DEFAULT_COMPILE_OPTIONS, kind: 'exec' });
+    if ('problems' in compiled) throw new Error('an ad-hoc plan does not compile');
+    generations.checkNew();
+    const run = await runner.create(compiled.graph, { id: newRunId(clock.nowMs()), by });
+    return { run: run.record.id };
   };
 
   return {
@@ -143,14 +161,23 @@ export function operations(parts: OperationsParts): Operations {
     },
 
     async exec(request) {
-      const compiled = compile(execPlan(await knownInventory(parts), request), {
-        ...DEFAULT_COMPILE_OPTIONS,
-        kind: 'exec',
+      const { inventory, nodes, withoutFacts } = await selected(request.selector);
+      return {
+        ...(await startAdHoc(execPlan(inventory, nodes, request), request.by)),
+        nodes: nodes.length,
+        withoutFacts,
+      };
+    },
+    async gatherFacts({ selector, by }) {
+      const { inventory, nodes, withoutFacts } = await selected(selector);
+      return { ...(await startAdHoc(factsPlan(inventory, nodes), by)), nodes: nodes.length, withoutFacts };
+    },
+    async facts(selector) {
+      const { nodes, told } = await selected(selector);
+      return nodes.map((node) => {
+        const known = told.get(node);
+        return { node, ...(known ? { at: iso(known.atMs), facts: known.facts } : {}) };
       });
-      if ('problems' in compiled) throw new Error('the plan of exec does not compile');
-      generations.checkNew();
-      const run = await runner.create(compiled.graph, { id: newRunId(clock.nowMs()), by: request.by });
-      return { run: run.record.id };
     },
 
     async runs(limit) {

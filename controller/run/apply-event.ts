@@ -374,7 +374,7 @@ function isTidied(steps: NodeSteps, task: number, outcome: StepOutcome): boolean
 
 /**
  * Given back when the step ended well or never began, or the `always` of the block did; kept, and the name stuck, when it
- * failed (ENGINE 2.5).
+ * failed (ENGINE 2.5). In an exec it only counts how many are at work (`--forks`), and is given back whatever comes.
  */
 function returnPermit(
   state: RunState,
@@ -396,7 +396,7 @@ function returnPermit(
   const isUnknown = outcome === 'unreachable' || outcome === 'interrupted';
   const neverBegan = before === 'waiting' && !isKept && !hasFailedBefore && !isUnknown;
   if (permit.holders.has(key)) {
-    if (isGood || neverBegan) permit.holders.delete(key);
+    if (isGood || neverBegan || state.graph.kind === 'exec') permit.holders.delete(key);
     else permit.stuck ??= step.why;
   }
   state.fresh.permits.add(name);

@@ -3,7 +3,7 @@ import type { DurableMessage } from '../../shared/protocol/messages.ts';
 import type { ActiveRun } from './active-run.ts';
 import type { RunEvent } from './events.ts';
 import { toRunEvent } from './inbox.ts';
-import type { AppendBatch, Clock, EventLog } from './ports.ts';
+import type { AppendBatch, Clock, EventLog, NodeFacts } from './ports.ts';
 
 /** A durable message of an agent. `refuse` closes its connection and says why. */
 export interface FromNode {
@@ -47,6 +47,7 @@ interface RunEntry {
   revision: number;
   events: RunEvent[];
   graphs: { revision: number; graphJson: string }[];
+  facts: NodeFacts[];
 }
 
 function isOfEveryRevision({ kind }: RunEvent): boolean {
@@ -163,7 +164,13 @@ export class Intake {
     const repeated: AppendBatch['cursors'] = [];
     const refused = new Set<string>();
     const entryOf = (run: ActiveRun): RunEntry => {
-      const entry = byRun.get(run.record.id) ?? { run, revision: run.record.revision, events: [], graphs: [] };
+      const entry = byRun.get(run.record.id) ?? {
+        run,
+        revision: run.record.revision,
+        events: [],
+        graphs: [],
+        facts: [],
+      };
       byRun.set(run.record.id, entry);
       return entry;
     };
@@ -200,8 +207,11 @@ export class Intake {
         const run = this.parts.runOf(work.message.value.run);
         const entry = run && entryOf(run);
         const index = run?.indexes.get(node);
-        if (entry && isPresent(work.message, entry.revision, index))
-          entry.events.push(toRunEvent(run.graph, index, work.message, this.parts.clock.nowMs()));
+        if (entry && isPresent(work.message, entry.revision, index)) {
+          const event = toRunEvent(run.graph, index, work.message, this.parts.clock.nowMs());
+          entry.events.push(event);
+          if (event.kind === 'facts') entry.facts.push({ node, atMs: event.at, facts: event.facts });
+        }
         cursors.set(node, { node, journal, sequence });
       } catch (thrown) {
         refused.add(node);
@@ -209,11 +219,12 @@ export class Intake {
       }
     }
     const entries = [...byRun.values()].filter(({ events }) => events.length > 0);
-    const runs = entries.map(({ run, events, graphs }) => ({
+    const runs = entries.map(({ run, events, graphs, facts }) => ({
       run: run.record.id,
       firstSequence: run.sequence + 1,
       events,
       ...(graphs.length > 0 ? { graphs } : {}),
+      ...(facts.length > 0 ? { facts } : {}),
       ...(run.record.kind === 'plan' && events.some(({ kind }) => kind === 'started') ? { takes: [...run.nodes] } : {}),
     }));
     return {

@@ -1,3 +1,4 @@
+import type { Facts } from '../../shared/facts.ts';
 import type { RunStatus } from '../../shared/lifecycle.ts';
 import type { ForAgent } from '../../shared/protocol/messages.ts';
 import type { RunKind } from '../compile/graph.ts';
@@ -18,6 +19,13 @@ export interface RunRecord {
   by: string;
 }
 
+/** What a node told of itself, and when (milliseconds since 1970). */
+export interface NodeFacts {
+  node: string;
+  atMs: number;
+  facts: Facts;
+}
+
 export interface AppendBatch {
   /** Events by run, in order; `firstSequence` is the number of the first one within its run and must be the next. */
   runs: {
@@ -28,6 +36,8 @@ export interface AppendBatch {
     graphs?: { revision: number; graphJson: string }[];
     /** With `started` of a plan: the nodes that it takes over from the plan run that was there before. */
     takes?: readonly string[];
+    /** What nodes tell of themselves in the events; the last word of each is kept beside the runs. */
+    facts?: readonly NodeFacts[];
   }[];
   /** How far each agent's journal is stored now. */
   cursors: { node: string; journal: string; sequence: number }[];

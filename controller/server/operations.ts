@@ -3,6 +3,7 @@ import type { Vars } from '../../shared/share.ts';
 import type { Sources } from '../plan/types.ts';
 import type {
   BackupView,
+  FactsView,
   NodeView,
   RevisedView,
   RollbackView,
@@ -64,12 +65,22 @@ export interface SkipWish {
 }
 
 export interface ExecRequest {
-  /** Group and node names, `!x` excludes; against the nodes the fleet knows and the groups of the last plan. */
+  /** Of the nodes the fleet knows, with the groups of the last plan and the facts told last (operations/select-nodes). */
   selector: string[];
   /** Several words are a program and its arguments; one word is a line of shell. */
   argv: [string, ...string[]];
   timeoutSeconds: number;
+  /** So many nodes at a time; undefined: all. */
+  forks: number | undefined;
   by: string;
+}
+
+/** An ad-hoc run that was started. */
+export interface Started {
+  run: string;
+  nodes: number;
+  /** Nodes that an expression of the selector passed over because they have told no facts yet. */
+  withoutFacts: string[];
 }
 
 /** What an operator can ask of a controller; the routes of the operator API call it, `compose` makes it. */
@@ -85,7 +96,11 @@ export interface Operations {
   skip(id: string, wish: SkipWish): Promise<RevisedView>;
   /** Undoes what a run that has ended did, in a run of its own. Throws KkError RUN_UNKNOWN, ROLLBACK_*. */
   rollback(id: string, wish: RollbackWish): Promise<RollbackView>;
-  exec(request: ExecRequest): Promise<{ run: string }>;
+  exec(request: ExecRequest): Promise<Started>;
+  /** Has nodes tell their facts anew, in a run whose steps have them as output. */
+  gatherFacts(wish: { selector: string[]; by: string }): Promise<Started>;
+  /** The facts of nodes as they were told last; without them where none were. */
+  facts(selector: string[]): Promise<FactsView[]>;
   /** Newest first. */
   runs(limit: number): Promise<RunSummary[]>;
   /** `id` may be a unique prefix, or `last`. Throws KkError RUN_UNKNOWN. */

@@ -9,6 +9,7 @@ import {
   BootstrapBody,
   CancelBody,
   ExecBody,
+  FactsBody,
   JoinBody,
   MAX_BODY,
   PermitBody,
@@ -44,8 +45,13 @@ export function operatorApi(operations: Operations): FastifyInstance {
     return reply.code('run' in answer ? 201 : 422).send(answer);
   });
   app.post('/v1/exec', async (request, reply) => {
-    return reply.code(201).send(await operations.exec(bodyOf(ExecBody, request.body)));
+    const { forks, ...body } = bodyOf(ExecBody, request.body);
+    return reply.code(201).send(await operations.exec({ ...body, forks }));
   });
+  app.post('/v1/facts', async (request, reply) => {
+    return reply.code(201).send(await operations.gatherFacts(bodyOf(FactsBody, request.body)));
+  });
+  app.post('/v1/facts/known', (request) => operations.facts(bodyOf(FactsBody, request.body).selector));
   app.get<{ Querystring: { limit?: string } }>('/v1/runs', (request) => operations.runs(limitOf(request.query.limit)));
   app.get<WithId>('/v1/runs/:id', (request) => operations.run(request.params.id));
   app.get<WithId & { Querystring: { logs?: string; live?: string; revision?: string } }>(

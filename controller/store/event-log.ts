@@ -2,6 +2,7 @@ import { runHasEnded } from '../../shared/lifecycle.ts';
 import type { RunEvent } from '../run/events.ts';
 import type { AppendBatch, EventLog, LoggedRun, RunRecord } from '../run/ports.ts';
 import type { Database } from './database.ts';
+import { factsStatement } from './facts.ts';
 import type { Row, Statement } from './worker.ts';
 
 /** Runs that have ended, besides what the runner asks for. */
@@ -106,6 +107,7 @@ function eventStatements({
   events,
   graphs = [],
   takes = [],
+  facts = [],
 }: AppendBatch['runs'][number]): Statement[] {
   const statements: Statement[] = events.map((event, i) => ({
     sql: APPEND,
@@ -117,6 +119,7 @@ function eventStatements({
     const sql = 'INSERT INTO last_plans (node, run) VALUES (?, ?) ON CONFLICT (node) DO UPDATE SET run = excluded.run';
     statements.push({ sql, values: [node, run] });
   }
+  statements.push(...facts.map(factsStatement));
   for (const event of events) {
     const status = STATUS_BY_EVENT[event.kind];
     if (status !== undefined)

@@ -55,4 +55,8 @@ export const MIGRATIONS: readonly string[] = [
       JOIN json_each(graphs.graph, '$.nodes') AS node ON node.key = member.value
     WHERE runs.kind = 'plan' AND runs.status IN ('running', 'paused');
   `,
+  `
+  -- What a node told of itself last (shared/facts.ts, as JSON), and when.
+  CREATE TABLE facts (node TEXT PRIMARY KEY, at_ms INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
+  `,
 ];

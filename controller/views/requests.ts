@@ -97,10 +97,16 @@ export type AdoptBody = z.input<typeof AdoptBody>;
 export const PermitBody = z.strictObject({ name: z.string().min(1).max(200), by: By });
 export type PermitBody = z.input<typeof PermitBody>;
 
+const Selector = z.array(z.string().min(1).max(10_000)).min(1).max(10_000);
+
+export const FactsBody = z.strictObject({ selector: Selector, by: By });
+export type FactsBody = z.input<typeof FactsBody>;
+
 export const ExecBody = z.strictObject({
-  selector: z.array(z.string().min(1)).min(1),
+  selector: Selector,
   argv: z.tuple([z.string()], z.string()),
   timeoutSeconds: z.number().min(0).max(86_400).default(0),
+  forks: z.int().min(1).max(100_000).optional(),
   by: By,
 });
 export type ExecBody = z.input<typeof ExecBody>;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Verdict } from '../../shared/checks/outcome.ts';
+import { Facts } from '../../shared/facts.ts';
 import { RUN_STATUSES } from '../../shared/lifecycle.ts';
 
 /**
@@ -129,6 +130,10 @@ export const NodeView = z.object({
   held: z.string().optional(),
 });
 export type NodeView = z.infer<typeof NodeView>;
+
+/** What a node told of itself; `facts` and `at` absent: nothing yet. */
+export const FactsView = z.object({ node: z.string(), at: z.string().optional(), facts: Facts.optional() });
+export type FactsView = z.infer<typeof FactsView>;
 
 export const TokenView = z.object({
   id: z.string(),

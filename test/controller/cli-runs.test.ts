@@ -161,7 +161,7 @@ t.test('exec: output behind the name of its node, results together, exit 3 when 
   t.same(lines(ran.out), ['cp1 | one', 'cp1 | two', 'cp1 | err', gap, 'cp1 | last', 'w1  | only at the end']);
   t.same([ran.code, lines(ran.err)], [3, ['exit 0: cp1', 'exit 7: w1']]);
   t.match(operations.asked.pop(), {
-    exec: { selector: ['all', '!w2'], argv: ['df', '-h', '--x'], timeoutSeconds: 30, by: 'ada' },
+    exec: { selector: ['all,!w2'], argv: ['df', '-h', '--x'], timeoutSeconds: 30, by: 'ada' },
   });
   await run(['exec', 'all', '--', 'a | b']);
   t.match(operations.asked.pop(), { exec: { argv: ['a | b'] } });

@@ -17,12 +17,12 @@ t.test('every command explains itself, with examples', async (t) => {
   t.equal(help.code, 0);
   const commands = [...help.out.matchAll(/^ {2}([a-z-]+) .*?\S/gm)].map(([, name]) => name ?? '');
   const wanted =
-    'apply plan precheck status runs logs cancel pause resume retry skip nodes join-command bootstrap token revoke exec serve backup restore version completion';
+    'apply plan precheck status runs logs cancel pause resume retry skip nodes join-command bootstrap token revoke exec facts actions config serve backup restore version completion';
   for (const name of wanted.split(' ')) {
     t.ok(commands.includes(name), `${name} is listed`);
     const own = await run([name, '--help']);
     t.match([own.code, own.out], [0, /Examples:\n {2}\S*.*kk-controller/], `${name} --help has examples`);
-    if (!['serve', 'completion', 'token'].includes(name))
+    if (!['serve', 'completion', 'token', 'config'].includes(name))
       t.match(own.out, /--output <format>.*table.*json.*yaml/s, name);
   }
   const scripts = await Promise.all(['bash', 'zsh', 'fish'].map((shell) => run(['completion', shell])));
@@ -32,8 +32,18 @@ t.test('every command explains itself, with examples', async (t) => {
     t.match(out, /skip-prechecks/);
   }
   const [bash] = scripts;
-  const words = 'COMP_WORDS=(kk-controller token cr); COMP_CWORD=2; _kk_controller; echo $COMPREPLY';
-  t.equal(spawnSync('bash', ['-c', `${bash?.out}\n${words}`], { encoding: 'utf8' }).stdout, 'create\n');
+  const complete = (...words: string[]): string => {
+    const program = 'kk-controller() { echo "asked $*" >&2; echo "$* cp1 w1"; }';
+    const line = `COMP_WORDS=(kk-controller ${words.join(' ')}); COMP_CWORD=${words.length}; _kk_controller; echo "\${COMPREPLY[@]}"`;
+    return spawnSync('bash', ['-c', `${bash?.out}\n${program}\n${line}`], { encoding: 'utf8' }).stdout.trim();
+  };
+  t.equal(complete('token', 'cr'), 'create');
+  t.equal(complete('facts', '-o', 'ya'), 'yaml');
+  t.equal(complete('revoke', 'w'), 'w1', 'names of nodes are asked for');
+  t.equal(complete('--state', '/srv', 'logs', '--node', "''"), '--state /srv completion nodes cp1 w1', 'of that state');
+  t.match(complete('cancel', "''"), /completion runs/);
+  t.match(complete('actions', "''"), /completion actions/);
+  t.equal(complete('exec', '--fo'), '--forks', 'and not for an option');
   const typo = await run(['aply']);
   t.match([typo.code, typo.err], [1, /error USAGE\n {2}Unknown command 'aply'\.\n {2}do: Did you mean apply\?/]);
   const bare = await run(['apply']);
@@ -52,6 +62,8 @@ t.test('looking: tables for people, JSON and YAML for programs', async (t) => {
   t.match((await run(['status'])).out, /^controller {2}0\.1\.0, pid 42, up 1h30m\n(.*\n)*nodes +1 of 2 connected/);
   t.match(JSON.parse((await run(['status', '-o', 'json'])).out), { fleetId: 'f1', nodes: { known: 2 } });
   t.match((await run(['runs'])).out, /No runs yet\./);
+  t.equal((await run(['completion', 'nodes'])).out, 'all\ncp1\nw1\n');
+  t.match((await run(['completion', 'actions'])).out, /^file$/m);
   operations.runsById.set('r1', fakeRun('r1', graphOf(SOURCES), DONE));
   t.match(
     (await run(['runs'])).out,
@@ -61,6 +73,56 @@ t.test('looking: tables for people, JSON and YAML for programs', async (t) => {
   t.match((await run(['revoke', 'w1'])).out, /w1 +revoked/);
   const unknown = await run(['revoke', 'x1']);
   t.match([unknown.code, unknown.err], [1, 'error NODE_UNKNOWN\n  There is no node "x1".\n  do: See nodes.\n']);
+});
+
+t.test('the catalogue of actions, and what can be set: no controller is asked', async (t) => {
+  const { run, plan } = await desk(t, false);
+  t.match((await run(['actions'])).out, /^ACTION +CHANGES[\s\S]*^file +yes +restores +a file with this content/m);
+  const one = await run(['actions', 'file']);
+  t.match(one.out, /^ {2}path +text; required\n[\s\S]*template +text\n +A path below the role's templates\//m);
+  t.match(
+    one.out,
+    /state +present \| absent; default "present"[\s\S]*What register keeps[\s\S]*Example\n {2}- file:\n/,
+  );
+  t.match(one.out, /a rollback +brings back what was there before/);
+  const all = JSON.parse((await run(['actions', '-o', 'json'])).out) as { action: string; example: unknown }[];
+  t.match(new Map(all.map((view) => [view.action, view])).get('command'), {
+    changes: true,
+    repeatable: 'by inputs',
+    undo: 'cannot',
+    shorthand: true,
+    inputs: [
+      { name: 'argv', about: /no shell/ },
+      {},
+      {},
+      {},
+      {},
+      {},
+      {},
+      {},
+      { default: 10, type: 'number 0 to 3600' },
+    ],
+  });
+  t.notOk(
+    all.some(({ action }) => action === 'undo'),
+    'what nobody may write is not there',
+  );
+  t.match(await run(['actions', 'fiel']), { code: 1, err: /ACTION_UNKNOWN[\s\S]*Did you mean "file"\?/ });
+
+  t.match(
+    (await run(['config', 'defaults'])).out,
+    /^# Role precheck, from kk:.*\n# Every number[\s\S]*install_fio: true/m,
+  );
+  t.match(JSON.parse((await run(['config', 'defaults', '-o', 'json'])).out), { precheck: { etcd: { data_dir: /./ } } });
+  t.equal((await run(['config', 'defaults', plan])).out, '# The roles of this plan have no defaults.\n');
+  t.match(JSON.parse((await run(['config', 'schema'])).out), { title: 'kk plan', $defs: { inventory: {} } });
+  t.match(await run(['config', 'validate', plan]), {
+    code: 0,
+    out: /plan\.yaml is valid: 2 nodes, 2 plays, 4 tasks\.\n/,
+  });
+  t.match(JSON.parse((await run(['config', 'validate', plan, '-o', 'json'])).out), { valid: true, nodes: 2 });
+  await writeFile(plan, PLAN.replace('hosts: [w1]', 'hosts: [w9]'));
+  t.match(await run(['config', 'validate', plan]), { code: 1, out: '', err: /plan\.yaml:10:24/ });
 });
 
 t.test('tokens and the join line: what is pasted goes alone to standard output', async (t) => {

@@ -160,6 +160,42 @@ t.test('a plan becomes work on three agents and comes back as a report', async (
     t.equal(await readFile(log, 'utf8'), 'in\nout\n'.repeat(3));
   });
 
+  await t.test('exec: by what nodes have told, so many at a time; who fails holds nobody up', async (t) => {
+    const by = 'test';
+    const { run: gather, withoutFacts } = await line.client.gatherFacts({ selector: ['all:!n3'], by });
+    t.same(withoutFacts, []);
+    const gathered = ended((await line.follow(gather)).lines);
+    t.match(new Map(gathered.map((l) => [l.node, l.output])).get('n2'), { facts: { hostname: /./, os: { id: /./ } } });
+
+    await line.stopController();
+    await line.startController();
+    const known = await line.client.knownFacts(['all']);
+    t.match(known, [{ node: 'n1', at: /Z$/, facts: { os: { id: /./ } } }, { node: 'n2' }, { node: 'n3' }]);
+
+    const log = join(line.folder, 'forks');
+    await writeFile(log, '');
+    const shell = `echo in >> ${log}; sleep 0.1; echo out >> ${log}; exit 1`;
+    const { run, nodes } = await line.client.exec({ selector: ['all'], argv: [shell], forks: 1, by });
+    t.equal(nodes, 3);
+    t.equal((await line.follow(run)).view.status, 'failed');
+    t.equal(await readFile(log, 'utf8'), 'in\nout\n'.repeat(3), 'one after the other, each though the last one failed');
+
+    const told = known.filter(({ facts }) => facts).map(({ node }) => node);
+    const selector = [`@facts.os.id == "${known[0]?.facts?.os.id}"`];
+    const chosen = await line.client.exec({ selector, argv: ['true'], by });
+    t.same(
+      chosen.withoutFacts,
+      NODES.filter((node) => !told.includes(node)),
+    );
+    t.same(
+      (await line.follow(chosen.run)).view.nodes.map(({ node }) => node),
+      told,
+    );
+    await t.rejects(line.client.exec({ selector: ['@facts.os.id =='], argv: ['true'], by }), {
+      code: 'SELECTOR_EXPRESSION',
+    });
+  });
+
   await t.test('a controller that comes back goes on where the run is', async (t) => {
     const log = join(line.folder, 'once');
     const run = await line.start(

@@ -93,7 +93,7 @@ t.test('the README names every command and setting', async (t) => {
     command.commands.length === 0
       ? [`${before}${command.name()}`]
       : command.commands.flatMap((child) => named(child, `${before}${command.name()} `));
-  const commands = named(buildProgram(new Cli(parts as unknown as CliParts)), '');
+  const commands = named(await buildProgram(new Cli(parts as unknown as CliParts)), '');
   t.ok(commands.includes('kk-controller token create'));
   for (const command of commands) t.ok(readme.includes(command.replace('kk-controller ', '`')), `README: ${command}`);
   for (const { env } of SETTINGS) t.ok(readme.includes(env), `README: ${env}`);

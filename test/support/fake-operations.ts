@@ -17,7 +17,7 @@ import type {
 import { nodeView, tokenView } from '../../controller/views/node-view.ts';
 import { runSummary, runView } from '../../controller/views/run-view.ts';
 import { streamLines } from '../../controller/views/stream-lines.ts';
-import type { RevisedView, RollbackView, RunView, StreamLine } from '../../controller/views/types.ts';
+import type { FactsView, RevisedView, RollbackView, RunView, StreamLine } from '../../controller/views/types.ts';
 import { KkError, KkErrors } from '../../shared/errors.ts';
 
 export const NOW = Date.UTC(2030, 0, 1, 12, 0, 0);
@@ -91,7 +91,22 @@ export class FakeOperations implements Operations {
 
   async exec(request: ExecRequest) {
     this.asked.push({ exec: request });
-    return this.#start();
+    return { ...this.#start(), nodes: this.next?.graph.nodes.length ?? 0, withoutFacts: this.withoutFacts };
+  }
+
+  /** Of which an expression in a selector knew no facts. */
+  withoutFacts: string[] = [];
+
+  async gatherFacts(wish: { selector: string[]; by: string }) {
+    this.asked.push({ gatherFacts: wish });
+    return { ...this.#start(), nodes: this.next?.graph.nodes.length ?? 0, withoutFacts: this.withoutFacts };
+  }
+
+  known: FactsView[] = [];
+
+  async facts(selector: string[]) {
+    this.asked.push({ facts: selector });
+    return this.known;
   }
 
   #start(): { run: string } {

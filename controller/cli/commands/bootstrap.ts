@@ -55,7 +55,7 @@ async function watch(
   const { out } = cli.parts;
   const { colors } = cli;
   const frame = () => bootstrapFrame([...latest.values()], { colors, rows: out.rows || 24 });
-  const live = format === 'table' && cli.isLive ? startLive(out, frame) : undefined;
+  const live = format === 'table' && cli.isLive ? await startLive(out, frame) : undefined;
   try {
     for await (const line of lines) {
       latest.set(line.node, line);

@@ -1,93 +1,61 @@
 import { Command } from 'commander';
-import { KkError } from '../../../shared/errors.ts';
 import type { Cli } from '../cli.ts';
+import { groupingWatcher, streamWatcher } from '../exec-watch.ts';
 import { followRun, rawWatcher, type Watcher } from '../follow.ts';
-import { durationOption, type Format, withOutput } from '../options.ts';
-import { outputOf, PrefixedLines, reason, resultLines, resultOf } from '../output/exec-text.ts';
-import { clean } from '../output/text.ts';
+import { durationOption, type Format, wholeNumber, withOutput } from '../options.ts';
+import { SELECTOR_HELP, selectorOf, tellWithoutFacts } from '../selector.ts';
 import { reviveController } from '../start-run.ts';
 import { wakeController } from '../wake.ts';
+
+/** Above so many nodes a person reads what is alike once, and not line by line. */
+const FEW_NODES = 10;
+
+interface ExecOptions {
+  output: Format;
+  timeout: number;
+  forks?: number;
+  /** Unstated: by the number of nodes. */
+  groupByOutput?: boolean;
+}
 
 export function execCommand(cli: Cli): Command {
   const command = withOutput(new Command('exec'))
     .description('Run a command on nodes that have joined')
-    .argument('<selector>', 'nodes and groups, separated by commas; !x leaves x out')
+    .argument('<selector>', 'nodes and groups: see below')
     .argument('<command...>', 'after --: a program and its arguments; one single word is a line of shell')
     .addOption(durationOption('--timeout <duration>', 'kill it after so long; 0: never', '0'))
+    .option('--forks <number>', 'on so many nodes at a time; default: on all', wholeNumber)
+    .option(
+      '--group-by-output',
+      `what is alike is told once, at the end; so by itself for more than ${FEW_NODES} nodes`,
+    )
+    .option('--no-group-by-output', "each line as it is written, behind its node's name")
     .addHelpText(
       'after',
       `
-Output comes as it is written, each line behind its node's name. Ends with 3 when it failed on any node.
+${SELECTOR_HELP}
+Ends with 3 when it failed on any node.
 
 Examples:
   kk-controller exec all -- uptime
-  kk-controller exec 'worker,!worker7' --timeout 30s -- systemctl restart containerd
+  kk-controller exec 'worker:!worker7' --timeout 30s --forks 5 -- systemctl restart containerd
+  kk-controller exec '@facts.os.id == "debian"' --group-by-output -- cat /etc/debian_version
   kk-controller exec node1,node2 -- 'df -h / | tail -1'`,
     );
-  return cli.action(
-    command,
-    async (selector: string, argv: [string, ...string[]], options: { output: Format; timeout: number }) => {
-      const chosen = selector.split(',').filter((word) => word !== '');
-      if (chosen.length === 0) {
-        throw new KkError({
-          code: 'SELECTOR_EMPTY',
-          message: 'The selector names no node.',
-          remedy: 'Give names of nodes or groups, for example `all`.',
-        });
-      }
-      await wakeController(cli);
-      const { run } = await cli.client.exec({
-        selector: chosen,
-        argv,
-        timeoutSeconds: options.timeout,
-        by: cli.parts.settings.user,
-      });
-      const { output: format } = options;
-      const watcher = format === 'table' ? execWatcher(cli) : rawWatcher(cli, format);
-      return followRun(cli, { run, logs: true, watcher, revive: () => reviveController(cli) });
-    },
-  );
+  return cli.action(command, async (text: string, argv: [string, ...string[]], options: ExecOptions) => {
+    const selector = selectorOf(text);
+    await wakeController(cli);
+    const { forks, timeout, output: format } = options;
+    const by = cli.parts.settings.user;
+    const asked = { selector, argv, timeoutSeconds: timeout, by, ...(forks === undefined ? {} : { forks }) };
+    const { run, nodes, withoutFacts } = await cli.client.exec(asked);
+    tellWithoutFacts(cli, withoutFacts);
+    const grouped = options.groupByOutput ?? (format === 'table' && nodes > FEW_NODES);
+    const watcher = grouped ? await groupingWatcher(cli, format) : watcherOf(cli, format);
+    return followRun(cli, { run, logs: !grouped, watcher, revive: () => reviveController(cli) });
+  });
 }
 
-function execWatcher(cli: Cli): Watcher {
-  const { colors } = cli;
-  const onTerminal = cli.parts.out.isTTY === true;
-  const results = new Map<string, string>();
-  const ended = new Map<string, string[]>();
-  let lines = new PrefixedLines();
-  let width = 0;
-  /** Lines told before the stream started over. */
-  let told = 0;
-  let seen = 0;
-  const say = (list: readonly { node: string; text: string }[]): void => {
-    for (const { node, text } of list) {
-      seen += 1;
-      if (seen > told) cli.print(`${colors.cyan(clean(node).padEnd(width))} | ${onTerminal ? clean(text) : text}`);
-    }
-  };
-  return {
-    line(line) {
-      if (line.type === 'run') width = Math.min(32, Math.max(0, ...line.run.nodes.map(({ node }) => node.length)));
-      else if (line.type === 'log') say(lines.add(line));
-      else if (line.type === 'ended') {
-        say(lines.flush(line.node));
-        ended.set(line.node, outputOf(line.output));
-        results.set(line.node, resultOf(line));
-      } else if (line.type === 'blocked') results.set(line.node, clean(line.cause));
-      else if (line.type === 'node' && line.error)
-        results.set(line.node, `${line.error.code}: ${reason(line.error.message)}`);
-    },
-    note: (text) => cli.note(text),
-    restart() {
-      told = Math.max(told, seen);
-      seen = 0;
-      lines = new PrefixedLines();
-    },
-    end() {
-      say(lines.flush());
-      // what came before this client listened may be there only as the step's result
-      for (const [node, texts] of ended) if (!lines.heard.has(node)) say(texts.map((text) => ({ node, text })));
-      for (const text of resultLines(results, cli.errColors)) cli.note(text);
-    },
-  };
+function watcherOf(cli: Cli, format: Format): Watcher {
+  return format === 'table' ? streamWatcher(cli) : rawWatcher(cli, format);
 }

@@ -3,13 +3,27 @@ import type { Command } from 'commander';
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
 
+/** What is only known when it is asked for: `kk-controller completion nodes` prints the names, for these scripts. */
+export const NAMED = ['nodes', 'runs', 'actions'] as const;
+export type Named = (typeof NAMED)[number];
+
+/** What an argument or the value of an option names, by the word that stands for it in `--help`. */
+const NAMED_BY: Readonly<Record<string, Named>> = {
+  node: 'nodes',
+  nodes: 'nodes',
+  selector: 'nodes',
+  run: 'runs',
+  action: 'actions',
+};
+
 interface Entry {
   /** Words that lead there: `token create`. */
   path: string;
   about: string;
   commands: { name: string; about: string }[];
-  options: { names: string[]; about: string; takesValue: boolean; choices: string[] }[];
+  options: { names: string[]; about: string; takesValue: boolean; choices: string[]; named: Named | undefined }[];
   choices: string[];
+  named: Named | undefined;
 }
 
 /** A completion script made from the program itself, so that it always fits. */
@@ -31,13 +45,15 @@ function entriesOf(command: Command, path: string): Entry[] {
       about: option.description,
       takesValue: option.required || option.optional,
       choices: option.argChoices ?? [],
+      named: NAMED_BY[/[<[]([a-z]+)[\]>]$/.exec(option.flags)?.[1] ?? ''],
     })),
     choices: command.registeredArguments[0]?.argChoices ?? [],
+    named: NAMED_BY[command.registeredArguments[0]?.name() ?? ''],
   };
   return [own, ...command.commands.flatMap((child) => entriesOf(child, `${path} ${child.name()}`.trim()))];
 }
 
-/** Words by the commands typed so far; files where nothing else fits. */
+/** Words by the commands typed so far, names asked for from the program itself; files where nothing else fits. */
 function bashScript(name: string, entries: readonly Entry[]): string {
   const words = (entry: Entry): string =>
     [
@@ -45,29 +61,40 @@ function bashScript(name: string, entries: readonly Entry[]): string {
       ...entry.choices,
       ...entry.options.flatMap(({ names }) => names),
     ].join(' ');
-  const valued = new Set(entries.flatMap(({ options }) => options.filter((o) => o.takesValue).flatMap((o) => o.names)));
-  const chosen = entries.flatMap(({ options }) => options.filter((option) => option.choices.length > 0));
+  const valued = entries.flatMap(({ options }) => options.filter((option) => option.takesValue));
+  const chosen = valued.filter((option) => option.choices.length > 0);
   const choices = new Map(chosen.map((option) => [option.names.join('|'), option.choices.join(' ')]));
+  const named = Map.groupBy(
+    valued.filter((option) => option.choices.length === 0 && option.named),
+    (option) => option.named,
+  );
+  const isOther = ({ choices, named, names }: Entry['options'][number]): boolean =>
+    choices.length === 0 && named === undefined && !names.some((option) => FOLDERS.includes(option));
+  const flagsOf = (options: readonly Entry['options'][number][]): string =>
+    [...new Set(options.flatMap(({ names }) => names))].join('|');
   const paths = entries.filter(({ path }) => path !== '').map(({ path }) => `'${path}'`);
   return `_kk_controller() {
-  local cur="\${COMP_WORDS[COMP_CWORD]}" prev="\${COMP_WORDS[COMP_CWORD-1]}" path='' word i words=''
+  local cur="\${COMP_WORDS[COMP_CWORD]}" prev="\${COMP_WORDS[COMP_CWORD-1]}" path='' word i words='' names='' state=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     word="\${COMP_WORDS[i]}"
+    [ "$word" != --state ] || state=(--state "\${COMP_WORDS[i+1]}")
     case "\${path:+$path }$word" in
       ${paths.join('|')}) path="\${path:+$path }$word" ;;
     esac
   done
   case "$prev" in
-    ${[...choices].map(([names, list]) => `${names}) words='${list}' ;;`).join('\n    ')}
-    --state|--playbook-path) COMPREPLY=($(compgen -d -- "$cur")); return ;;
-    ${[...valued]
-      .filter((option) => ![...choices.keys()].some((names) => names.split('|').includes(option)))
-      .filter((option) => option !== '--state' && option !== '--playbook-path')
-      .join('|')}) return ;;
+    ${[...choices].map(([flags, list]) => `${flags}) words='${list}' ;;`).join('\n    ')}
+    ${FOLDERS.join('|')}) COMPREPLY=($(compgen -d -- "$cur")); return ;;
+    ${[...named].map(([kind, options]) => `${flagsOf(options)}) names=${kind} ;;`).join('\n    ')}
+    ${flagsOf(valued.filter(isOther))}) return ;;
     *)
       case "$path" in
-        ${entries.map((entry) => `'${entry.path}') words='${words(entry)}' ;;`).join('\n        ')}
+        ${entries.map((entry) => `'${entry.path}') words='${words(entry)}' names='${entry.named ?? ''}' ;;`).join('\n        ')}
       esac ;;
+  esac
+  case "$names:$cur" in
+    :*|*:-*) ;;
+    *) words="$words $("\${COMP_WORDS[0]}" "\${state[@]}" completion "$names" 2>/dev/null)" ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
   [ \${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- "$cur"))
@@ -75,9 +102,18 @@ function bashScript(name: string, entries: readonly Entry[]): string {
 complete -o filenames -F _kk_controller ${name}`;
 }
 
+/** Options whose value is a folder. */
+const FOLDERS = ['--state', '--playbook-path'];
+
 function fish(name: string, entries: readonly Entry[]): string {
   const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
-  const lines = entries.flatMap(({ path, commands, options, choices }) => {
+  const argumentOf = (option: Entry['options'][number]): string => {
+    if (option.choices.length > 0) return ` -x -a ${quoted(option.choices.join(' '))}`;
+    if (option.named) return ` -x -a ${asked(option.named)}`;
+    return option.takesValue ? ' -r' : '';
+  };
+  const asked = (kind: Named): string => quoted(`(${name} completion ${kind} 2>/dev/null)`);
+  const lines = entries.flatMap(({ path, commands, options, choices, named }) => {
     const seen = path.split(' ').filter((word) => word !== '');
     const inner = commands.map((child) => child.name);
     const here = [
@@ -88,13 +124,12 @@ function fish(name: string, entries: readonly Entry[]): string {
     return [
       ...commands.map((child) => `${head} -f -a ${child.name} -d ${quoted(child.about)}`),
       ...(choices.length > 0 ? [`${head} -f -a ${quoted(choices.join(' '))}`] : []),
+      ...(named ? [`${head} -f -a ${asked(named)}`] : []),
       ...options.map((option) => {
         const names = option.names.map((word) =>
           word.startsWith('--') ? `-l ${word.slice(2)}` : `-s ${word.slice(1)}`,
         );
-        const value =
-          option.choices.length > 0 ? ` -x -a ${quoted(option.choices.join(' '))}` : option.takesValue ? ' -r' : '';
-        return `${head} ${names.join(' ')}${value} -d ${quoted(option.about)}`;
+        return `${head} ${names.join(' ')}${argumentOf(option)} -d ${quoted(option.about)}`;
       }),
     ];
   });

@@ -74,13 +74,18 @@ export function reason(message: string): string {
 export function resultLines(results: ReadonlyMap<string, string>, colors: Colors): string[] {
   const groups = [...Map.groupBy(results, ([, result]) => result)].sort(([a], [b]) => rank(a) - rank(b));
   return groups.map(([result, nodes]) => {
-    const word = result === 'exit 0' ? colors.green(result) : colors.red(result);
+    const word = isGood(result) ? colors.green(result) : colors.red(result);
     return `${word}: ${names(nodes.map(([node]) => clean(node)).sort(byName), 10)}`;
   });
 }
 
-const byName = new Intl.Collator('en', { numeric: true }).compare;
+/** As people count: node2 before node10. */
+export const byName = new Intl.Collator('en', { numeric: true }).compare;
+
+export function isGood(result: string): boolean {
+  return result === 'exit 0';
+}
 
 function rank(result: string): number {
-  return result === 'exit 0' ? 0 : 1;
+  return isGood(result) ? 0 : 1;
 }

@@ -1,0 +1,194 @@
+/** Selecting nodes, and what is asked of them without a plan: exec and facts. */
+import t from 'tap';
+import { selectNodes } from '../../controller/operations/select-nodes.ts';
+import type { Inventory } from '../../controller/plan/index.ts';
+import type { RunEvent } from '../../controller/run/events.ts';
+import type { Facts } from '../../shared/facts.ts';
+import type { Json } from '../../shared/share.ts';
+import { desk, finished, jsonLines, lines } from '../support/cli-desk.ts';
+import { fakeRun, graphOf, NOW } from '../support/fake-operations.ts';
+
+const factsOf = (id: string, more: Partial<Facts> = {}): Facts => ({
+  hostname: 'x',
+  os: { id, id_like: [], version: '13', name: id },
+  architecture: 'amd64',
+  kernel: { release: '6.12.0', version: '#1' },
+  cpu: { count: 4, model: 'M' },
+  memory: { total: 8 * 2 ** 30, available: 2 ** 30 },
+  swap: { total: 0, devices: [] },
+  interfaces: [
+    { name: 'lo', mac: '', mtu: 65536, up: true, addresses: ['127.0.0.1/8'] },
+    { name: 'eth0', mac: 'aa', mtu: 1500, up: true, addresses: ['fe80::1/64', '10.0.0.7/24'] },
+  ],
+  filesystems: [{ mount: '/', device: '/dev/vda1', type: 'ext4', total: 2 ** 34, available: 2 ** 33 }],
+  machine_id: 'm',
+  boot_id: 'b',
+  package_manager: 'apt',
+  gathered: { at_ms: NOW, took_ms: 5 },
+  ...more,
+});
+
+const NAMES = ['cp1', 'w1', 'w2', 'w10', 'db-east', 'db-west'];
+const GROUPS: Record<string, string[]> = {
+  all: NAMES,
+  worker: ['w1', 'w2', 'w10'],
+  etcd: ['cp1'],
+  rack1: ['cp1', 'w1', 'db-east'],
+  nfs: [],
+};
+const inventory: Inventory = {
+  nodes: NAMES.map((name) => ({
+    name,
+    address: '10.0.0.1',
+    ssh: undefined,
+    vars: {},
+    groups: Object.keys(GROUPS).filter((group) => GROUPS[group]?.includes(name)),
+    at: { file: 'fleet', line: 0, column: 0 },
+  })),
+  groups: Object.fromEntries(
+    Object.entries(GROUPS).map(([name, nodes]) => [name, { name, nodes, children: [], vars: {} }]),
+  ),
+  vars: {},
+};
+const told = new Map([
+  ['cp1', factsOf('ubuntu')],
+  ['w1', factsOf('debian')],
+  ['w2', factsOf('debian', { system: { vendor: 'ACME', model: '9', virtual: false } })],
+  ['db-east', factsOf('rocky')],
+]);
+
+t.test('a selector: either, both, without, by name, by facts; the order of its terms does not matter', (t) => {
+  const select = (...selector: string[]) => selectNodes(inventory, selector, told);
+  const nodes = (...selector: string[]) => select(...selector).nodes.join(' ');
+  t.equal(nodes('all'), 'cp1 w1 w2 w10 db-east db-west');
+  t.equal(nodes('worker,etcd'), 'cp1 w1 w2 w10', 'in inventory order');
+  t.equal(nodes('w10:cp1'), 'cp1 w10');
+  t.equal(nodes('worker:!w2'), 'w1 w10');
+  t.equal(nodes('!w2,worker'), 'w1 w10');
+  t.equal(nodes('worker', '!w2'), 'w1 w10', 'as several texts');
+  t.equal(nodes('!worker'), 'cp1 db-east db-west', 'all but these');
+  t.equal(nodes('rack1:&worker'), 'w1');
+  t.equal(nodes('&rack1:!cp1'), 'w1 db-east');
+  t.equal(nodes('w1*'), 'w1 w10');
+  t.equal(nodes('db-*t:!*west'), 'db-east');
+  t.equal(nodes('*b-*a*t'), 'db-east');
+  t.equal(nodes('@facts.os.id == "debian"'), 'w1 w2');
+  t.equal(nodes('@facts.os.id in ["debian", "ubuntu"] and "worker" in group_names'), 'w1 w2', 'to its end');
+  t.equal(nodes('rack1:&@facts.os.id != "debian"'), 'cp1 db-east');
+  t.equal(nodes('all:!@facts.os.id == "debian"'), 'cp1 w10 db-east db-west');
+  t.equal(nodes('@(facts.system | default({})).vendor | default("") == "ACME"'), 'w2');
+  t.strictSame(select('@facts.cpu.count > 2').withoutFacts, ['w10', 'db-west'], 'who is not judged is told');
+  t.strictSame(select('worker').withoutFacts, []);
+
+  const refused = (code: string, message: RegExp, remedy: RegExp, ...selector: string[]) =>
+    t.throws(() => select(...selector), { code, message, report: { remedy } }, selector.join(' '));
+  refused('SELECTOR_UNKNOWN', /no node and no group "wroker"/, /Did you mean "worker"\?/, 'wroker');
+  refused('SELECTOR_UNKNOWN', /No node has a name like "x\*"/, /cp1, w1/, 'x*');
+  refused('SELECTOR_EMPTY', /"nfs" selects no node/, /kk-controller nodes/, 'nfs');
+  refused('SELECTOR_EMPTY', /no facts are known/, /kk-controller facts all/, '@facts.os.id == "suse"');
+  refused('SELECTOR_EXPRESSION', /does not work: /, /@facts\.os\.id == "debian"/, '@facts.os.id ==');
+  refused('SELECTOR_EXPRESSION', /on cp1: .*"ido"/, /default\(/, 'worker:@facts.os.ido == "x"');
+  t.end();
+});
+
+const WIDE = {
+  plan: 'wide.yaml',
+  texts: {
+    'wide.yaml': `apiVersion: kk.dev/v1
+kind: Plan
+metadata: {name: wide}
+spec:
+  inventory:
+    hosts: {${Array.from({ length: 12 }, (_, i) => `n${i + 1}: {address: 10.0.0.${i + 1}}`).join(', ')}}
+  playbooks: [{name: site, plays: [{name: look, hosts: all, tasks: [{name: look, command: look}]}]}]
+`,
+  },
+};
+const wrote = (node: number, text: string, code = 0): RunEvent => ({
+  kind: 'ended',
+  at: NOW,
+  node,
+  task: 0,
+  outcome: code === 0 ? 'ok' : 'failed',
+  durationMs: 9,
+  result: {
+    changed: true,
+    output: { code, stdout: { head: text, tail: '', bytes: text.length }, stderr: { head: '', tail: '', bytes: 0 } },
+    ...(code === 0 ? {} : { error: { code: 'COMMAND_FAILED', message: `exit ${code}`, remedy: 'Look.' } }),
+  },
+});
+
+t.test('exec on many nodes tells once what is alike, and what stands out last', async (t) => {
+  const { run, operations } = await desk(t);
+  const events = Array.from({ length: 12 }, (_, node) =>
+    node === 4 ? wrote(node, 'boom\n', 7) : wrote(node, node === 9 ? '6.1\n' : '6.12\nok\n'),
+  );
+  operations.next = fakeRun('x1', graphOf(WIDE), [...events, finished('failed')]);
+  const many = await run(['exec', 'all:!n99', '--forks', '4', '--', 'uname', '-r']);
+  t.same(lines(many.out), [
+    '10 nodes, exit 0: n1, n2, n3, n4, n6, n7, n8, n9, n11, n12',
+    '  6.12',
+    '  ok',
+    '',
+    '1 node, exit 0: n10',
+    '  6.1',
+    '',
+    '1 node, exit 7: n5',
+    '  boom',
+  ]);
+  t.equal(many.code, 3);
+  t.match(operations.asked.pop(), { exec: { selector: ['all:!n99'], forks: 4, argv: ['uname', '-r'] } });
+  const each = await run(['exec', 'all', '--no-group-by-output', '--', 'x']);
+  t.match(each.out, /^n1 +\| 6\.12$/m);
+  const json = await run(['exec', 'all', '--group-by-output', '-o', 'json', '--', 'x']);
+  t.match(JSON.parse(json.out), { run: 'x1', groups: [{ result: 'exit 0', output: ['6.12', 'ok'] }, {}, {}] });
+  t.match(jsonLines((await run(['exec', 'all', '-o', 'json', '--', 'x'])).out)[0], { type: 'run' });
+  operations.withoutFacts = ['n7'];
+  t.match((await run(['exec', '@facts.cpu.count > 2', '--', 'x'])).err, /^No facts are known of n7: .*facts all$/m);
+  t.match(operations.asked.pop(), { exec: { selector: ['@facts.cpu.count > 2'] } }, 'whole, also with commas');
+  t.match(await run(['exec', ' , ', '--', 'x']), { code: 1, err: /SELECTOR_EMPTY/ });
+  t.match(await run(['exec', 'all', '--forks', '0', '--', 'x']), { code: 1, err: /whole number/ });
+});
+
+t.test('facts: asked anew or as they were told last; whole, as a table, or one part', async (t) => {
+  const { run, operations } = await desk(t);
+  const gathered = (node: number, facts: Facts): RunEvent => ({
+    ...(wrote(node, '') as RunEvent & { kind: 'ended' }),
+    result: { changed: false, output: { facts } as unknown as Json },
+  });
+  const failed = wrote(2, '', 1);
+  operations.next = fakeRun('f1', graphOf(WIDE), [
+    gathered(1, factsOf('rocky', { swap: { total: 2 ** 30, devices: ['/swap'] } })),
+    gathered(0, factsOf('debian')),
+    failed,
+    finished('failed'),
+  ]);
+  const table = await run(['facts', 'n1,n2,n3']);
+  t.same(lines(table.out), [
+    'NODE  OS         KERNEL  ARCH   CPUS  MEMORY   SWAP     FREE ON /  ADDRESS   TOLD',
+    'n1    debian 13  6.12.0  amd64  4     8.0 GiB  -        8.0 GiB    10.0.0.7  0ms',
+    'n2    rocky 13   6.12.0  amd64  4     8.0 GiB  1.0 GiB  8.0 GiB    10.0.0.7  0ms',
+  ]);
+  t.match([table.code, table.err], [3, /COMMAND_FAILED.* n3/], 'who told nothing is named');
+  t.match(operations.asked.pop(), { gatherFacts: { selector: ['n1,n2,n3'], by: 'ada' } });
+  const json = JSON.parse((await run(['facts', 'all', '-o', 'json'])).out);
+  t.match(json, [{ node: 'n1', facts: { os: { id: 'debian' } } }, { node: 'n2' }]);
+  t.same(lines((await run(['facts', 'all', '--path', 'os.id', '--path', 'interfaces | length'])).out), [
+    'NODE  OS.ID   INTERFACES | LENGTH',
+    'n1    debian  2',
+    'n2    rocky   2',
+  ]);
+  t.match(JSON.parse((await run(['facts', 'all', '--path', 'os.id', '-o', 'json'])).out), [
+    { node: 'n1', values: { 'os.id': 'debian' } },
+    {},
+  ]);
+  t.match(await run(['facts', 'all', '--path', 'os.ix']), { code: 1, err: /FACTS_PATH[\s\S]*os\.ix/ });
+  t.match(await run(['facts', 'all', '--path', 'os..']), { code: 1, err: /FACTS_PATH/ });
+
+  operations.known = [{ node: 'n1', at: '2030-01-01T11:00:00.000Z', facts: factsOf('debian') }, { node: 'n2' }];
+  const known = await run(['facts', 'all', '--known']);
+  t.match([known.code, known.out, known.err], [0, /^n1 .* 1h$/m, /No facts are known yet of n2\./]);
+  t.match(operations.asked.pop(), { facts: ['all'] });
+  operations.known = [{ node: 'n2' }];
+  t.match(await run(['facts', 'n2', '--known']), { code: 1, err: /FACTS_UNKNOWN[\s\S]*Leave --known out/ });
+});
