@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { KkError } from '../../shared/errors.ts';
+import type { AgentManifest } from '../bootstrap/agent-package.ts';
 import { joinCommand } from '../bootstrap/join-script.ts';
 import { compile, DEFAULT_COMPILE_OPTIONS } from '../compile/compile.ts';
 import type { TaskGraph } from '../compile/graph.ts';
@@ -26,13 +27,15 @@ import { iso } from '../views/times.ts';
 import type { NodeView } from '../views/types.ts';
 import type { Arrivals } from './arrivals.ts';
 import type { Bootstrapper, Bringable } from './bootstrapper.ts';
-import { execPlan } from './exec-plan.ts';
+import { execPlan, selectNodes } from './exec-plan.ts';
 import type { Generations } from './generations.ts';
+import type { Installations } from './installations.ts';
 import { queueOf } from './queue.ts';
 import { revisions } from './revisions.ts';
 import type { Rollbacks } from './rollbacks.ts';
 import { newRunId } from './run-id.ts';
 import type { Runs } from './runs.ts';
+import { upgradeNodes } from './upgrader.ts';
 
 export interface OperationsParts {
   version: string;
@@ -49,6 +52,9 @@ export interface OperationsParts {
   runs: Runs;
   fleet: Fleet;
   arrivals: Arrivals;
+  installations: Installations;
+  /** Of the packages that the agents' port serves. */
+  manifests: readonly AgentManifest[];
   bootstrapper: Bootstrapper;
   /** Brings the nodes of a run that are not there. */
   bring(run: ActiveRun): void;
@@ -220,6 +226,11 @@ export function operations(parts: OperationsParts): Operations {
         true,
       );
       return nodeViewOf(name, (await parts.nodes.get(name)).record);
+    },
+
+    async *upgrade({ selector, ...wish }, signal) {
+      const nodes = [...selectNodes(await knownInventory(parts), selector)];
+      yield* upgradeNodes(parts, nodes, wish, AbortSignal.any([signal, parts.stop]));
     },
 
     createToken: mint,
