@@ -28,7 +28,7 @@ const MAY_IMPORT = {
     executor: ['host', 'actions', 'link', 'durable'],
     identity: ['durable'],
     link: ['executor', 'identity'],
-    install: ['host', 'identity', 'durable'],
+    install: ['host', 'identity', 'durable', 'link'],
   },
 };
 

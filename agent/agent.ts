@@ -1,6 +1,6 @@
 /** The agent's parts introduced to each other, in reading order: state, journal, executor, link. */
 import { randomUUID } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import type { KkError } from '../shared/errors.ts';
 import { commandFailure, createExecutors, createResourceKinds } from './actions/index.ts';
 import { systemClock } from './clock.ts';
@@ -15,11 +15,16 @@ import { bootId } from './host/boot-id.ts';
 import type { Host } from './host/host.ts';
 import { createHost } from './host/index.ts';
 import { IdentityStore } from './identity/identity-store.ts';
+import { LAYOUT } from './install/layout.ts';
+import { OwnInstallation } from './install/own-installation.ts';
+import { UpgradeFiles } from './install/upgrade-files.ts';
 import type { Self } from './link/hello.ts';
-import { Link, type LinkState } from './link/link.ts';
+import type { Installer } from './link/installer.ts';
+import { Link } from './link/link.ts';
 import { LiveLog } from './link/live-log.ts';
 import { type Dial, dialWith } from './link/transport.ts';
 import { lockState, statePaths } from './state-folder.ts';
+import { writeStatus } from './status.ts';
 import { UndoStore } from './undo/store.ts';
 
 export interface AgentOptions {
@@ -40,6 +45,8 @@ export interface AgentOptions {
   random?: () => number;
   /** How sockets are opened; default: TLS with the identity's certificate. */
   dial?: Dial;
+  /** Replaces the agent's executable; default: this machine's installation. */
+  installer?: Installer;
 }
 
 /** The machine under the agent: all that a simulated fleet or schedule replaces. Link, executor and journal are always real. */
@@ -107,11 +114,28 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       logger,
     });
 
+    const store = new IdentityStore(paths.identity);
+    const ending = new AbortController();
+    const installer =
+      options.installer ??
+      (await OwnInstallation.open(
+        {
+          executable: process.execPath,
+          layout: LAYOUT,
+          host,
+          store,
+          files: new UpgradeFiles(paths.upgrade),
+          clock,
+          work: executor,
+        },
+        ending.signal,
+      ));
     const link = new Link({
-      store: new IdentityStore(paths.identity),
+      store,
       dial: options.dial ?? dialWith(() => clock.nowMs()),
       self,
       work: executor,
+      installer,
       log,
       clock,
       random: options.random ?? Math.random,
@@ -120,6 +144,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     });
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
+      ending.abort();
       link.stop();
       executor.close();
       await journal.close();
@@ -152,9 +177,4 @@ function machineOf({ wrapper, machine = {} }: AgentOptions): Machine {
 export async function selfOf(version: string): Promise<Self> {
   const machineId = (await readFile('/etc/machine-id', 'utf8').catch(() => '')).trim();
   return { version, machineId, bootId: await bootId(), arch: process.arch };
-}
-
-/** For `kk-agent status` only: losing it costs nothing. */
-async function writeStatus(path: string, state: LinkState): Promise<void> {
-  await writeFile(path, JSON.stringify(state), { mode: 0o600 }).catch(() => {});
 }

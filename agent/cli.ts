@@ -67,6 +67,22 @@ export function cli({ wrapper, exit }: CliOptions): Command {
       await status(options);
     });
   program
+    .command('uninstall')
+    .description('take the agent off this machine; what plans have made stays')
+    .option('--yes', 'do it')
+    .action(async (options: { yes?: true }) => {
+      const { uninstall } = await import('./commands/uninstall.ts');
+      await uninstall({ ...options, wrapper });
+    });
+  program
+    .command('guard-upgrade', { hidden: true })
+    .description('watch over an upgrade (what kk-agent-upgrade.service does)')
+    .addOption(state())
+    .action(async (options: StateOptions) => {
+      const { guard } = await import('./commands/guard-upgrade.ts');
+      await guard({ ...options, wrapper });
+    });
+  program
     .command('version')
     .description('print the version')
     .action(() => {

@@ -18,6 +18,8 @@ export interface StatePaths {
   /** How the link stands, for `kk-agent status`. */
   status: string;
   lock: string;
+  /** An upgrade under way, and how the last one went. */
+  upgrade: string;
 }
 
 export function statePaths(root: string): StatePaths {
@@ -30,6 +32,7 @@ export function statePaths(root: string): StatePaths {
     undo: join(root, 'undo'),
     status: join(root, 'status.json'),
     lock: join(root, 'lock'),
+    upgrade: join(root, 'upgrade'),
   };
 }
 

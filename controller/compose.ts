@@ -58,6 +58,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
   const { runner, fleet, hub } = engine;
 
   // Agents
+  const packages = await readAgentPackages(options.agentFolder).catch((): AgentPackage[] => []);
   const address = await Address.of(options, state.database);
   const endpoints = (): readonly string[] => address.endpoints();
   const agentApp = await agentsPort({
@@ -67,7 +68,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
     log,
     leaseMs,
     patience: options.patience ?? PATIENCE,
-    packages: await readAgentPackages(options.agentFolder).catch((): AgentPackage[] => []),
+    packages,
     endpoints,
     stopping: stopping.signal,
   });
@@ -98,7 +99,8 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
   for (const run of runner.active.values()) bring(run);
   const rollbacks = new Rollbacks({ ...state, ...engine, automatic: autoRollbacks(state.database), clock, log, stop });
   await rollbacks.recover();
-  const parts = { ...process, ...state, ...engine, bootstrapper, bring, rollbacks, clock, endpoints, stop };
+  const manifests = packages.map(({ manifest }) => manifest);
+  const parts = { ...process, manifests, ...state, ...engine, bootstrapper, bring, rollbacks, clock, endpoints, stop };
   const api = operatorApi(operations(parts));
   onEnd(() => api.close());
   let lastBusyMs = clock.monotonicMs();

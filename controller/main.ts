@@ -39,10 +39,12 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
+const settings = readSettings(process.env, { uid: who.uid, user: who.username, home: homedir() });
+
 process.exitCode = await runCli(process.argv.slice(2), {
   out: process.stdout,
   err: process.stderr,
-  settings: readSettings(process.env, { uid: who.uid, user: who.username, home: homedir() }),
+  settings,
   now: Date.now,
   version: VERSION,
   self: { command: process.execPath, args: [here] },
@@ -59,7 +61,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   },
   async runServe(options, io) {
     const { runServe } = await import('./compose.ts');
-    const agentFolder = fileURLToPath(new URL('../dist/agent', import.meta.url));
+    const agentFolder = settings.agentFolder ?? fileURLToPath(new URL('../dist/agent', import.meta.url));
     return runServe({ ...options, agentFolder }, { ...io, environment: process.env });
   },
 });

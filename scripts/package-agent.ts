@@ -34,7 +34,7 @@ const RECIPE = 2;
 /** An agent idles most of its life: a small nursery costs it nothing and saves 5 MB. */
 const RUNTIME_FLAGS = ['--max-semi-space-size=1'];
 /** The units that `kk-agent install` writes, carried inside the executable as assets. */
-const UNITS = ['kk-agent.service', 'kk-agent-renew.service', 'kk-agent-renew.timer'];
+const UNITS = ['kk-agent.service', 'kk-agent-renew.service', 'kk-agent-renew.timer', 'kk-agent-upgrade.service'];
 /** Strips foreign binaries, too; Debian names the cross variants so. */
 const STRIP: Record<Architecture, string> = { x64: 'x86_64-linux-gnu-strip', arm64: 'aarch64-linux-gnu-strip' };
 

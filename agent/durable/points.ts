@@ -14,6 +14,9 @@ export const WRITES = {
   'agent.install.executable': 'sync',
   'agent.install.release': 'rename',
   'agent.install.link': 'rename',
+  'agent.upgrade.pending': 'replace',
+  'agent.upgrade.outcome': 'replace',
+  'agent.upgrade.settled': 'remove',
   /** What an action writes for the plan. */
   'agent.file': 'replace',
   'agent.file.moved': 'rename',

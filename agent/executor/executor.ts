@@ -72,6 +72,8 @@ export class Executor implements Work {
   #journaledContact = Number.NEGATIVE_INFINITY;
   #ticking = false;
   #closed = false;
+  /** Set while nothing new may start: called whenever less is at work. */
+  #onLess: (() => void) | undefined;
   #onWish: (wish: Wish) => void = () => {};
 
   private constructor(options: ExecutorOptions) {
@@ -183,6 +185,28 @@ export class Executor implements Work {
     await Promise.allSettled([...this.#prepared.values()].map((prepared) => prepared.facts));
   }
 
+  /**
+   * Starts nothing new until {@link goOn}. Resolves when only commands are at work, or what waits for another try: both
+   * go on with the next agent.
+   */
+  async standStill(): Promise<void> {
+    const settled = (): boolean =>
+      [...this.#live].every(
+        ([key, { spec }]) => spec.action === 'command' || this.#phases.get(key) !== 'working' || isWaiting(spec),
+      );
+    await new Promise<void>((resolve) => {
+      this.#onLess = () => {
+        if (settled()) resolve();
+      };
+      this.#onLess();
+    });
+  }
+
+  goOn(): void {
+    this.#onLess = undefined;
+    this.#tick();
+  }
+
   /** Starts nothing more. Commands at work go on without the agent; the next one finds them (ENGINE 3.1). */
   close(): void {
     this.#closed = true;
@@ -252,11 +276,13 @@ export class Executor implements Work {
 
   /** Schedules once this turn of the event loop is over, however often it is called in it. */
   #tick(): void {
-    if (this.#ticking || this.#closed) return;
+    this.#onLess?.();
+    if (this.#ticking || this.#closed || this.#onLess !== undefined) return;
     this.#ticking = true;
     queueMicrotask(() => {
       this.#ticking = false;
-      if (!this.#closed) for (const decision of schedule(this.#scheduling())) this.#carryOut(decision);
+      if (!this.#closed && this.#onLess === undefined)
+        for (const decision of schedule(this.#scheduling())) this.#carryOut(decision);
     });
   }
 
@@ -345,7 +371,7 @@ export class Executor implements Work {
         synced: () => this.#options.journal.synced(),
         turn: (owed = false) => this.#turn(key, live, owed),
         // After close nothing could be written of it.
-        mayStart: () => !this.#closed && run.held === undefined && this.#leaseHolds(run),
+        mayStart: () => !this.#closed && this.#onLess === undefined && run.held === undefined && this.#leaseHolds(run),
         rest: () => this.#rest(key, live),
         facts: () => this.#factsOf(prepared),
         cancelled: abort.signal,

@@ -7,6 +7,10 @@ export interface Layout {
   commands: string;
   /** Where systemd looks for an administrator's units. */
   units: string;
+  /** Secrets of steps, in memory. */
+  runtime: string;
+  /** What systemd keeps about the units. */
+  traces: readonly string[];
 }
 
 /** The layout the systemd units are written for. */
@@ -15,4 +19,6 @@ export const LAYOUT: Layout = {
   state: '/var/lib/kk-agent',
   commands: '/usr/local/bin',
   units: '/etc/systemd/system',
+  runtime: '/run/kk-agent',
+  traces: ['/var/lib/systemd/timers/stamp-kk-agent-renew.timer'],
 };

@@ -17,6 +17,8 @@ export interface Placed {
 }
 
 const CURRENT = 'current';
+/** The release that watches over an upgrade: kk-agent-upgrade.service starts it by this name. */
+const GUARD = 'guard';
 /** There as long as an installation is not whole: the agent that runs may be the one of before. */
 const UNFINISHED = '.unfinished';
 const NAME = 'kk-agent';
@@ -47,6 +49,16 @@ export async function placeExecutable(executable: string, version: string, libra
 /** The executable is in place and runs: the next installation need not finish this one. */
 export async function finishPlacing(library: string): Promise<void> {
   await rm(join(library, UNFINISHED), { force: true });
+}
+
+/** The guard of an upgrade is this release's executable, whatever `current` is. */
+export async function guardBy(library: string, release: string): Promise<void> {
+  await pointTo(library, GUARD, release);
+}
+
+/** Forgets a release that did not work. */
+export async function forgetRelease(library: string, release: string): Promise<void> {
+  if ((await currentRelease(library)) !== release) await rm(join(library, release), { recursive: true, force: true });
 }
 
 async function isThere(path: string): Promise<boolean> {

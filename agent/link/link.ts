@@ -5,6 +5,7 @@ import type { Clock, Logger } from '../executor/ports.ts';
 import { certificateOf, type Identity, type IdentityStore } from '../identity/identity-store.ts';
 import { needsRenewal } from '../identity/keys.ts';
 import { helloOf, type Self } from './hello.ts';
+import type { Installer } from './installer.ts';
 import type { LiveLog } from './live-log.ts';
 import { notJoined, renewIdentity } from './renew.ts';
 import { type Ending, Talk } from './talk.ts';
@@ -30,6 +31,7 @@ export interface LinkOptions {
   dial: Dial;
   self: Self;
   work: Work;
+  installer: Installer;
   log: LiveLog;
   clock: Clock;
   /** Uniform in [0, 1). */
@@ -52,6 +54,7 @@ export class Link {
     this.#options = options;
     options.work.onOutgoing(() => this.#talk?.pump());
     options.work.onWish((wish) => this.#talk?.wish(wish));
+    options.installer.onChange(() => this.#talk?.tellInstallation());
   }
 
   /** Resolves after {@link stop}. Rejects with KkError NOT_JOINED or IDENTITY_DAMAGED: waiting would not help. */
@@ -86,10 +89,11 @@ export class Link {
   }
 
   async #connectTo(endpoint: string, identity: Identity): Promise<Ending> {
-    const { work, log, clock, self, dial, logger } = this.#options;
+    const { work, installer, log, clock, self, dial, logger } = this.#options;
     let stopWatch = (): void => {};
     const talk = new Talk({
       work,
+      installer,
       log,
       clock,
       hello: helloOf(self, clock.nowMs(), work.held()),

@@ -5,6 +5,7 @@ import { OLDEST_LEVEL, PROTOCOL_LEVEL } from '../../shared/protocol/level.ts';
 import type { ForAgent, Hello, ToAgent, Welcome } from '../../shared/protocol/messages.ts';
 import type { Clock } from '../executor/ports.ts';
 import { Heartbeat } from './heartbeat.ts';
+import type { Installer } from './installer.ts';
 import type { LiveLog } from './live-log.ts';
 import { Outbox } from './outbox.ts';
 import type { Connection, ConnectionEvents } from './transport.ts';
@@ -15,6 +16,7 @@ const WELCOME_TIMEOUT_MS = 30_000;
 
 export interface TalkOptions {
   work: Work;
+  installer: Installer;
   log: LiveLog;
   clock: Clock;
   hello: Hello;
@@ -89,6 +91,12 @@ export class Talk implements ConnectionEvents {
     if (this.#outbox !== undefined) this.#connection?.send(encodeToController(wish));
   }
 
+  /** Says what is installed on this node. */
+  tellInstallation(): void {
+    if (this.#outbox === undefined) return;
+    this.#connection?.send(encodeToController({ kind: 'installation', value: this.#options.installer.state() }));
+  }
+
   close(): void {
     this.#connection?.close();
   }
@@ -153,6 +161,10 @@ export class Talk implements ConnectionEvents {
       case 'log_credit':
         this.#options.log.granted(message.value.bytes);
         return;
+      case 'upgrade':
+      case 'uninstall':
+        this.#options.installer.handle(message);
+        return;
     }
   }
 
@@ -186,6 +198,7 @@ export class Talk implements ConnectionEvents {
         ),
     });
     this.#heartbeat.start();
+    this.tellInstallation();
     this.#outbox.pump();
   }
 }

@@ -17,6 +17,7 @@ import type {
   RollbackBody,
   SkipBody,
   TokenBody,
+  UpgradeBody,
 } from '../views/requests.ts';
 import {
   BackupView,
@@ -46,6 +47,11 @@ export interface BootstrapLine {
   phase: string;
   done: boolean;
   error?: ErrorReport;
+}
+
+export interface UpgradeLine extends BootstrapLine {
+  /** With `done`: `newest`: it was; `left`: not begun, because an earlier one failed. */
+  result?: 'upgraded' | 'newest' | 'failed' | 'left';
 }
 
 /**
@@ -148,6 +154,11 @@ export class Client {
 
   revoke(name: string): Promise<NodeView> {
     return this.post(`/v1/nodes/${encodeURIComponent(name)}/revoke`, {}, NodeView);
+  }
+
+  async *upgrade(body: UpgradeBody, signal: AbortSignal): AsyncGenerator<UpgradeLine> {
+    const lines = askLines(this.socket, { method: 'POST', path: '/v1/nodes/upgrade', body, signal });
+    for await (const line of lines) yield line as UpgradeLine;
   }
 
   createToken(body: TokenBody): Promise<z.infer<typeof NewToken>> {

@@ -85,8 +85,10 @@ function gatewayParts({ state, engine, clock, log, ...side }: AgentsSide): Gatew
       if (skew) log.warn(skew, skew.message);
       runner.connected(node, hello);
     },
+    installation: (node, installation) => engine.installations.heard(node, installation),
     left(node) {
       log.info({ node }, 'agent disconnected');
+      engine.installations.left(node);
       if (side.stopping.aborted) return;
       arrivals
         .left(node)

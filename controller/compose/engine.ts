@@ -3,7 +3,9 @@ import { reportOf } from '../../shared/errors.ts';
 import { Fleet } from '../dispatch/fleet.ts';
 import { Arrivals } from '../operations/arrivals.ts';
 import { Generations } from '../operations/generations.ts';
+
 import { Hub } from '../operations/hub.ts';
+import { Installations } from '../operations/installations.ts';
 import { Runs } from '../operations/runs.ts';
 import type { Clock } from '../run/ports.ts';
 import { Runner } from '../run/runner.ts';
@@ -22,6 +24,7 @@ export interface Engine {
   runs: Runs;
   arrivals: Arrivals;
   generations: Generations;
+  installations: Installations;
 }
 
 export async function makeEngine(
@@ -54,6 +57,7 @@ export async function makeEngine(
     fleet,
     generations,
     hub,
+    installations: new Installations(),
     runner,
     runs: new Runs({
       archive: state.archive,

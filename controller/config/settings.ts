@@ -8,6 +8,7 @@ export const SETTINGS = [
     about: 'Address and port for the agents (as serve --listen), also when apply starts the controller',
   },
   { env: 'KK_ADVERTISE', about: 'Addresses told to the agents, separated by commas (as serve --advertise)' },
+  { env: 'KK_AGENTS', about: 'Folder of the packaged agents, for serve and for the controller that apply starts' },
   { env: 'NO_COLOR', about: 'Set to anything: no colours' },
 ] as const;
 
@@ -24,6 +25,8 @@ export interface Settings {
   /** `host:port`; undefined: as the controller of this state folder listened before. */
   listen: string | undefined;
   advertise: string[] | undefined;
+  /** Undefined: where `npm run package-agent` puts them. */
+  agentFolder: string | undefined;
   color: boolean;
   /** May a terminal be drawn over? Not a dumb one (an editor's, a serial line's log). */
   live: boolean;
@@ -41,6 +44,7 @@ export function readSettings(
     stateFolder: env.KK_STATE || ownFolder,
     listen: env.KK_LISTEN || undefined,
     advertise: env.KK_ADVERTISE?.split(',').filter((endpoint) => endpoint !== ''),
+    agentFolder: env.KK_AGENTS || undefined,
     color: !env.NO_COLOR && env.TERM !== 'dumb',
     live: env.TERM !== 'dumb',
     user: who.uid === 0 && env.SUDO_USER ? `${env.SUDO_USER} (sudo)` : who.user,

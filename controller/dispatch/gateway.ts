@@ -235,6 +235,9 @@ export class Conversation {
         session.send({ kind: 'heartbeat_answer', value: { id: message.value.id } });
         this.fleet.answered(session.node);
         return;
+      case 'installation':
+        parts.installation(session.node, message.value);
+        return;
       case 'permit_wanted':
         parts.permitWanted(session.node, message.value);
         return;

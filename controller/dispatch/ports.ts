@@ -1,4 +1,10 @@
-import type { DurableMessage, Hello, LogChunk, ToControllerBodies } from '../../shared/protocol/messages.ts';
+import type {
+  DurableMessage,
+  Hello,
+  Installation,
+  LogChunk,
+  ToControllerBodies,
+} from '../../shared/protocol/messages.ts';
 import type { Authority } from '../pki/authority.ts';
 import type { IdentityLedger } from '../pki/ports.ts';
 import type { Clock } from '../run/ports.ts';
@@ -35,6 +41,8 @@ export interface GatewayParts {
     live: { machineId: string; bootId: string } | undefined,
   ): Promise<{ acked: number }>;
   connected(node: string, hello: Hello): void;
+  /** What is installed on the node, and how its last upgrade went. */
+  installation(node: string, installation: Installation): void;
   left(node: string): void;
   durable(
     node: string,

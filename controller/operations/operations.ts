@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { KkError } from '../../shared/errors.ts';
+import type { AgentManifest } from '../bootstrap/agent-package.ts';
 import { joinCommand } from '../bootstrap/join-script.ts';
 import { compile, DEFAULT_COMPILE_OPTIONS } from '../compile/compile.ts';
 import type { TaskGraph } from '../compile/graph.ts';
@@ -29,12 +30,14 @@ import type { Arrivals } from './arrivals.ts';
 import type { Bootstrapper, Bringable } from './bootstrapper.ts';
 import { execPlan, factsPlan } from './exec-plan.ts';
 import type { Generations } from './generations.ts';
+import type { Installations } from './installations.ts';
 import { queueOf } from './queue.ts';
 import { revisions } from './revisions.ts';
 import type { Rollbacks } from './rollbacks.ts';
 import { newRunId } from './run-id.ts';
 import type { Runs } from './runs.ts';
 import { selectNodes } from './select-nodes.ts';
+import { upgradeNodes } from './upgrader.ts';
 
 export interface OperationsParts {
   version: string;
@@ -52,6 +55,9 @@ export interface OperationsParts {
   runs: Runs;
   fleet: Fleet;
   arrivals: Arrivals;
+  installations: Installations;
+  /** Of the packages that the agents' port serves. */
+  manifests: readonly AgentManifest[];
   bootstrapper: Bootstrapper;
   /** Brings the nodes of a run that are not there. */
   bring(run: ActiveRun): void;
@@ -247,6 +253,11 @@ export function operations(parts: OperationsParts): Operations {
         true,
       );
       return nodeViewOf(name, (await parts.nodes.get(name)).record);
+    },
+
+    async *upgrade({ selector, ...wish }, signal) {
+      const { nodes } = await selected(selector);
+      yield* upgradeNodes(parts, nodes, wish, AbortSignal.any([signal, parts.stop]));
     },
 
     createToken: mint,

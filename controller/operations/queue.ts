@@ -1,12 +1,19 @@
-/** Values pushed from callbacks, taken as an async sequence that ends after `end`. */
-export function queueOf<T>(): { push(value: T): void; end(): void; items: AsyncIterable<T> } {
+/** Values pushed from callbacks, taken as an async sequence that ends after `end`, or throws what `fail` was given. */
+export function queueOf<T>(): {
+  push(value: T): void;
+  fail(thrown: unknown): void;
+  end(): void;
+  items: AsyncIterable<T>;
+} {
   const values: T[] = [];
   let ended = false;
+  let failure: { thrown: unknown } | undefined;
   let wake: () => void = () => {};
   async function* items(): AsyncGenerator<T> {
     for (;;) {
       const [next] = values.splice(0, 1);
       if (next !== undefined) yield next;
+      else if (failure) throw failure.thrown;
       else if (ended) return;
       else
         await new Promise<void>((resolve) => {
@@ -17,6 +24,10 @@ export function queueOf<T>(): { push(value: T): void; end(): void; items: AsyncI
   return {
     push(value) {
       values.push(value);
+      wake();
+    },
+    fail(thrown) {
+      failure = { thrown };
       wake();
     },
     end() {

@@ -120,6 +120,8 @@ export interface Operations {
   backup(file: string, logs: boolean): Promise<BackupView>;
   nodes(): Promise<NodeView[]>;
   revoke(name: string): Promise<NodeView>;
+  /** One line per change of phase, then per result. Throws KkError SELECTOR_UNKNOWN, SELECTOR_EMPTY. */
+  upgrade(wish: UpgradeWish, signal: AbortSignal): AsyncIterable<UpgradeLine>;
   createToken(wish: {
     ttlSeconds: number;
     uses: number;
@@ -138,6 +140,25 @@ export interface Operations {
   }): Promise<{ command: string; token: TokenView }>;
   /** Puts the agent on nodes of an inventory by SSH, without a run; one line per change of phase, then per result. */
   bootstrap(sources: Sources, nodes: string[], signal: AbortSignal): AsyncIterable<BootstrapLine>;
+}
+
+/** Replaces the agents of the selected nodes by the packaged one. */
+export interface UpgradeWish {
+  /** As for exec; empty: all. */
+  selector: string[];
+  /** Nodes at once. */
+  batch: number;
+  /** From the start of a new agent to its Welcome; after it the node goes back by itself. */
+  limitSeconds: number;
+}
+
+export interface UpgradeLine {
+  node: string;
+  phase: string;
+  done: boolean;
+  /** With `done`: `newest`: it was; `left`: not begun, because an earlier one failed. */
+  result?: 'upgraded' | 'newest' | 'failed' | 'left';
+  error?: ErrorReport;
 }
 
 export interface FollowWish {

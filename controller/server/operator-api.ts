@@ -18,6 +18,7 @@ import {
   RollbackBody,
   SkipBody,
   TokenBody,
+  UpgradeBody,
 } from '../views/requests.ts';
 import type { Operations } from './operations.ts';
 import { bodyOf, invalid, sendError } from './operator-errors.ts';
@@ -104,6 +105,10 @@ export function operatorApi(operations: Operations): FastifyInstance {
 
   app.get('/v1/nodes', () => operations.nodes());
   app.post<WithName>('/v1/nodes/:name/revoke', (request) => operations.revoke(request.params.name));
+  app.post('/v1/nodes/upgrade', (request, reply) => {
+    const wish = bodyOf(UpgradeBody, request.body);
+    return sendLines(request, reply, (signal) => operations.upgrade(wish, signal));
+  });
 
   app.post('/v1/tokens', async (request, reply) => {
     return reply.code(201).send(await operations.createToken(present(bodyOf(TokenBody, request.body))));

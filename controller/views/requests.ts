@@ -114,6 +114,13 @@ export type ExecBody = z.input<typeof ExecBody>;
 export const CancelBody = z.strictObject({ force: z.boolean().default(false), by: By }).prefault({});
 export type CancelBody = z.input<typeof CancelBody>;
 
+export const UpgradeBody = z.strictObject({
+  selector: z.array(z.string().min(1)).max(10_000).default([]),
+  batch: z.int().min(1).max(10_000).default(10),
+  limitSeconds: z.number().min(5).max(3600).default(60),
+});
+export type UpgradeBody = z.input<typeof UpgradeBody>;
+
 export const TokenBody = z.strictObject({
   ttlSeconds: z.number().min(1).max(31_536_000),
   uses: z.int().min(1).max(100_000).default(1),

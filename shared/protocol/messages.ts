@@ -125,6 +125,32 @@ export interface LogChunk {
   attempt: number;
 }
 
+export interface Upgrade {
+  id: string;
+  release: string;
+  gz_sha256: string;
+  gz_size: number;
+  binary_sha256: string;
+  binary_size: number;
+  limit_ms: number;
+}
+
+export type InstallState =
+  | 'INSTALL_STATE_UNSPECIFIED'
+  | 'INSTALL_STATE_FETCHING'
+  | 'INSTALL_STATE_SWITCHING'
+  | 'INSTALL_STATE_DONE'
+  | 'INSTALL_STATE_RETURNED'
+  | 'INSTALL_STATE_REFUSED'
+  | 'INSTALL_STATE_LEAVING';
+
+export interface Installation {
+  release: string;
+  id: string;
+  state: InstallState;
+  error: Uint8Array;
+}
+
 /** kind -> message, agent to controller. */
 export interface ToControllerBodies {
   hello: Hello;
@@ -139,6 +165,7 @@ export interface ToControllerBodies {
   log_chunk: LogChunk;
   renew_request: { csr_pem: string };
   blob_wanted: { sha256: string; offset: number };
+  installation: Installation;
 }
 
 /** kind -> message, controller to agent. */
@@ -157,6 +184,8 @@ export interface ToAgentBodies {
   closing: { code: string; message: string; remedy: string; final: boolean };
   forget: { run: string };
   blob_part: { sha256: string; offset: number; data: Uint8Array; total: number };
+  upgrade: Upgrade;
+  uninstall: { id: string };
 }
 
 type Tagged<Bodies> = { [K in keyof Bodies]: { kind: K; value: Bodies[K] } }[keyof Bodies];

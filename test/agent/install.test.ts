@@ -43,6 +43,8 @@ function installer(top: string) {
     state: join(top, 'state'),
     units: join(top, 'units'),
     commands: join(top, 'bin'),
+    runtime: join(top, 'run'),
+    traces: [],
   };
   const install = (change: Partial<InstallInput>) =>
     installAgent({
@@ -75,7 +77,7 @@ t.test('installing, again, and a new version', async (t) => {
   t.same((await readdir(layout.units)).sort(), [...UNIT_NAMES].sort());
   t.same(asked, [
     'systemctl daemon-reload',
-    'systemctl enable kk-agent.service kk-agent-renew.timer',
+    'systemctl enable kk-agent.service kk-agent-renew.timer kk-agent-upgrade.service',
     'systemctl restart kk-agent.service',
     'systemctl restart kk-agent-renew.timer',
   ]);

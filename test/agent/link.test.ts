@@ -22,6 +22,7 @@ import { spiffeIdOf } from '../../shared/certificates.ts';
 import { decodeToController, encodeToAgent } from '../../shared/protocol/codec.ts';
 import { SUBPROTOCOL } from '../../shared/protocol/level.ts';
 import type { DurableMessage, ForAgent, ToController, Welcome } from '../../shared/protocol/messages.ts';
+import { FakeInstaller } from '../support/fake-installer.ts';
 
 const DAY = 24 * 3_600_000;
 const home = mkdtempSync(join(tmpdir(), 'kk-link-'));
@@ -185,6 +186,7 @@ async function agent(t: Teardown, endpoints: string[], more: { age?: number } = 
     dial: dialWith(Date.now),
     self: { version: '0.1.0', machineId: 'm1', bootId: 'boot', arch: 'x64' },
     work,
+    installer: new FakeInstaller(),
     log,
     clock,
     random: () => 0.002,

@@ -32,6 +32,8 @@ export class Fleet {
   readonly folder: string;
   readonly #lab: LabUp;
   #controller: ChildProcess | undefined;
+  /** Of the packaged agents that the next controller serves; undefined: the project's own. */
+  agentFolder: string | undefined;
 
   private constructor(name: string, lab: LabUp) {
     this.name = name;
@@ -106,7 +108,15 @@ export class Fleet {
 
   get #environment(): NodeJS.ProcessEnv {
     const { PATH, HOME } = process.env;
-    return { PATH, HOME, KK_STATE: this.stateFolder, KK_LISTEN: new URL(this.endpoint).host, NO_COLOR: '1' };
+    const listen = new URL(this.endpoint).host;
+    return { PATH, HOME, KK_STATE: this.stateFolder, KK_LISTEN: listen, KK_AGENTS: this.agentFolder, NO_COLOR: '1' };
+  }
+
+  /** Another controller on the same state, with the packaged agents of another folder. */
+  async serveAgents(folder: string | undefined): Promise<void> {
+    await this.endController('SIGTERM');
+    this.agentFolder = folder;
+    await this.serve();
   }
 
   /** `kk-controller` with these arguments. */

@@ -7,6 +7,7 @@ import { LiveLog } from '../../agent/link/live-log.ts';
 import { Talk } from '../../agent/link/talk.ts';
 import type { Facts } from '../../shared/facts.ts';
 import type { Hello } from '../../shared/protocol/messages.ts';
+import { FakeInstaller } from '../support/fake-installer.ts';
 import type { Machine } from './machine.ts';
 import type { Wire } from './wire.ts';
 
@@ -97,6 +98,7 @@ export class Agent {
     this.wire = wire;
     const talk = new Talk({
       work: this.#work(),
+      installer: new FakeInstaller(),
       log: this.#log,
       clock: {
         bootTimeMs: () => machine.time.now,

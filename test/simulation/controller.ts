@@ -141,6 +141,7 @@ export class Controller {
         return this.#arrivals.arrived(node, hello, ends, live);
       },
       connected: (node, hello) => runner.connected(node, hello),
+      installation: () => {},
       left: () => {},
       durable: (node, journal, sequence, message, refuse) => runner.receive(node, journal, sequence, message, refuse),
       permitWanted: (node, wish) => runner.permitWanted(node, wish.run, wish.revision, wish.task),

@@ -134,7 +134,15 @@ export interface Desk {
 export const deskParts = (folder: string, out: Output, err: Output): CliParts => ({
   out,
   err,
-  settings: { stateFolder: folder, listen: '0.0.0.0:9443', advertise: [], color: false, live: true, user: 'ada' },
+  settings: {
+    stateFolder: folder,
+    listen: '0.0.0.0:9443',
+    advertise: [],
+    agentFolder: undefined,
+    color: false,
+    live: true,
+    user: 'ada',
+  },
   now: () => NOW,
   version: '0.1.0',
   self: { command: process.execPath, args: ['--no-such-option-of-node'] },

@@ -13,6 +13,8 @@ import type {
   RetryWish,
   RollbackWish,
   SkipWish,
+  UpgradeLine,
+  UpgradeWish,
 } from '../../controller/server/operations.ts';
 import { nodeView, tokenView } from '../../controller/views/node-view.ts';
 import { runSummary, runView } from '../../controller/views/run-view.ts';
@@ -218,6 +220,13 @@ export class FakeOperations implements Operations {
     if (!node)
       throw new KkError({ code: 'NODE_UNKNOWN', message: `There is no node "${name}".`, remedy: 'See nodes.' });
     return { ...node, connected: false, revoked: true };
+  }
+
+  upgradeLines: UpgradeLine[] = [];
+
+  async *upgrade(wish: UpgradeWish): AsyncGenerator<UpgradeLine> {
+    this.asked.push({ upgrade: wish });
+    yield* this.upgradeLines;
   }
 
   async createToken(wish: { ttlSeconds: number; uses: number; name?: string; replace?: string }) {

@@ -3,6 +3,7 @@ import type { Cli } from '../cli.ts';
 import { type Format, withOutput } from '../options.ts';
 import { nodeRows } from '../output/nodes-text.ts';
 import { wakeController } from '../wake.ts';
+import { nodesUpgradeCommand } from './nodes-upgrade.ts';
 
 export function nodesCommand(cli: Cli): Command {
   const command = withOutput(new Command('nodes'))
@@ -13,7 +14,8 @@ export function nodesCommand(cli: Cli): Command {
 Examples:
   kk-controller nodes
   kk-controller nodes -o json | jq -r '.[] | select(.connected | not) | .name'`,
-    );
+    )
+    .addCommand(nodesUpgradeCommand(cli));
   return cli.action(command, async (options: { output: Format }) => {
     await wakeController(cli);
     const nodes = await cli.client.nodes();

@@ -1,0 +1,121 @@
+import { dirname } from 'node:path';
+import { parseErrorText } from '../../shared/error-text.ts';
+import { type ErrorReport, reportOf } from '../../shared/errors.ts';
+import type { Host } from '../host/host.ts';
+import type { Layout } from './layout.ts';
+import { finishPlacing, forgetRelease, placeExecutable } from './place-executable.ts';
+import { enableUnits, type UnitTexts } from './units.ts';
+import type { PendingUpgrade, UpgradeFiles } from './upgrade-files.ts';
+
+/** The agent that runs on this node now; undefined: none, or not connected to its controller. */
+export interface Connected {
+  pid: number;
+  /** Its executable, without symlinks. */
+  executable: string;
+}
+
+export interface GuardInput {
+  files: UpgradeFiles;
+  layout: Layout;
+  host: Pick<Host, 'run' | 'files' | 'bootTimeMs'>;
+  /** This guard's own release: the one to go back to. */
+  version: string;
+  executable: string;
+  units: UnitTexts;
+  connected: () => Promise<Connected | undefined>;
+  sleep: (ms: number) => Promise<void>;
+}
+
+const INSTALL_MS = 180_000;
+const LOOK_MS = 250;
+/** An agent that is connected must stay so for this long: one that falls over its first task shall not be kept. */
+const SETTLE_MS = 3_000;
+const JOURNAL_LINES = 20;
+
+/**
+ * Watches over an upgrade (ENGINE 4.8), as a process of the release of before: has the new one install itself, waits
+ * until it has been welcomed by the controller, and puts the old one back if that does not come about in time. It needs
+ * nobody: neither controller nor network, and no life of the agent. Done twice (after a crash, or a boot) it does what is
+ * left. Returns how the upgrade ended; undefined: none was under way. Throws KkError when not even the old one can be put
+ * back; whoever started it tries again.
+ */
+export async function guardUpgrade(input: GuardInput): Promise<'done' | ErrorReport | undefined> {
+  const { files } = input;
+  const pending = await files.pending();
+  if (pending === undefined) return undefined;
+  const error = (await installNew(input, pending)) ?? (await watch(input, pending));
+  if (error !== undefined) await putBack(input, pending);
+  await input.host.files.remove(dirname(pending.executable));
+  await files.end({ id: pending.id, ...(error === undefined ? {} : { error }) });
+  return error ?? 'done';
+}
+
+/** The new agent places itself and writes its own units, and is restarted: nobody knows better what it needs. */
+async function installNew(
+  { host }: GuardInput,
+  { executable, name }: PendingUpgrade,
+): Promise<ErrorReport | undefined> {
+  try {
+    const { code, stdout, stderr } = await host.run([executable, 'install', '--name', name], { timeoutMs: INSTALL_MS });
+    if (code === 0) return undefined;
+    const said = parseErrorText(stderr);
+    if (said !== undefined) return said;
+    return {
+      code: 'UPGRADE_NOT_INSTALLED',
+      message: `The new agent could not install itself: it ended with ${code}.`,
+      evidence: `${stderr}${stdout}`.trim().slice(-2000),
+      remedy: 'The agent of before is back. Look at what was seen, and package the agent anew.',
+    };
+  } catch (thrown) {
+    return reportOf(thrown);
+  }
+}
+
+/** Undefined: the new agent was welcomed, and still is. */
+async function watch(input: GuardInput, { to, limitMs }: PendingUpgrade): Promise<ErrorReport | undefined> {
+  const { host, layout, sleep } = input;
+  const wanted = `${layout.library}/${to}/kk-agent`;
+  const isThere = async (): Promise<number | undefined> => {
+    const agent = await input.connected();
+    return agent?.executable === wanted ? agent.pid : undefined;
+  };
+  const end = host.bootTimeMs() + limitMs;
+  while (host.bootTimeMs() < end) {
+    const pid = await isThere();
+    if (pid !== undefined) {
+      await sleep(SETTLE_MS);
+      if ((await isThere()) === pid) return undefined;
+    }
+    await sleep(LOOK_MS);
+  }
+  return {
+    code: 'UPGRADE_NOT_CONNECTED',
+    message: `The new agent (${to}) did not come to work within ${limitMs / 1000} s: the controller has not welcomed it.`,
+    evidence: await lastWords(host),
+    remedy: 'The agent of before is back. Look at what the new one said, and at its way to the controller.',
+  };
+}
+
+async function lastWords(host: Pick<Host, 'run'>): Promise<string> {
+  const argv: [string, ...string[]] = [
+    'journalctl',
+    '-u',
+    'kk-agent',
+    '-n',
+    String(JOURNAL_LINES),
+    '-o',
+    'cat',
+    '--no-pager',
+  ];
+  const { stdout } = await host.run(argv, { timeoutMs: 10_000 }).catch(() => ({ stdout: '' }));
+  return stdout.trim().slice(-4000);
+}
+
+async function putBack(input: GuardInput, { to }: PendingUpgrade): Promise<void> {
+  const { layout, host, executable, version, units } = input;
+  await placeExecutable(executable, version, layout.library);
+  // Always: the agent that runs may be at rest, or be the new one.
+  await enableUnits(host, layout.units, units, true);
+  await finishPlacing(layout.library);
+  await forgetRelease(layout.library, to);
+}

@@ -1,0 +1,105 @@
+import { dirname, join as joinPath } from 'node:path';
+import type { Test } from 'tap';
+import type { UpgradeLine } from '../../controller/cli/client.ts';
+import { cut, join } from '../../scripts/lab/api.ts';
+import { until } from '../../scripts/lab/commands.ts';
+import { packageAgent } from '../../scripts/package-agent.ts';
+import type { Fleet } from './fleet.ts';
+import { measured, story } from './story.ts';
+
+const LIBRARY = '/usr/local/lib/kk-agent';
+const PENDING = '/var/lib/kk-agent/upgrade/pending.json';
+
+/** A package of its own digest, as the controller finds it. */
+async function variant(fleet: Fleet, name: 'other' | 'broken'): Promise<string> {
+  const folder = joinPath(fleet.path('agents'), name, `linux-${process.arch}`);
+  const entry = joinPath(import.meta.dirname, `../fixtures/agents/${name}.ts`);
+  await packageAgent({ entry, folder, arch: process.arch === 'arm64' ? 'arm64' : 'x64' });
+  return dirname(folder);
+}
+
+const releaseOn = async (fleet: Fleet, node: string): Promise<string> =>
+  (await fleet.on(node, `readlink ${LIBRARY}/current`)).trim();
+
+const lastLines = (stdout: string): UpgradeLine[] =>
+  stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as UpgradeLine)
+    .filter(({ done }) => done);
+
+/** How agents come, are replaced, and go. Needs a controller, and `node` without an agent. */
+export async function joiningStories(t: Test, fleet: Fleet, [one, two]: readonly [string, string]): Promise<void> {
+  const [other, broken] = [await variant(fleet, 'other'), await variant(fleet, 'broken')];
+
+  await story(t, 'agents are upgraded while a command runs', async (t) => {
+    for (const node of [one, two]) {
+      const joined = await fleet.try(node, await fleet.joinLine('--name', node));
+      t.equal(joined.code, 0, joined.stderr);
+    }
+    t.ok(await until(async () => (await fleet.connected(one)) && (await fleet.connected(two)), 30_000, 250));
+    const before = await releaseOn(fleet, one);
+    await fleet.inventory('inventory.yaml', {
+      [one]: { address: fleet.addressOf(one), ssh: false },
+      [two]: { address: fleet.addressOf(two), ssh: false },
+    });
+    const log = '/var/lib/kk-upgraded.log';
+    const shell = `echo begun >> ${log}; until [ -e ${log}.go ]; do sleep 0.2; done; echo ended >> ${log}`;
+    const plan = await fleet.commandPlan('upgraded.yaml', [one], shell);
+    await fleet.serveAgents(other);
+    t.ok(await until(async () => (await fleet.connected(one)) && (await fleet.connected(two)), 30_000, 250));
+    const applying = fleet.apply(plan);
+    t.ok(await fleet.eventually(one, `grep begun ${log}`));
+    const began = performance.now();
+    const { code, stdout, stderr } = await fleet.kk('nodes', 'upgrade');
+    measured(t, `two agents: ${((performance.now() - began) / 1000).toFixed(1)} s`);
+    t.equal(code, 0, stderr + stdout);
+    t.match(stdout, 'Done: 2 agents upgraded');
+    t.not(await releaseOn(fleet, one), before);
+    await fleet.on(one, `touch ${log}.go`);
+    const { run } = await applying;
+    t.equal(run.status, 'done');
+    t.equal(await fleet.on(one, `cat ${log}`), 'begun\nended\n', 'it ran once');
+    t.match((await fleet.kk('nodes', 'upgrade')).stdout, 'Done: 0 agents upgraded, 2 had the newest.');
+    const left = await fleet.on(one, `ls -A ${LIBRARY}; test ! -e ${PENDING}`);
+    t.same(left.trim().split('\n').sort(), [before, await releaseOn(fleet, one), 'current', 'guard'].sort());
+  });
+
+  await story(
+    t,
+    'an agent that does not come to work is taken back by the node itself; the next is not begun',
+    async (t) => {
+      const before = await releaseOn(fleet, one);
+      await fleet.serveAgents(broken);
+      t.ok(await until(async () => (await fleet.connected(one)) && (await fleet.connected(two)), 30_000, 250));
+      const began = performance.now();
+      const { code, stdout } = await fleet.kk('nodes', 'upgrade', '--batch', '1', '--limit', '8s', '-o', 'json');
+      measured(t, `found out and taken back: ${((performance.now() - began) / 1000).toFixed(1)} s`);
+      t.equal(code, 3);
+      t.match(lastLines(stdout), [
+        {
+          node: one,
+          result: 'failed',
+          error: { code: 'UPGRADE_NOT_CONNECTED', remedy: /is back/, evidence: /exited|status=1/ },
+        },
+        { node: two, result: 'left' },
+      ]);
+      t.equal(await releaseOn(fleet, one), before);
+      t.equal((await fleet.kk('exec', one, '--', 'true')).code, 0, 'the agent of before works');
+      t.equal((await fleet.on(one, `ls ${LIBRARY} | wc -l`)).trim(), '3', 'the broken one is gone');
+    },
+  );
+
+  await story(t, 'a node that loses its controller in an upgrade goes back, too', async (t) => {
+    const before = await releaseOn(fleet, one);
+    await fleet.serveAgents(undefined);
+    t.ok(await until(() => fleet.connected(one), 30_000, 250));
+    const upgrading = fleet.kk('nodes', 'upgrade', one, '--limit', '8s', '-o', 'json');
+    t.ok(await fleet.eventually(one, `test -e ${PENDING}`));
+    await cut(fleet.name, one);
+    t.ok(await fleet.eventually(one, `test ! -e ${PENDING}`, 60_000), 'it came to a decision without a controller');
+    t.equal(await releaseOn(fleet, one), before);
+    await join(fleet.name, one);
+    t.match(lastLines((await upgrading).stdout), [{ node: one, error: { code: 'UPGRADE_NOT_CONNECTED' } }]);
+  });
+}
