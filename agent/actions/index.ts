@@ -9,12 +9,17 @@ import { directoryExecutor } from './directory.ts';
 import type { ActionExecutor } from './executor.ts';
 import { factsExecutor } from './facts.ts';
 import { fileExecutor } from './file.ts';
+import { groupExecutor } from './group.ts';
+import { hostnameExecutor } from './hostname.ts';
 import { kernelModuleExecutor } from './kernel-module.ts';
 import { lineInFileExecutor } from './line-in-file.ts';
+import { mountExecutor } from './mount.ts';
 import { setFactExecutor } from './set-fact.ts';
+import { swapExecutor } from './swap.ts';
 import { sysctlExecutor } from './sysctl.ts';
 import { systemdExecutor } from './systemd.ts';
 import { type Undoing, undoExecutor } from './undo.ts';
+import { userExecutor } from './user.ts';
 import { waitForExecutor } from './wait-for.ts';
 
 export { commandFailure } from './command.ts';
@@ -24,7 +29,7 @@ export interface ExecutorOptions {
   /** The agent's state folder: systemd's stamps are kept there. */
   stateFolder: string;
   undo: Undoing;
-  /** What /proc, /sys, /lib/modules and the files in /etc that load modules are below; by default this machine's own. */
+  /** What /proc, /sys, /lib/modules and the files in /etc of actions about the system are below; by default this machine's own. */
   root?: string;
   gather: { facts: typeof gatherFacts; forRule: typeof gatherForRule };
 }
@@ -42,12 +47,17 @@ export function createExecutors({ stateFolder, undo, gather, root = '' }: Execut
     directory: directoryExecutor,
     facts: factsExecutor(gather.facts),
     file: fileExecutor,
+    group: groupExecutor(root),
+    hostname: hostnameExecutor(root),
     kernel_module: kernelModuleExecutor(root),
     line_in_file: lineInFileExecutor,
+    mount: mountExecutor(root),
     set_fact: setFactExecutor,
+    swap: swapExecutor(root),
     sysctl: sysctlExecutor(root),
     systemd: systemdExecutor(stateFolder),
     undo: undoExecutor(undo),
+    user: userExecutor(root),
     wait_for: waitForExecutor,
   };
 }

@@ -73,11 +73,13 @@ export function undoExecutor(store: Undoing): ActionExecutor<'undo'> {
 }
 
 function nameOf({ kind, id }: Resource): string {
-  return kind === 'unit' ? id : `${kind === 'tree' ? 'directory' : kind} ${id}`;
+  return kind === 'unit' ? id : `${kind === 'tree' ? 'directory' : kind.replaceAll('_', ' ')} ${id}`;
 }
 
 function textOf(facet: string, value: Image[string] | undefined): string {
   if (value === undefined || value === '') return 'nothing';
+  // The digest of a hash tells who has the same password.
+  if (facet === 'password') return 'not shown';
   return facet === 'mode' && typeof value === 'number' ? modeText(value) : String(value);
 }
 

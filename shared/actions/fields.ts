@@ -14,6 +14,14 @@ export const Account = z.union([
 ]);
 export type Account = z.infer<typeof Account>;
 
+/** The name of an account that is made; useradd(8) takes no more. */
+export const AccountName = z
+  .string()
+  .regex(
+    /^[A-Za-z_][A-Za-z0-9_.-]{0,30}\$?$/,
+    'not the name of a user or group: letters, digits, _ . and -, at most 32',
+  );
+
 /** What becomes a word of a command line or an environment variable: templates may yield numbers. */
 export const Word = z.union([z.string(), z.number(), z.boolean()]);
 

@@ -7,12 +7,17 @@ import { debug } from './debug.ts';
 import { directory } from './directory.ts';
 import { facts } from './facts.ts';
 import { file } from './file.ts';
+import { group } from './group.ts';
+import { hostname } from './hostname.ts';
 import { kernelModule } from './kernel-module.ts';
 import { lineInFile } from './line-in-file.ts';
+import { mount } from './mount.ts';
 import { setFact } from './set-fact.ts';
+import { swap } from './swap.ts';
 import { sysctl } from './sysctl.ts';
 import { systemd } from './systemd.ts';
 import { undo } from './undo.ts';
+import { user } from './user.ts';
 import { waitFor } from './wait-for.ts';
 
 /** The catalogue: every action kind there is. Adding one starts here; the compiler points at the rest. */
@@ -25,12 +30,17 @@ export const ACTIONS = {
   directory,
   facts,
   file,
+  group,
+  hostname,
   kernel_module: kernelModule,
   line_in_file: lineInFile,
+  mount,
   set_fact: setFact,
+  swap,
   sysctl,
   systemd,
   undo,
+  user,
   wait_for: waitFor,
 } as const;
 

@@ -2,10 +2,16 @@ import type { ResourceKinds } from '../../undo/resource.ts';
 import { stampsIn } from '../systemd-stamp.ts';
 import { directoryResource } from './directory.ts';
 import { fileResource } from './file.ts';
+import { groupResource } from './group.ts';
+import { homeResource } from './home.ts';
+import { hostnameResource } from './hostname.ts';
 import { moduleResource } from './module.ts';
+import { mountResource } from './mount.ts';
+import { swapFileResource, swapResource } from './swap.ts';
 import { sysctlResource } from './sysctl.ts';
 import { treeResource } from './tree.ts';
 import { unitResource } from './unit.ts';
+import { userResource } from './user.ts';
 
 /** Where unit files of an administrator are (systemd.unit(5)). */
 export const UNIT_FOLDER = '/etc/systemd/system';
@@ -18,9 +24,16 @@ export function createResourceKinds(stateFolder: string, unitFolder = UNIT_FOLDE
   return {
     directory: directoryResource,
     file: fileResource,
+    group: groupResource(root),
+    home: homeResource(root),
+    hostname: hostnameResource(root),
     module: moduleResource(root),
+    mount: mountResource(root),
+    swap: swapResource(root),
+    swap_file: swapFileResource,
     sysctl: sysctlResource(root),
     tree: treeResource,
     unit: unitResource(unitFolder, stampsIn(stateFolder)),
+    user: userResource(root),
   };
 }
