@@ -11,6 +11,7 @@ import { factsExecutor } from './facts.ts';
 import { fileExecutor } from './file.ts';
 import { kernelModuleExecutor } from './kernel-module.ts';
 import { lineInFileExecutor } from './line-in-file.ts';
+import { packageExecutor } from './package.ts';
 import { setFactExecutor } from './set-fact.ts';
 import { sysctlExecutor } from './sysctl.ts';
 import { systemdExecutor } from './systemd.ts';
@@ -24,7 +25,7 @@ export interface ExecutorOptions {
   /** The agent's state folder: systemd's stamps are kept there. */
   stateFolder: string;
   undo: Undoing;
-  /** What /proc, /sys, /lib/modules and the files in /etc that load modules are below; by default this machine's own. */
+  /** What /proc, /sys, /usr, /var, /lib/modules and the files in /etc that load modules are below; by default this machine's own. */
   root?: string;
   gather: { facts: typeof gatherFacts; forRule: typeof gatherForRule };
 }
@@ -44,6 +45,7 @@ export function createExecutors({ stateFolder, undo, gather, root = '' }: Execut
     file: fileExecutor,
     kernel_module: kernelModuleExecutor(root),
     line_in_file: lineInFileExecutor,
+    package: packageExecutor(root),
     set_fact: setFactExecutor,
     sysctl: sysctlExecutor(root),
     systemd: systemdExecutor(stateFolder),

@@ -9,6 +9,7 @@ import { facts } from './facts.ts';
 import { file } from './file.ts';
 import { kernelModule } from './kernel-module.ts';
 import { lineInFile } from './line-in-file.ts';
+import { packageAction } from './package.ts';
 import { setFact } from './set-fact.ts';
 import { sysctl } from './sysctl.ts';
 import { systemd } from './systemd.ts';
@@ -27,6 +28,7 @@ export const ACTIONS = {
   file,
   kernel_module: kernelModule,
   line_in_file: lineInFile,
+  package: packageAction,
   set_fact: setFact,
   sysctl,
   systemd,
@@ -49,6 +51,12 @@ export const PLAN_ACTIONS: readonly ActionKind[] = Object.values(ACTIONS).flatMa
 
 export function isPlanAction(word: string): word is ActionKind {
   return PLAN_ACTIONS.some((kind) => kind === word);
+}
+
+/** The lock of an action's own, whatever its task says. */
+export function lockOf(word: string): string | undefined {
+  const action = isActionKind(word) ? ACTIONS[word] : undefined;
+  return action !== undefined && 'lock' in action ? action.lock : undefined;
 }
 
 /** What an agent says in Hello, and a share asks of it (ENGINE 2.9). */

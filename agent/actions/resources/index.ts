@@ -3,6 +3,7 @@ import { stampsIn } from '../systemd-stamp.ts';
 import { directoryResource } from './directory.ts';
 import { fileResource } from './file.ts';
 import { moduleResource } from './module.ts';
+import { PACKAGES, packagesResource } from './packages.ts';
 import { sysctlResource } from './sysctl.ts';
 import { treeResource } from './tree.ts';
 import { unitResource } from './unit.ts';
@@ -12,13 +13,14 @@ export const UNIT_FOLDER = '/etc/systemd/system';
 
 /**
  * Every kind of resource that actions change and undo restores. An action of a new kind adds its line here. `root`: what
- * /proc, /sys and /lib/modules are below.
+ * /proc, /sys, /usr, /var and /lib/modules are below.
  */
 export function createResourceKinds(stateFolder: string, unitFolder = UNIT_FOLDER, root = ''): ResourceKinds {
   return {
     directory: directoryResource,
     file: fileResource,
     module: moduleResource(root),
+    [PACKAGES]: packagesResource(stateFolder, root),
     sysctl: sysctlResource(root),
     tree: treeResource,
     unit: unitResource(unitFolder, stampsIn(stateFolder)),
