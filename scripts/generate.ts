@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { actionsPage } from './generate/actions.ts';
 import { errorsPage } from './generate/errors.ts';
+import { factsPage } from './generate/facts.ts';
 import { lifecyclePage } from './generate/lifecycle.ts';
 import { planSchema } from './generate/plan-schema.ts';
 import { protocolSchema } from './generate/protocol.ts';
@@ -13,6 +14,7 @@ export const GENERATED: Readonly<Record<string, () => Promise<string>>> = {
   'docs/reference/plan.schema.json': planSchema,
   'docs/reference/actions.md': actionsPage,
   'docs/reference/errors.md': errorsPage,
+  'docs/reference/facts.md': factsPage,
   'docs/reference/lifecycle.md': lifecyclePage,
 };
 

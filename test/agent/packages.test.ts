@@ -124,7 +124,10 @@ t.test('apt and dpkg: what they say', (t) => {
   ];
   const found = parseDatabase([...rows, ...rest].join('\n'), 'amd64', new Set(['libc6']));
   t.same([...found.keys()], ['libc6', 'libc6:i386', 'k', 'gone', 'half']);
-  t.match([...found.values()], [{ auto: true }, { auto: false }, { held: true }, { rest: true }, { rest: true }]);
+  t.match(
+    [...found.values()],
+    [{ auto: true }, { auto: false }, { held: true }, { rest: 'configuration' }, { rest: 'unfinished' }],
+  );
   const simulated =
     'Remv toola [2.0]\nInst liba [0.9] (1.0 localhost [all]) []\nInst libc6:i386 (2.36-9 Debian:12 [i386])\nPurg x [1]\nConf liba (1.0)\n';
   t.same(parseSimulation(simulated, []).steps, [
@@ -152,6 +155,7 @@ t.test('apt and dpkg: what they say', (t) => {
       'PACKAGE_UNMET_DEPENDENCIES',
     'installed kk-broken package post-installation script subprocess returned error exit status 3':
       'PACKAGE_SCRIPT_FAILED',
+    'E: Held packages were changed and -y was used without --allow-change-held-packages.': 'PACKAGE_HELD',
     'something else': 'PACKAGE_FAILED',
   };
   for (const [stderr, code] of Object.entries(codes))

@@ -126,7 +126,7 @@ export function parseDatabase(text: string, native: string, auto: ReadonlySet<st
       version,
       held: want === 'hold',
       auto: auto.has(name),
-      ...(isWhole ? {} : { rest: true as const }),
+      ...(isWhole ? {} : { rest: status === 'config-files' ? 'configuration' : 'unfinished' }),
     });
   }
   return found;

@@ -23,6 +23,12 @@ const KNOWN: readonly Known[] = [
     remedy: MEND,
   },
   {
+    said: /Held packages were changed/,
+    code: 'PACKAGE_HELD',
+    what: 'A package is held on this node, so its version is not changed.',
+    remedy: 'Say in the task how it is to be held (hold: true or false): then it may be changed. Or see who held it.',
+  },
+  {
     said: /(?:Version '([^']+)' for '([^']+)' was not found)/,
     code: 'PACKAGE_VERSION_NOT_FOUND',
     what: 'No repository of this node has $2 at the version $1.',

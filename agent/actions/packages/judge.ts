@@ -8,7 +8,7 @@ type Input = ActionInput<'package'>;
 /** The version of a whole package. */
 export function versionIn(database: Database, name: string): string | undefined {
   const found = database.get(name);
-  return found?.rest === true ? undefined : found?.version;
+  return found?.rest === undefined ? found?.version : undefined;
 }
 
 /** Is one as a task asks for? */
@@ -32,7 +32,7 @@ export function changeFor(
     return { install: wanted.filter((one) => !isThere(database, one, isVersion)), remove: [] };
   const isLeft = (name: string): boolean => {
     const found = database.get(name);
-    return found !== undefined && (found.rest !== true || input.purge);
+    return found !== undefined && (found.rest !== 'configuration' || input.purge);
   };
   return { install: [], remove: wanted.map(({ name }) => name).filter(isLeft) };
 }

@@ -12,8 +12,8 @@ export interface Installed {
   held: boolean;
   /** It came for the sake of another one. */
   auto: boolean;
-  /** Only its configuration is left (dpkg), or it is half installed: it does not count as installed. */
-  rest?: true;
+  /** Only its configuration is left (dpkg), or it is half installed: then it does not count as installed. */
+  rest?: 'configuration' | 'unfinished';
 }
 
 /** By name; of a foreign architecture, `name:arch`. */

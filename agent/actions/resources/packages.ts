@@ -57,10 +57,10 @@ export function packagesResource(stateFolder: string, root: string): ResourceKin
       const image: Image = { state: 'packages' };
       for (const name of id.split(' ')) {
         const found = database.get(name);
-        image[name] = versionIn(database, name) ?? '';
+        image[name] = found === undefined || found.rest === 'configuration' ? '' : found.version;
         if (found === undefined) continue;
         image[`${name} held`] = found.held;
-        if (found.rest === true) image[`${name} configuration`] = found.version;
+        if (found.rest === 'configuration') image[`${name} configuration`] = found.version;
         else image[`${name} auto`] = found.auto;
       }
       return image;
