@@ -5,6 +5,7 @@ import { actionComments } from './generate/action-comments.ts';
 import { actionsPage } from './generate/actions.ts';
 import { commandsPage } from './generate/commands.ts';
 import { errorsPage } from './generate/errors.ts';
+import { factsPage } from './generate/facts.ts';
 import { lifecyclePage } from './generate/lifecycle.ts';
 import { planSchema } from './generate/plan-schema.ts';
 import { protocolSchema } from './generate/protocol.ts';
@@ -18,6 +19,7 @@ export const GENERATED: Readonly<Record<string, () => Promise<string>>> = {
   'docs/reference/actions.md': actionsPage,
   'docs/reference/commands.md': commandsPage,
   'docs/reference/errors.md': errorsPage,
+  'docs/reference/facts.md': factsPage,
   'docs/reference/lifecycle.md': lifecyclePage,
   'docs/reference/settings.md': settingsPage,
 };

@@ -14,6 +14,7 @@ import { hostnameExecutor } from './hostname.ts';
 import { kernelModuleExecutor } from './kernel-module.ts';
 import { lineInFileExecutor } from './line-in-file.ts';
 import { mountExecutor } from './mount.ts';
+import { packageExecutor } from './package.ts';
 import { setFactExecutor } from './set-fact.ts';
 import { swapExecutor } from './swap.ts';
 import { sysctlExecutor } from './sysctl.ts';
@@ -29,7 +30,7 @@ export interface ExecutorOptions {
   /** The agent's state folder: systemd's stamps are kept there. */
   stateFolder: string;
   undo: Undoing;
-  /** What /proc, /sys, /lib/modules and the files in /etc of actions about the system are below; by default this machine's own. */
+  /** What /proc, /sys, /usr, /var, /lib/modules and the files in /etc of actions about the system are below; by default this machine's own. */
   root?: string;
   gather: { facts: typeof gatherFacts; forRule: typeof gatherForRule };
 }
@@ -52,6 +53,7 @@ export function createExecutors({ stateFolder, undo, gather, root = '' }: Execut
     kernel_module: kernelModuleExecutor(root),
     line_in_file: lineInFileExecutor,
     mount: mountExecutor(root),
+    package: packageExecutor(root),
     set_fact: setFactExecutor,
     swap: swapExecutor(root),
     sysctl: sysctlExecutor(root),

@@ -1,4 +1,5 @@
 /** Which steps may start now, which never will. Pure: state in, decisions out. */
+import { lockOf } from '../../shared/actions/index.ts';
 import { isBlock, type NodeSteps, rootOf } from '../../shared/blocks.ts';
 import { type StepState, satisfies } from '../../shared/lifecycle.ts';
 import type { Need, Share, TaskSpec } from '../../shared/share.ts';
@@ -46,6 +47,11 @@ export function isWaiting(spec: TaskSpec): boolean {
   return spec.action === 'wait_for' || isBlock(spec);
 }
 
+/** The task's own, and its action's. */
+function locksOf(spec: TaskSpec): string[] {
+  return [spec.lock, lockOf(spec.action)].filter((lock) => lock !== undefined);
+}
+
 /** The share's own needs of a task, with the batch that goes before it. */
 function needsOf(run: RunRecord, spec: TaskSpec): Need[] {
   const batch = run.share.batches[String(spec.play)] ?? 0;
@@ -64,14 +70,14 @@ class Occupancy {
     if (isWaiting(spec)) return;
     this.working += 1;
     if (run.share.kind === 'plan') this.slots += 1;
-    if (spec.lock !== undefined) this.locks.add(spec.lock);
+    for (const lock of locksOf(spec)) this.locks.add(lock);
     if (spec.alone) this.alone = true;
   }
 
   hasRoomFor(run: RunRecord, spec: TaskSpec): boolean {
     if (isWaiting(spec)) return true;
     if (this.alone || (spec.alone && this.working > 0)) return false;
-    if (spec.lock !== undefined && this.locks.has(spec.lock)) return false;
+    if (locksOf(spec).some((lock) => this.locks.has(lock))) return false;
     return run.share.kind === 'exec' || this.slots < SLOTS;
   }
 }

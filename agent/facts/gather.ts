@@ -1,14 +1,24 @@
 import type { Facts } from '../../shared/facts.ts';
 import type { Host } from '../host/host.ts';
+import { gatherCgroups } from './cgroups.ts';
 import { gatherCpu } from './cpu.ts';
+import { gatherDisks } from './disks.ts';
+import { gatherDmi } from './dmi.ts';
 import { gatherFilesystems } from './filesystems.ts';
 import { gatherBootId, gatherMachineId } from './identity.ts';
 import { gatherInterfaces } from './interfaces.ts';
 import { architectureOf, gatherHostname, gatherKernel } from './kernel.ts';
+import { gatherListening } from './listening.ts';
 import { gatherMemory, gatherSwap } from './memory.ts';
+import { gatherMounts } from './mounts.ts';
 import { gatherOs } from './os-release.ts';
 import { gatherPackageManager } from './package-manager.ts';
+import { gatherPackages } from './packages.ts';
+import { gatherRoutes } from './routes.ts';
+import { gatherSelinux } from './selinux.ts';
 import { gatherSystem } from './system.ts';
+import { gatherTimeSync } from './time-sync.ts';
+import { gatherVirtualization } from './virtualization.ts';
 
 /** What one gatherer may take, so that one that hangs costs its own part only. */
 const LIMIT_MS = 6_000;
@@ -42,7 +52,23 @@ export async function gatherFacts(host: Host): Promise<Facts> {
     boot_id: part('boot_id', '', () => gatherBootId(host)),
     package_manager: part<Facts['package_manager']>('package_manager', 'none', () => gatherPackageManager(host)),
   };
-  const system = await part<Facts['system']>('system', undefined, () => gatherSystem());
+  /** Parts without an empty value: one that cannot be had is absent. */
+  const optional = {
+    system: part<Facts['system']>('system', undefined, () => gatherSystem()),
+    disks: part<Facts['disks']>('disks', undefined, () => gatherDisks(host)),
+    mounts: part<Facts['mounts']>('mounts', undefined, () => gatherMounts(host)),
+    routes: part<Facts['routes']>('routes', undefined, () => gatherRoutes(host)),
+    dmi: part<Facts['dmi']>('dmi', undefined, () => gatherDmi(host)),
+    virtualization: part<Facts['virtualization']>('virtualization', undefined, () => gatherVirtualization(host)),
+    cgroups: part<Facts['cgroups']>('cgroups', undefined, () => gatherCgroups(host)),
+    time_sync: part<Facts['time_sync']>('time_sync', undefined, () => gatherTimeSync(host)),
+    packages: part<Facts['packages']>('packages', undefined, () => gatherPackages(host)),
+    listening: part<Facts['listening']>('listening', undefined, () => gatherListening(host)),
+    selinux: part<Facts['selinux']>('selinux', undefined, () => gatherSelinux(host)),
+  };
+  const settled = await Promise.all(
+    Object.entries(optional).map(async ([name, value]) => [name, await value] as const),
+  );
   return {
     hostname: await parts.hostname,
     os: await parts.os,
@@ -55,7 +81,7 @@ export async function gatherFacts(host: Host): Promise<Facts> {
     filesystems: await parts.filesystems,
     machine_id: await parts.machine_id,
     boot_id: await parts.boot_id,
-    ...(system === undefined ? {} : { system }),
+    ...Object.fromEntries(settled.filter(([, value]) => value !== undefined)),
     package_manager: await parts.package_manager,
     gathered: { at_ms: at, took_ms: host.bootTimeMs() - begun },
     ...(missing.length > 0 ? { missing: missing.sort() } : {}),

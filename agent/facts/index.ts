@@ -1,3 +1,4 @@
 export { gatherForRule } from './for-rule.ts';
 export { gatherFacts } from './gather.ts';
 export type { Gathered } from './gathered.ts';
+export { gatherPackageManager } from './package-manager.ts';

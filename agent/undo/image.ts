@@ -9,7 +9,7 @@ export type Resource = z.infer<typeof Resource>;
  * `absent`: it is not there. `lost`: how it was could not be kept; `why` says so. Bytes are named by their digest.
  */
 export const Image = z
-  .record(z.string().max(50), z.union([z.string().max(4200), z.number(), z.boolean()]))
+  .record(z.string().max(250), z.union([z.string().max(4200), z.number(), z.boolean()]))
   .and(z.object({ state: z.string().max(50) }));
 export type Image = { state: string; [facet: string]: string | number | boolean };
 

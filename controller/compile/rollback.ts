@@ -2,7 +2,7 @@
  * The graph of a rollback (ENGINE 3.8): the run's own graph, backwards. For each task that B needs of A, undoing A needs B
  * undone. Pure.
  */
-import { ACTIONS, isActionKind } from '../../shared/actions/index.ts';
+import { ACTIONS, isActionKind, lockOf } from '../../shared/actions/index.ts';
 import { BLOCK, blocksAround } from '../../shared/blocks.ts';
 import type { Json, Need, TaskSpec, Vars } from '../../shared/share.ts';
 import { gatesOf } from './gates.ts';
@@ -158,7 +158,8 @@ function reversedPlays(graph: TaskGraph, chosen: Chosen, sets: NodeSets): GraphP
 function undoSpec(past: Past, { task, key }: Part): TaskSpec {
   const { tasks } = past.graph.common;
   const spec = tasks[task.index] as TaskSpec;
-  const { role, file, at, lock, alone, sensitive } = spec;
+  const { role, file, at, alone, sensitive } = spec;
+  const lock = spec.lock ?? lockOf(spec.action);
   return {
     key,
     name: `undo ${task.name}`,

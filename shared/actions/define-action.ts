@@ -28,6 +28,8 @@ export interface ActionContract<K extends string, I extends z.ZodType, O extends
    * is to be done, for it changes nothing that stays; or it `cannot` tell, and only `rollback:` tasks help.
    */
   undo: 'restores' | 'nothing' | 'cannot';
+  /** A lock that its steps take besides the task's own: what they use serves one at a time on a node (ENGINE 1.8). */
+  lock?: string;
   /** Made by kk and not written by the author of a plan. */
   internal?: true;
   /** Inputs as a person writes them; tests hold it against the schema. */

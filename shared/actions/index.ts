@@ -12,6 +12,7 @@ import { hostname } from './hostname.ts';
 import { kernelModule } from './kernel-module.ts';
 import { lineInFile } from './line-in-file.ts';
 import { mount } from './mount.ts';
+import { packageAction } from './package.ts';
 import { setFact } from './set-fact.ts';
 import { swap } from './swap.ts';
 import { sysctl } from './sysctl.ts';
@@ -35,6 +36,7 @@ export const ACTIONS = {
   kernel_module: kernelModule,
   line_in_file: lineInFile,
   mount,
+  package: packageAction,
   set_fact: setFact,
   swap,
   sysctl,
@@ -59,6 +61,12 @@ export const PLAN_ACTIONS: readonly ActionKind[] = Object.values(ACTIONS).flatMa
 
 export function isPlanAction(word: string): word is ActionKind {
   return PLAN_ACTIONS.some((kind) => kind === word);
+}
+
+/** The lock of an action's own, whatever its task says. */
+export function lockOf(word: string): string | undefined {
+  const action = isActionKind(word) ? ACTIONS[word] : undefined;
+  return action !== undefined && 'lock' in action ? action.lock : undefined;
 }
 
 /** What an agent says in Hello, and a share asks of it (ENGINE 2.9). */

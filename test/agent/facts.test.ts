@@ -1,16 +1,22 @@
 import { execFileSync } from 'node:child_process';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { arch } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { parseCgroups } from '../../agent/facts/cgroups.ts';
 import { parseCpuinfo } from '../../agent/facts/cpu.ts';
 import { readReport } from '../../agent/facts/disk-latency.ts';
 import { parseDf } from '../../agent/facts/filesystems.ts';
 import { gatherFacts, gatherForRule } from '../../agent/facts/index.ts';
 import { gatherInterfaces } from '../../agent/facts/interfaces.ts';
 import { architectureOf } from '../../agent/facts/kernel.ts';
+import { parseListening } from '../../agent/facts/listening.ts';
 import { parseMeminfo, parseSwaps } from '../../agent/facts/memory.ts';
+import { parseMounts } from '../../agent/facts/mounts.ts';
 import { parseOsRelease } from '../../agent/facts/os-release.ts';
+import { parsePackages } from '../../agent/facts/packages.ts';
+import { parseRoutes, parseRoutesV6 } from '../../agent/facts/routes.ts';
 import type { Host, RunOutput } from '../../agent/host/host.ts';
 import { createHost } from '../../agent/host/index.ts';
 import { judge } from '../../shared/checks/index.ts';
@@ -101,6 +107,62 @@ t.test('a part that fails or is odd costs only itself', async (t) => {
   t.match((await gatherForRule('swop', {}, context)).trouble, /^RULE_UNKNOWN: /);
   t.match((await gatherForRule('etcd_disk', { data_dir: 'var' }, context)).trouble, /^PARAMS_INVALID: /);
   t.match((await gatherForRule('free_disk', {}, context)).trouble, /^PARAMS_INVALID: /);
+});
+
+t.test('what was added later: disks, mounts, routes, ports, packages', async (t) => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const facts = await gatherFacts(host);
+  t.match(
+    facts.listening?.find((one) => one.port === port),
+    { protocol: 'tcp', address: '127.0.0.1', pid: process.pid },
+  );
+  const route = sh('ip -4 route show default | head -1').split(' ');
+  const mine = facts.routes?.find(({ destination }) => destination === '0.0.0.0/0');
+  t.same([mine?.gateway, mine?.interface], [route[2], route[4]]);
+  t.ok(facts.mounts?.some(({ mount, options }) => mount === '/' && options.includes('rw')));
+  t.same(
+    facts.disks?.map(({ name, size }) => `${name} ${size}`),
+    sh('lsblk -bdno NAME,SIZE -e 1,7,253 | tr -s " "').split('\n'),
+  );
+  t.equal(facts.virtualization?.machine, sh('systemd-detect-virt --vm || true'));
+  if (facts.package_manager === 'apt') t.equal(facts.packages?.['curl'], sh("dpkg-query -W -f '${Version}' curl"));
+  const { time_sync, packages, listening, routes, disks, mounts, dmi, virtualization, cgroups, selinux, ...old } =
+    facts;
+  t.ok(Facts.safeParse(old).success, 'an older agent is understood');
+
+  const inet =
+    'Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\nens3\t00000000\t0102000A\t0003\t0\t0\t100\t00000000\t0\nens3\t0002000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\n*\t0000FEA9\t00000000\t0201\t0\t0\t0\t0000FFFF\t0\n';
+  t.same(parseRoutes(inet), [
+    { destination: '0.0.0.0/0', gateway: '10.0.2.1', interface: 'ens3', metric: 100 },
+    { destination: '10.0.2.0/24', interface: 'ens3', metric: 0 },
+  ]);
+  const zero = '0'.repeat(32);
+  const inet6 = `fd000000000000000000000000000000 40 ${zero} 00 ${zero} 00000100 00000001 00000000 00000001 ens3\n${zero} 00 ${zero} 00 fe800000000000000000000000000001 00000400 00000001 00000000 00000003 ens3\nfd000000000000000000000000000002 80 ${zero} 00 ${zero} 00000000 00000002 00000000 80000001 ens3\nff000000000000000000000000000000 08 ${zero} 00 ${zero} 00000100 00000001 00000000 00000001 ens3\n`;
+  t.same(parseRoutesV6(inet6), [
+    { destination: 'fd00::/64', interface: 'ens3', metric: 256 },
+    { destination: '::/0', gateway: 'fe80::1', interface: 'ens3', metric: 1024 },
+  ]);
+  const table =
+    '/dev/sda1 /mnt/my\\040disk ext4 rw,noatime 0 0\nproc /proc proc rw 0 0\nnas:/x /srv nfs4 ro,vers=4.2 0 0\noverlay /var/lib/x overlay rw 0 0\n';
+  t.same(parseMounts(table), [
+    { mount: '/mnt/my disk', device: '/dev/sda1', type: 'ext4', options: ['rw', 'noatime'] },
+    { mount: '/srv', device: 'nas:/x', type: 'nfs4', options: ['ro', 'vers=4.2'] },
+  ]);
+  const ss =
+    'Netid State  Recv-Q Send-Q Local Address:Port Peer Address:PortProcess\nudp UNCONN 0 0 127.0.0.53%lo:53 0.0.0.0:* users:(("systemd-resolve",pid=9,fd=13))\ntcp LISTEN 0 128 [::]:22 [::]:*\ntcp LISTEN 0 128 *:6443 *:* users:(("kube-apiserver",pid=77,fd=3),("x",pid=78,fd=3))\n';
+  t.same(parseListening(ss), [
+    { protocol: 'udp', address: '127.0.0.53%lo', port: 53, process: 'systemd-resolve', pid: 9 },
+    { protocol: 'tcp', address: '::', port: 22 },
+    { protocol: 'tcp', address: '::', port: 6443, process: 'kube-apiserver', pid: 77 },
+  ]);
+  t.same(parsePackages('installed\tb\t2\nconfig-files\tc\t1\ninstalled\ta\t1:1\npackage x is not installed\n'), {
+    a: '1:1',
+    b: '2',
+  });
+  t.same(parseCgroups('#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t1\t2\t1\nmemory\t0\t1\t0\n'), ['cpu']);
 });
 
 t.test('texts of other machines', async (t) => {

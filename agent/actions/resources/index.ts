@@ -7,6 +7,7 @@ import { homeResource } from './home.ts';
 import { hostnameResource } from './hostname.ts';
 import { moduleResource } from './module.ts';
 import { mountResource } from './mount.ts';
+import { PACKAGES, packagesResource } from './packages.ts';
 import { swapFileResource, swapResource } from './swap.ts';
 import { sysctlResource } from './sysctl.ts';
 import { treeResource } from './tree.ts';
@@ -18,7 +19,7 @@ export const UNIT_FOLDER = '/etc/systemd/system';
 
 /**
  * Every kind of resource that actions change and undo restores. An action of a new kind adds its line here. `root`: what
- * /proc, /sys and /lib/modules are below.
+ * /proc, /sys, /usr, /var and /lib/modules are below.
  */
 export function createResourceKinds(stateFolder: string, unitFolder = UNIT_FOLDER, root = ''): ResourceKinds {
   return {
@@ -31,6 +32,7 @@ export function createResourceKinds(stateFolder: string, unitFolder = UNIT_FOLDE
     mount: mountResource(root),
     swap: swapResource(root),
     swap_file: swapFileResource,
+    [PACKAGES]: packagesResource(stateFolder, root),
     sysctl: sysctlResource(root),
     tree: treeResource,
     unit: unitResource(unitFolder, stampsIn(stateFolder)),

@@ -1,0 +1,169 @@
+import { KkError } from '../../../shared/errors.ts';
+import type { Host } from '../../host/host.ts';
+import { packageFailure } from './failures.ts';
+import type { Argv, Ask, Change, ChangeOptions, Foreseen, Installed, PackageManager } from './manager.ts';
+
+const FIELDS = ['Package', 'Architecture', 'db:Status-Want', 'db:Status-Status', 'Version'];
+const FORMAT = `-f=${FIELDS.map((field) => `\${${field}}`).join('\\t')}\\n`;
+
+/** What dpkg does about configuration files that were changed on the node, and ucf for those it keeps for packages. */
+const CONFIG_FILES = {
+  keep: { dpkg: ['--force-confdef', '--force-confold'], ucf: 'UCF_FORCE_CONFFOLD' },
+  replace: { dpkg: ['--force-confnew'], ucf: 'UCF_FORCE_CONFFNEW' },
+} as const;
+
+/** Where a package that nobody asked for may be kept from being started, upgraded or asked about. */
+const QUIET = {
+  DEBIAN_FRONTEND: 'noninteractive',
+  APT_LISTCHANGES_FRONTEND: 'none',
+  APT_LISTBUGS_FRONTEND: 'none',
+  // It would restart services that use a library which was replaced.
+  NEEDRESTART_SUSPEND: '1',
+};
+
+/** Debian, Ubuntu and their kind: dpkg-query(1), apt-get(8), apt-mark(8). `root`: what /var is below. */
+export function apt({ files }: Pick<Host, 'files'>, ask: Ask, root: string): PackageManager {
+  async function asked(argv: Argv): Promise<string> {
+    const output = await ask(argv);
+    if (output.code !== 0) throw packageFailure(argv, output);
+    return output.stdout;
+  }
+
+  async function policy(names: readonly string[]): Promise<Map<string, string>> {
+    return parsePolicy(await asked(['apt-cache', 'policy', ...names]));
+  }
+
+  return {
+    kind: 'apt',
+
+    environment: ({ configFiles }) => ({ ...QUIET, [CONFIG_FILES[configFiles].ucf]: '1' }),
+
+    async database() {
+      const native = (await asked(['dpkg', '--print-architecture'])).trim();
+      const auto = new Set(lines(await asked(['apt-mark', 'showauto'])));
+      return parseDatabase(await asked(['dpkg-query', '-W', FORMAT]), native, auto);
+    },
+
+    async inFile(path) {
+      const argv: Argv = ['dpkg-deb', '-f', path, 'Package', 'Version'];
+      const output = await ask(argv);
+      const [, name] = /^Package: (\S+)$/m.exec(output.stdout) ?? [];
+      const [, version] = /^Version: (\S+)$/m.exec(output.stdout) ?? [];
+      if (output.code === 0 && name !== undefined && version !== undefined) return { name, version };
+      throw unreadable(path, output.stderr);
+    },
+
+    newest: (names) => policy(names),
+
+    isVersion: (installed, wanted) =>
+      wanted.endsWith('*') ? installed.startsWith(wanted.slice(0, -1)) : installed === wanted,
+
+    async foresee(change, options) {
+      const [argv] = transaction(change, options, ['--simulate']);
+      const output = await ask(argv, { env: { ...QUIET } });
+      const lowered = lowering(output.stdout);
+      // It says so, and then only that it would rather not: the caller tells which.
+      if (output.code !== 0 && lowered.length === 0) throw packageFailure(argv, output);
+      return parseSimulation(output.stdout, lowered);
+    },
+
+    transaction: (change, options) => transaction(change, options, []),
+
+    async askedAtMs() {
+      const lists = (await files.list(`${root}/var/lib/apt/lists`)).some((name) =>
+        /_(?:In)?Release$|_Packages/.test(name),
+      );
+      // `partial` changes with every time it is asked, also where nothing is new.
+      const stat = await files.stat(`${root}/var/lib/apt/lists/partial`);
+      return lists ? stat?.mtimeMs : undefined;
+    },
+
+    refresh: () => ['apt-get', '-q', 'update'],
+    hold: (names, held) => ['apt-mark', held ? 'hold' : 'unhold', ...names],
+    mark: (names, auto) => ['apt-mark', auto ? 'auto' : 'manual', ...names],
+  };
+}
+
+function transaction({ install, remove }: Change, options: ChangeOptions, first: readonly string[]): [Argv] {
+  const removeOnly = install.length === 0;
+  const words = install.map(({ name, version, file }) => file ?? (version === undefined ? name : `${name}=${version}`));
+  return [
+    [
+      'apt-get',
+      '-q',
+      '-y',
+      ...first,
+      '-o',
+      'Dpkg::Use-Pty=0',
+      ...CONFIG_FILES[options.configFiles].dpkg.flatMap((word) => ['-o', `Dpkg::Options::=${word}`]),
+      ...(options.recommends === undefined ? [] : ['-o', `APT::Install-Recommends=${options.recommends}`]),
+      ...(options.allowDowngrade ? ['--allow-downgrades'] : []),
+      ...(options.allowHeld ? ['--allow-change-held-packages'] : []),
+      ...(removeOnly
+        ? [options.purge ? 'purge' : 'remove', ...remove]
+        : [...(options.purge ? ['--purge'] : []), 'install', ...words, ...remove.map((name) => `${name}-`)]),
+    ],
+  ];
+}
+
+function lines(text: string): string[] {
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
+}
+
+/** Pure: the lines of dpkg-query. */
+export function parseDatabase(text: string, native: string, auto: ReadonlySet<string>): Map<string, Installed> {
+  const found = new Map<string, Installed>();
+  for (const line of lines(text)) {
+    const [bare = '', arch = '', want = '', status = '', version = ''] = line.split('\t');
+    const name = arch === native || arch === 'all' || arch === '' ? bare : `${bare}:${arch}`;
+    if (status === 'not-installed' || version === '') continue;
+    // One whose triggers are still to run works.
+    const isWhole = status === 'installed' || status.startsWith('triggers-');
+    found.set(name, {
+      version,
+      held: want === 'hold',
+      auto: auto.has(name),
+      ...(isWhole ? {} : { rest: status === 'config-files' ? 'configuration' : 'unfinished' }),
+    });
+  }
+  return found;
+}
+
+/** Pure: the candidates of `apt-cache policy`. A virtual package has none. */
+export function parsePolicy(text: string): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const [, name = '', candidate = ''] of text.matchAll(/^(\S+):\n {2}Installed: .*\n {2}Candidate: (\S+)$/gm)) {
+    if (candidate !== '(none)') found.set(name, candidate);
+  }
+  return found;
+}
+
+/** Names below "The following packages will be DOWNGRADED:". */
+function lowering(text: string): string[] {
+  const [, names = ''] = /will be DOWNGRADED:?\n((?: .*\n)+)/.exec(text) ?? [];
+  return names.split(/\s+/).filter((name) => name !== '');
+}
+
+/** Pure: `Inst name [old] (new origin [arch])`, `Remv name [old]`, `Purg name [old]`. */
+export function parseSimulation(text: string, downgrades: string[]): Foreseen {
+  const steps = new Map<string, string>();
+  for (const [, verb, name = '', version = ''] of text.matchAll(
+    /^(Inst|Remv|Purg) (\S+)(?: \[[^\]]*\])?(?: \((\S+))?/gm,
+  )) {
+    steps.set(name, verb === 'Inst' ? version : '');
+  }
+  return { steps: [...steps].map(([name, version]) => ({ name, version })), downgrades };
+}
+
+/** The error of a package file that cannot be read. */
+export function unreadable(path: string, stderr: string): KkError {
+  return new KkError({
+    code: 'PACKAGE_FILE_UNREADABLE',
+    message: `${path} is not there, or not a package that this node can install.`,
+    remedy: 'Bring the file to the node in an earlier task, whole, and of the kind of its distribution (.deb, .rpm).',
+    evidence: stderr.trim().slice(-2000),
+  });
+}

@@ -1,0 +1,335 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import t from 'tap';
+import { parseDatabase, parsePolicy, parseSimulation } from '../../agent/actions/packages/apt.ts';
+import { parseList, parseLocks, parseTransaction } from '../../agent/actions/packages/dnf.ts';
+import { lockedBy, packageFailure } from '../../agent/actions/packages/failures.ts';
+import { parseSearch, parseSummary } from '../../agent/actions/packages/zypper.ts';
+import type { Host, RunOutput } from '../../agent/host/host.ts';
+import { ACTIONS } from '../../shared/actions/index.ts';
+import { realHost } from '../support/real-host.ts';
+import { failure, Node } from '../support/undo-node.ts';
+
+/** What real programs said, by their command line without options that set up the test repository. */
+function recorded(file: string): Map<string, RunOutput> {
+  const text = readFileSync(join(import.meta.dirname, '../fixtures/packages', file), 'utf8');
+  const found = new Map<string, RunOutput>();
+  for (const [, line = '', stdout = '', stderr = '', code] of text.matchAll(
+    /^### (.*)\n<<< stdout\n([\s\S]*?)<<< stderr\n([\s\S]*?)<<< rc (\d+)$/gm,
+  ))
+    if (!found.has(line)) found.set(line, { code: Number(code), stdout, stderr });
+  return found;
+}
+const DNF = recorded('dnf-4.14.txt');
+const ZYPPER = recorded('zypper-1.14.txt');
+
+function said(all: Map<string, RunOutput>, line: string): RunOutput {
+  const found = all.get(line);
+  if (found === undefined) throw new Error(`nothing is recorded of: ${line}`);
+  return found;
+}
+
+t.test('dnf 4.14: transactions, failures, lists', (t) => {
+  const foreseen = (line: string) => parseTransaction(said(DNF, `dnf ${line}`).stdout);
+  t.same(foreseen('install --assumeno toola a-package-with-quite-a-long-name-of-its-own'), {
+    steps: [
+      { name: 'a-package-with-quite-a-long-name-of-its-own', version: '1.0-1' },
+      { name: 'toola', version: '2.0-1' },
+      { name: 'liba', version: '1.0-1' },
+    ],
+    downgrades: [],
+  });
+  t.same(foreseen('upgrade --assumeno toola').steps, [{ name: 'toola', version: '2.0-1' }]);
+  t.same(foreseen('install --assumeno toola-1.0'), {
+    steps: [{ name: 'toola', version: '1.0-1' }],
+    downgrades: ['toola'],
+  });
+  t.same(foreseen('remove --assumeno liba').steps, [
+    { name: 'liba', version: '' },
+    { name: 'toola', version: '' },
+  ]);
+  t.same(foreseen('install --assumeno --allowerasing anti').steps, [
+    { name: 'anti', version: '1.0-1' },
+    { name: 'toola', version: '' },
+  ]);
+  t.same(foreseen('install --assumeno toola').steps, [], 'nothing is to do');
+  const failed = (line: string) => packageFailure(['dnf'], said(DNF, `dnf ${line}`));
+  t.match(failed('install --assumeno nope'), { code: 'PACKAGE_NOT_FOUND', message: /has nope\./ });
+  t.match(failed('install --assumeno toola-9.9'), { code: 'PACKAGE_NOT_FOUND', message: /toola-9\.9/ });
+  t.match(failed('install --assumeno anti'), { code: 'PACKAGE_UNMET_DEPENDENCIES' });
+  t.match(failed('install --assumeno broken'), { code: 'PACKAGE_UNMET_DEPENDENCIES', report: { evidence: /nowhere/ } });
+  t.match(failed('versionlock list'), { code: 'PACKAGE_HOLD_UNAVAILABLE' });
+  t.match(failed('makecache'), { code: 'REPOSITORY_UNREACHABLE' });
+  // dnf(8) and yum(8) of other versions, as their sources print it; not recorded.
+  const long = ' kernel-a-very-long-name-that-fills-its-column\n        x86_64   5:14.0-1.el9   baseos   1.2 M\n';
+  t.same(
+    parseTransaction(`Installing:\n${long}Installing for dependencies:\n b noarch 1-2 @x 0\n\nTransaction Summary\n`)
+      .steps,
+    [
+      { name: 'kernel-a-very-long-name-that-fills-its-column', version: '5:14.0-1.el9' },
+      { name: 'b', version: '1-2' },
+    ],
+  );
+  t.same(
+    parseLocks('kubelet-0:1.28.2-0.*\n!bad-0:1-1.*\n# a remark\nPackage name: kubeadm\nevr = 1.2-3\n'),
+    new Set(['kubelet', 'kubeadm']),
+  );
+  const list =
+    'Installed Packages\ntoola.noarch  1.0-1  @t\nAvailable Packages\ntoola.noarch  1.0-1  t\ntoola.noarch  1:2.0-1  t\n';
+  t.same(parseList(list), new Map([['toola', '1:2.0-1']]));
+  t.end();
+});
+
+t.test('zypper 1.14: summaries, failures, searches', (t) => {
+  const foreseen = (line: string) => parseSummary(said(ZYPPER, `zypper ${line}`).stdout);
+  t.same(
+    foreseen('install --dry-run toola a-package-with-quite-a-long-name-of-its-own').steps.map(({ name }) => name),
+    ['a-package-with-quite-a-long-name-of-its-own', 'liba', 'toola'],
+  );
+  t.same(foreseen('update --dry-run toola'), { steps: [{ name: 'toola', version: '2.0-1' }], downgrades: [] });
+  t.same(foreseen('install --dry-run --oldpackage toola=1.0'), {
+    steps: [{ name: 'toola', version: '1.0-1' }],
+    downgrades: ['toola'],
+  });
+  t.same(
+    foreseen('remove --dry-run liba').steps.map(({ version }) => version),
+    ['', ''],
+  );
+  const failed = (line: string) => packageFailure(['zypper'], said(ZYPPER, `zypper ${line}`));
+  t.match(failed('install --dry-run nope'), { code: 'PACKAGE_NOT_FOUND', message: /has nope/ });
+  t.match(failed('install --dry-run toola=9.9'), { code: 'PACKAGE_NOT_FOUND', message: /toola=9\.9/ });
+  t.match(failed('install --dry-run --oldpackage toola=1.0 while it is locked'), { code: 'PACKAGE_HELD' });
+  t.match(failed('install --dry-run anti'), {
+    code: 'PACKAGE_UNMET_DEPENDENCIES',
+    report: { evidence: /conflicts with toola/ },
+  });
+  t.match(failed('refresh of one that is not there'), { code: 'REPOSITORY_UNREACHABLE' });
+  t.same(
+    parseSearch(said(ZYPPER, 'zypper search --match-exact --details --type package toola').stdout),
+    new Map([['toola', '2.0-1']]),
+  );
+  t.end();
+});
+
+t.test('apt and dpkg: what they say', (t) => {
+  const rows = [
+    'libc6\tamd64\tinstall\tinstalled\t2.36-9',
+    'libc6\ti386\tinstall\tinstalled\t2.36-9',
+    'k\tall\thold\tinstalled\t1',
+  ];
+  const rest = [
+    'gone\tamd64\tdeinstall\tconfig-files\t3',
+    'half\tamd64\tinstall\thalf-configured\t4',
+    'no\tamd64\tunknown\tnot-installed\t',
+  ];
+  const found = parseDatabase([...rows, ...rest].join('\n'), 'amd64', new Set(['libc6']));
+  t.same([...found.keys()], ['libc6', 'libc6:i386', 'k', 'gone', 'half']);
+  t.match(
+    [...found.values()],
+    [{ auto: true }, { auto: false }, { held: true }, { rest: 'configuration' }, { rest: 'unfinished' }],
+  );
+  const simulated =
+    'Remv toola [2.0]\nInst liba [0.9] (1.0 localhost [all]) []\nInst libc6:i386 (2.36-9 Debian:12 [i386])\nPurg x [1]\nConf liba (1.0)\n';
+  t.same(parseSimulation(simulated, []).steps, [
+    { name: 'toola', version: '' },
+    { name: 'liba', version: '1.0' },
+    { name: 'libc6:i386', version: '2.36-9' },
+    { name: 'x', version: '' },
+  ]);
+  const policy =
+    'toola:\n  Installed: (none)\n  Candidate: 2.0\n  Version table:\nawk:\n  Installed: (none)\n  Candidate: (none)\n';
+  t.same(parsePolicy(policy), new Map([['toola', '2.0']]));
+  const codes: Record<string, string> = {
+    'E: Unable to locate package nope': 'PACKAGE_NOT_FOUND',
+    "E: Version '9' for 'toola' was not found": 'PACKAGE_VERSION_NOT_FOUND',
+    "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem.":
+      'PACKAGE_DATABASE_BROKEN',
+    "E: You don't have enough free space in /var/cache/apt/archives/.": 'PACKAGE_NO_ROOM',
+    'dpkg: error processing archive x (--unpack):\n cannot copy extracted data for y to z: failed to write (No space left on device)':
+      'PACKAGE_NO_ROOM',
+    'E: Failed to fetch http://x/y  Could not connect to x:80': 'REPOSITORY_UNREACHABLE',
+    "W: GPG error: http://x: The following signatures couldn't be verified because the public key is not available: NO_PUBKEY 12":
+      'REPOSITORY_NOT_TRUSTED',
+    " trying to overwrite '/usr/bin/x', which is also in package y 1.0": 'PACKAGE_FILE_CONFLICT',
+    'The following packages have unmet dependencies:\n a : Depends: b but it is not installable':
+      'PACKAGE_UNMET_DEPENDENCIES',
+    'installed kk-broken package post-installation script subprocess returned error exit status 3':
+      'PACKAGE_SCRIPT_FAILED',
+    'E: Held packages were changed and -y was used without --allow-change-held-packages.': 'PACKAGE_HELD',
+    'something else': 'PACKAGE_FAILED',
+  };
+  for (const [stderr, code] of Object.entries(codes))
+    t.equal(packageFailure(['apt-get'], { code: 100, stdout: '', stderr }).code, code, stderr);
+  t.match(
+    packageFailure(['apt-get'], { code: 100, stdout: '', stderr: 'dpkg was interrupted' }).remedy,
+    /dpkg --configure -a/,
+  );
+  const locks: Record<string, number | undefined> = {
+    'E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1234 (unattended-upgr)': 1234,
+    'dpkg: error: dpkg frontend lock was locked by another process with pid 77': 77,
+    'Existing lock /var/run/yum.pid: another copy is running as pid 9.': 9,
+    'System management is locked by the application with pid 42 (zypper).': 42,
+    'E: Could not get lock /var/lib/dpkg/lock - open (11: Resource temporarily unavailable)': undefined,
+  };
+  for (const [stderr, pid] of Object.entries(locks))
+    t.same(lockedBy({ code: 100, stdout: '', stderr }), { pid }, stderr);
+  t.equal(lockedBy({ code: 100, stdout: '', stderr: 'E: Unable to locate package' }), undefined);
+  t.end();
+});
+
+t.test('the inputs are refused where they make no sense', (t) => {
+  const refuses = (input: object, why: RegExp) =>
+    t.match(ACTIONS.package.input.safeParse(input).error?.message, why, JSON.stringify(input));
+  refuses({}, /say what is wanted/);
+  refuses({ name: 'a', files: '/x.deb' }, /at most one/);
+  refuses({ name: 'a b' }, /not the name/);
+  refuses({ name: '-y' }, /not the name/);
+  refuses({ name: 'a', version: '1;rm' }, /not the version/);
+  refuses({ name: 'a', version: '1', state: 'latest' }, /version belongs/);
+  refuses({ name: 'a', state: 'absent', hold: true }, /hold belongs/);
+  refuses({ files: 'x.deb' }, /absolute/);
+  t.end();
+});
+
+/** A machine of Red Hat's kind whose dnf answers as the recorded one did, and knows what it has installed. */
+function dnfNode(dir: string) {
+  const root = join(dir, 'root');
+  mkdirSync(join(root, 'usr/bin'), { recursive: true });
+  writeFileSync(join(root, 'usr/bin/dnf'), '');
+  const installed = new Map<string, string>();
+  const locks = new Set<string>();
+  const ran: string[] = [];
+  let locked = 0;
+  const ok = (stdout = ''): RunOutput => ({ code: 0, stdout, stderr: '' });
+  const install = (words: string[]): RunOutput => {
+    if (words.includes('nope')) return said(DNF, 'dnf install --assumeno nope');
+    const key = `dnf install --assumeno ${words
+      .join(' ')
+      .replace(/(\.\d)-1$/, '$1')
+      .replace(/^toola$/, 'toola a-package-with-quite-a-long-name-of-its-own')}`;
+    return DNF.get(key) ?? ok();
+  };
+  const answer = (argv: readonly string[]): RunOutput => {
+    const words = argv.slice(1).filter((word) => !word.startsWith('-'));
+    const [verb = '', ...names] = words;
+    const sets = !argv.includes('--assumeno') && !argv.includes('-q');
+    if (argv[0] === 'rpm')
+      return ok([...installed].map(([name, v]) => `${name}\t0\t${v.replace('-', '\t')}\n`).join(''));
+    if (sets && locked > 0) {
+      locked -= 1;
+      return {
+        code: 200,
+        stdout: '',
+        stderr: `Existing lock /run/dnf.pid: another copy is running as pid ${process.pid}.\n`,
+      };
+    }
+    if (verb === 'versionlock') {
+      const [what, ...held] = names;
+      if (what === 'list') return ok([...locks].map((name) => `${name}-0:1.0-1.*\n`).join(''));
+      for (const name of held) what === 'add' ? locks.add(name) : locks.delete(name);
+      return ok();
+    }
+    if (verb === 'makecache') return ok();
+    const output = verb === 'install' ? install(names) : said(DNF, `dnf ${verb} --assumeno ${names.join(' ')}`);
+    if (!sets) return output;
+    for (const { name, version } of parseTransaction(output.stdout).steps)
+      version === '' ? installed.delete(name) : installed.set(name, version);
+    return ok();
+  };
+  const real = realHost();
+  const stream = (text: string) => ({
+    head: Buffer.from(text),
+    tail: Buffer.alloc(0),
+    bytes: Buffer.byteLength(text),
+    file: '',
+  });
+  const host: Host = {
+    ...real,
+    run: async (argv) => answer(argv),
+    commands: {
+      ...real.commands,
+      async start(folder, { argv }) {
+        mkdirSync(folder, { recursive: true });
+        ran.push(argv.filter((word) => !word.startsWith('--setopt')).join(' '));
+        const { code, stdout, stderr } = answer(argv);
+        return {
+          code,
+          timedOut: false,
+          cancelled: false,
+          durationMs: 1,
+          stdout: stream(stdout),
+          stderr: stream(stderr),
+        };
+      },
+    },
+  };
+  const node = new Node(dir, host);
+  return {
+    node,
+    installed,
+    locks,
+    ran: () => ran.splice(0),
+    lock: (times: number) => {
+      locked = times;
+    },
+    root: dirname(root),
+  };
+}
+
+t.test('dnf: installed with what it needs, held, downgraded, refused, and brought back', async (t) => {
+  const { node, installed, locks, ran, lock } = dnfNode(t.testdir());
+  const toola = { name: 'toola', hold: true };
+  const first = await node.do('r1', 'package', toola, 'x');
+  t.match(first.output, { manager: 'dnf', packages: { toola: '2.0-1' } });
+  t.match(first.output.done, [/a-package/, 'liba 1.0-1 installed', 'toola 2.0-1 installed', 'toola held']);
+  t.match(first.diffs, [{ path: 'packages', after: /liba 1\.0-1\ntoola 2\.0-1, held\n/ }]);
+  t.same(ran(), ['dnf -y --disableplugin=versionlock install toola', 'dnf versionlock add toola']);
+  t.match(await node.do('r2', 'package', toola, 'x'), { changed: false });
+  t.match(
+    await node.do('r2', 'package', { name: 'toola', version: '2.0' }, 'x'),
+    { changed: false },
+    'without its release',
+  );
+  t.same(ran(), []);
+
+  const low = { name: 'toola', version: '1.0' };
+  t.match(await failure(node.do('r3', 'package', low, 'x')), {
+    code: 'PACKAGE_DOWNGRADE',
+    message: /toola 2\.0-1 → 1\.0-1/,
+  });
+  t.match(await failure(node.do('r3', 'package', { ...low, allow_downgrade: true }, 'x')), { code: 'PACKAGE_HELD' });
+  await node.do('r3', 'package', { ...low, allow_downgrade: true, hold: false }, 'x');
+  t.same([installed.get('toola'), [...locks]], ['1.0-1', []]);
+  t.match(await failure(node.do('r4', 'package', { name: 'anti' }, 'x')), { code: 'PACKAGE_UNMET_DEPENDENCIES' });
+  t.match(await failure(node.do('r4', 'package', { name: 'liba', state: 'absent' }, 'x')), {
+    code: 'PACKAGE_REMOVES_OTHERS',
+    message: /toola would be removed for liba/,
+  });
+  ran();
+  t.match(await failure(node.do('r4', 'package', { name: 'nope' }, 'x')), { code: 'PACKAGE_NOT_FOUND' });
+  t.same(ran(), ['dnf -y makecache'], 'the repositories were asked once more');
+  t.match(await failure(node.do('r4', 'package', { name: 'nope', update_cache: false }, 'x')), {
+    code: 'PACKAGE_NOT_FOUND',
+  });
+  t.same(ran(), []);
+
+  lock(1);
+  await node.do('r5', 'package', { name: 'toola', version: '2.0' }, 'x');
+  t.equal(ran().length, 2, 'it waits, and tries again');
+  lock(9);
+  const busy = await failure(
+    node.do('r6', 'package', { name: 'liba', state: 'absent', allow_removal: true, lock_wait_seconds: 0 }, 'x'),
+  );
+  t.match(busy, { code: 'PACKAGE_LOCK_HELD', message: new RegExp(`process ${process.pid} \\(.*node`) });
+  lock(0);
+  installed.set('toola', '3.0-1');
+  t.match(await failure(node.undo('r5', 'x')), {
+    code: 'UNDO_CONFLICT',
+    message: /toola is 3\.0-1; the run left 2\.0-1/,
+  });
+  installed.set('toola', '2.0-1');
+  t.match((await node.undo('r5', 'x')).output.restored, ['packages toola']);
+  t.same([installed.get('toola'), [...locks]], ['1.0-1', []]);
+  await node.undo('r3', 'x');
+  t.same([installed.get('toola'), [...locks]], ['2.0-1', ['toola']]);
+});
