@@ -4,13 +4,17 @@ import { readFile, writeFile } from 'node:fs/promises';
 import type { KkError } from '../shared/errors.ts';
 import { commandFailure, createExecutors, createResourceKinds } from './actions/index.ts';
 import { systemClock } from './clock.ts';
+import { DEFAULT_CACHE_BYTES } from './config/settings.ts';
 import { type Disk, disk } from './durable/disk.ts';
 import { BlobFolder } from './executor/blobs.ts';
 import { Executor } from './executor/executor.ts';
 import { type Patience, patient } from './executor/full-disk.ts';
 import { Journal } from './executor/journal.ts';
+import { pause } from './executor/pause.ts';
 import type { Clock, Logger } from './executor/ports.ts';
 import { gatherFacts, gatherForRule } from './facts/index.ts';
+import { FileCache } from './files/cache.ts';
+import { createFiles } from './files/files.ts';
 import { bootId } from './host/boot-id.ts';
 import type { Host } from './host/host.ts';
 import { createHost } from './host/index.ts';
@@ -36,6 +40,10 @@ export interface AgentOptions {
   bootId?: string;
   /** Parts of the machine that are simulated; default: the real ones. */
   machine?: Partial<Machine>;
+  /** Bytes of files that are kept for the next run; default: that of the setting. */
+  cacheBytes?: number;
+  /** Bytes a second at which files are brought at most; undefined: no limit. */
+  bytesPerSecond?: number | undefined;
   /** Uniform in [0, 1), for the jitter of reconnects; default: Math.random. */
   random?: () => number;
   /** How sockets are opened; default: TLS with the identity's certificate. */
@@ -90,6 +98,15 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
 
     const log = new LiveLog();
     const undo = new UndoStore({ folder: paths.undo, kinds: createResourceKinds(paths.root), host });
+    const store = new IdentityStore(paths.identity);
+    const cache = new FileCache({
+      folder: paths.files,
+      limit: options.cacheBytes ?? DEFAULT_CACHE_BYTES,
+      bytesPerSecond: options.bytesPerSecond,
+      pause: (ms, signal) => pause(clock, ms, signal),
+      monotonicMs: () => clock.bootTimeMs(),
+    });
+    const files = createFiles(cache, { identity: () => store.load(), nowMs: () => clock.nowMs() });
     const executor = await Executor.start({
       journal,
       records,
@@ -97,7 +114,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       blobs: await BlobFolder.open(paths.blobs, patient(disk, patience)),
       host,
       clock,
-      actions: createExecutors({ stateFolder: paths.root, undo, gather }),
+      actions: createExecutors({ stateFolder: paths.root, undo, files, gather }),
       commandFailure,
       remember: (...change) => undo.remember(...change),
       gatherFacts: gather.facts,
@@ -108,7 +125,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     });
 
     const link = new Link({
-      store: new IdentityStore(paths.identity),
+      store,
       dial: options.dial ?? dialWith(() => clock.nowMs()),
       self,
       work: executor,

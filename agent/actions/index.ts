@@ -1,9 +1,11 @@
 import type { ActionKind } from '../../shared/actions/index.ts';
 import type { gatherFacts, gatherForRule } from '../facts/index.ts';
+import type { Files } from '../files/files.ts';
 import { assertExecutor } from './assert.ts';
 import { blockInFileExecutor } from './block-in-file.ts';
 import { checkExecutor } from './check.ts';
 import { commandExecutor } from './command.ts';
+import { copyExecutor } from './copy.ts';
 import { debugExecutor } from './debug.ts';
 import { directoryExecutor } from './directory.ts';
 import type { ActionExecutor } from './executor.ts';
@@ -24,13 +26,15 @@ export interface ExecutorOptions {
   /** The agent's state folder: systemd's stamps are kept there. */
   stateFolder: string;
   undo: Undoing;
+  /** Where files from elsewhere come to. */
+  files: Files;
   /** What /proc, /sys, /lib/modules and the files in /etc that load modules are below; by default this machine's own. */
   root?: string;
   gather: { facts: typeof gatherFacts; forRule: typeof gatherForRule };
 }
 
 /** One executor for each action kind of the catalogue; a kind without one does not compile. */
-export function createExecutors({ stateFolder, undo, gather, root = '' }: ExecutorOptions): {
+export function createExecutors({ stateFolder, undo, files, gather, root = '' }: ExecutorOptions): {
   readonly [K in ActionKind]: ActionExecutor<K>;
 } {
   return {
@@ -38,6 +42,7 @@ export function createExecutors({ stateFolder, undo, gather, root = '' }: Execut
     block_in_file: blockInFileExecutor,
     check: checkExecutor(gather.forRule),
     command: commandExecutor,
+    copy: copyExecutor(files),
     debug: debugExecutor,
     directory: directoryExecutor,
     facts: factsExecutor(gather.facts),

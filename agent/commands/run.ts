@@ -1,11 +1,14 @@
 import { pino } from 'pino';
 import { startAgent } from '../agent.ts';
+import { bytesOf, DEFAULT_CACHE_BYTES } from '../config/settings.ts';
 import { VERSION } from '../config/version.ts';
 
 /** Works until SIGTERM or SIGINT. Throws what makes an agent unable to start. */
 export async function runAgent(options: {
   state: string;
   logLevel: string;
+  cache: string;
+  bandwidth: string;
   wrapper: readonly [string, ...string[]];
   exit: (code: number) => never;
 }): Promise<void> {
@@ -18,6 +21,8 @@ export async function runAgent(options: {
     stateFolder: options.state,
     version: VERSION,
     wrapper: options.wrapper,
+    cacheBytes: bytesOf('cache', options.cache) ?? DEFAULT_CACHE_BYTES,
+    bytesPerSecond: bytesOf('bandwidth', options.bandwidth),
     logger,
     onFatal: (error) => {
       logger.fatal({ report: error.report }, error.message);

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type Authority, openAuthority } from '../pki/authority.ts';
 import type { Clock } from '../run/ports.ts';
+import { type BlobStore, openBlobs } from '../store/blobs.ts';
 import { type Database, openDatabase } from '../store/database.ts';
 import { eventLog, type RunArchive } from '../store/event-log.ts';
 import { type Identities, openIdentities } from '../store/identities.ts';
@@ -21,6 +22,7 @@ export interface State {
   tokens: Tokens;
   nodes: Nodes;
   logs: RunLogs;
+  blobs: BlobStore;
 }
 
 /** Opens the state of a folder that this process has taken, and raises its generation. */
@@ -38,5 +40,6 @@ export async function openState(folder: string, clock: Clock, onEnd: OnEnd): Pro
     tokens: tokenStore(database),
     nodes: nodeStore(database),
     logs: runLogs(join(folder, 'runs')),
+    blobs: await openBlobs(join(folder, 'blobs'), clock.nowMs),
   };
 }

@@ -23,7 +23,6 @@ export interface ActionRead {
 /** What people coming from other tools write, and what it is called here. */
 const ELSEWHERE: Record<string, string> = {
   shell: 'Use command: a text is run by the shell.',
-  copy: 'Use file with content or source.',
   template: 'Use file with template.',
   service: 'Use systemd.',
   fail: 'Use assert.',

@@ -1,5 +1,5 @@
 /** Text to plan: `loadSources` reads the files, `parsePlan` makes the plan of them or says everything that is wrong. */
-export { loadSources } from './load.ts';
+export { diskPath, loadSources } from './load.ts';
 export { planJsonSchema } from './schema.ts';
 export { TASK_DEFAULTS } from './task-defaults.ts';
 export type * from './types.ts';

@@ -86,6 +86,10 @@ export interface Operations {
   /** Undoes what a run that has ended did, in a run of its own. Throws KkError RUN_UNKNOWN, ROLLBACK_*. */
   rollback(id: string, wish: RollbackWish): Promise<RollbackView>;
   exec(request: ExecRequest): Promise<{ run: string }>;
+  /** Those of the digests whose file is not there yet; the others are kept for some days more. */
+  missingBlobs(digests: string[]): Promise<string[]>;
+  /** Takes in a file that a plan names. Throws KkError BLOB_CHANGED, DISK_FULL. */
+  addBlob(sha256: string, bytes: AsyncIterable<Uint8Array>): Promise<void>;
   /** Newest first. */
   runs(limit: number): Promise<RunSummary[]>;
   /** `id` may be a unique prefix, or `last`. Throws KkError RUN_UNKNOWN. */

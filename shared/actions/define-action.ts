@@ -28,6 +28,11 @@ export interface ActionContract<K extends string, I extends z.ZodType, O extends
    * is to be done, for it changes nothing that stays; or it `cannot` tell, and only `rollback:` tasks help.
    */
   undo: 'restores' | 'nothing' | 'cannot';
+  /**
+   * Its `src` names files of the plan (`shared/blob.ts`): the compiler puts their digests into the task, the controller holds the
+   * bytes, and an agent fetches those that its own share names.
+   */
+  takesFiles?: true;
   /** Made by kk and not written by the author of a plan. */
   internal?: true;
   /** Inputs as a person writes them; tests hold it against the schema. */

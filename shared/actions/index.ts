@@ -3,6 +3,7 @@ import { assert } from './assert.ts';
 import { blockInFile } from './block-in-file.ts';
 import { check } from './check.ts';
 import { command } from './command.ts';
+import { copy } from './copy.ts';
 import { debug } from './debug.ts';
 import { directory } from './directory.ts';
 import { facts } from './facts.ts';
@@ -21,6 +22,7 @@ export const ACTIONS = {
   block_in_file: blockInFile,
   check,
   command,
+  copy,
   debug,
   directory,
   facts,

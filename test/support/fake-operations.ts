@@ -89,6 +89,12 @@ export class FakeOperations implements Operations {
     return this.#start();
   }
 
+  async missingBlobs(): Promise<string[]> {
+    return [];
+  }
+
+  async addBlob(): Promise<void> {}
+
   async exec(request: ExecRequest) {
     this.asked.push({ exec: request });
     return this.#start();
