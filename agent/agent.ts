@@ -15,6 +15,7 @@ import type { Clock, Logger } from './executor/ports.ts';
 import { gatherFacts, gatherForRule } from './facts/index.ts';
 import { FileCache } from './files/cache.ts';
 import { createFiles } from './files/files.ts';
+import type { ProxyEnvironment } from './files/web.ts';
 import { bootId } from './host/boot-id.ts';
 import type { Host } from './host/host.ts';
 import { createHost } from './host/index.ts';
@@ -44,6 +45,8 @@ export interface AgentOptions {
   cacheBytes?: number;
   /** Bytes a second at which files are brought at most; undefined: no limit. */
   bytesPerSecond?: number | undefined;
+  /** Variables that name a proxy for web servers; default: none. */
+  proxy?: ProxyEnvironment;
   /** Uniform in [0, 1), for the jitter of reconnects; default: Math.random. */
   random?: () => number;
   /** How sockets are opened; default: TLS with the identity's certificate. */
@@ -106,7 +109,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       pause: (ms, signal) => pause(clock, ms, signal),
       monotonicMs: () => clock.bootTimeMs(),
     });
-    const files = createFiles(cache, { identity: () => store.load(), nowMs: () => clock.nowMs() });
+    const files = createFiles(cache, { identity: () => store.load(), nowMs: () => clock.nowMs() }, options.proxy ?? {});
     const executor = await Executor.start({
       journal,
       records,

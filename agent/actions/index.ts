@@ -8,12 +8,15 @@ import { commandExecutor } from './command.ts';
 import { copyExecutor } from './copy.ts';
 import { debugExecutor } from './debug.ts';
 import { directoryExecutor } from './directory.ts';
+import { downloadExecutor } from './download.ts';
 import type { ActionExecutor } from './executor.ts';
 import { factsExecutor } from './facts.ts';
 import { fileExecutor } from './file.ts';
+import { httpExecutor } from './http.ts';
 import { kernelModuleExecutor } from './kernel-module.ts';
 import { lineInFileExecutor } from './line-in-file.ts';
 import { setFactExecutor } from './set-fact.ts';
+import { statExecutor } from './stat.ts';
 import { sysctlExecutor } from './sysctl.ts';
 import { systemdExecutor } from './systemd.ts';
 import { type Undoing, undoExecutor } from './undo.ts';
@@ -45,11 +48,14 @@ export function createExecutors({ stateFolder, undo, files, gather, root = '' }:
     copy: copyExecutor(files),
     debug: debugExecutor,
     directory: directoryExecutor,
+    download: downloadExecutor(files),
     facts: factsExecutor(gather.facts),
     file: fileExecutor,
+    http: httpExecutor(files),
     kernel_module: kernelModuleExecutor(root),
     line_in_file: lineInFileExecutor,
     set_fact: setFactExecutor,
+    stat: statExecutor,
     sysctl: sysctlExecutor(root),
     systemd: systemdExecutor(stateFolder),
     undo: undoExecutor(undo),

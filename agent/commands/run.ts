@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { startAgent } from '../agent.ts';
-import { bytesOf, DEFAULT_CACHE_BYTES } from '../config/settings.ts';
+import { bytesOf, DEFAULT_CACHE_BYTES, proxyEnvironment } from '../config/settings.ts';
 import { VERSION } from '../config/version.ts';
 
 /** Works until SIGTERM or SIGINT. Throws what makes an agent unable to start. */
@@ -24,6 +24,7 @@ export async function runAgent(options: {
     cacheBytes: bytesOf('cache', options.cache) ?? DEFAULT_CACHE_BYTES,
     bytesPerSecond: bytesOf('bandwidth', options.bandwidth),
     logger,
+    proxy: proxyEnvironment(),
     onFatal: (error) => {
       logger.fatal({ report: error.report }, error.message);
       options.exit(1);

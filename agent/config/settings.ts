@@ -32,6 +32,13 @@ export function fallback(name: SettingName): string {
   return value === undefined || value === '' ? standard : value;
 }
 
+/** The proxy variables that all programs know, in either spelling. */
+export function proxyEnvironment(): Partial<Record<'HTTP_PROXY' | 'HTTPS_PROXY' | 'NO_PROXY', string>> {
+  const names = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'] as const;
+  const values = names.map((name) => [name, process.env[name.toLowerCase()] || process.env[name]] as const);
+  return Object.fromEntries(values.filter(([, value]) => value !== undefined && value !== ''));
+}
+
 /** What `cache` is by default, in bytes. */
 export const DEFAULT_CACHE_BYTES = 10 * 1024 ** 3;
 

@@ -24,6 +24,8 @@ export interface ActionRead {
 const ELSEWHERE: Record<string, string> = {
   shell: 'Use command: a text is run by the shell.',
   template: 'Use file with template.',
+  get_url: 'Use download.',
+  uri: 'Use http.',
   service: 'Use systemd.',
   fail: 'Use assert.',
   include_role: 'List the role under roles of a play.',

@@ -6,11 +6,14 @@ import { command } from './command.ts';
 import { copy } from './copy.ts';
 import { debug } from './debug.ts';
 import { directory } from './directory.ts';
+import { download } from './download.ts';
 import { facts } from './facts.ts';
 import { file } from './file.ts';
+import { http } from './http.ts';
 import { kernelModule } from './kernel-module.ts';
 import { lineInFile } from './line-in-file.ts';
 import { setFact } from './set-fact.ts';
+import { stat } from './stat.ts';
 import { sysctl } from './sysctl.ts';
 import { systemd } from './systemd.ts';
 import { undo } from './undo.ts';
@@ -25,11 +28,14 @@ export const ACTIONS = {
   copy,
   debug,
   directory,
+  download,
   facts,
   file,
+  http,
   kernel_module: kernelModule,
   line_in_file: lineInFile,
   set_fact: setFact,
+  stat,
   sysctl,
   systemd,
   undo,
