@@ -29,8 +29,13 @@ interface Plan {
 function sourceOf({ src }: Input, { blobs }: ActionContext): NonNullable<ReturnType<typeof blobsOf<BlobRef>>> {
   const found = blobsOf(blobs, src);
   if (found !== undefined) return found;
+  throw srcUnknown(src, blobs);
+}
+
+/** What a template gave is not there. */
+export function srcUnknown(src: string, blobs: Readonly<Record<string, BlobRef>>): KkError {
   const names = Object.keys(blobs);
-  throw new KkError({
+  return new KkError({
     code: 'SRC_UNKNOWN',
     message: `The plan has no file or folder ${src} for this task.`,
     remedy: 'Put it into files/ of the role, or correct what the template gives; the evidence lists what is there.',

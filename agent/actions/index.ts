@@ -19,6 +19,7 @@ import { setFactExecutor } from './set-fact.ts';
 import { statExecutor } from './stat.ts';
 import { sysctlExecutor } from './sysctl.ts';
 import { systemdExecutor } from './systemd.ts';
+import { unarchiveExecutor } from './unarchive.ts';
 import { type Undoing, undoExecutor } from './undo.ts';
 import { waitForExecutor } from './wait-for.ts';
 
@@ -58,6 +59,7 @@ export function createExecutors({ stateFolder, undo, files, gather, root = '' }:
     stat: statExecutor,
     sysctl: sysctlExecutor(root),
     systemd: systemdExecutor(stateFolder),
+    unarchive: unarchiveExecutor(files, stateFolder),
     undo: undoExecutor(undo),
     wait_for: waitForExecutor,
   };

@@ -16,6 +16,7 @@ import { setFact } from './set-fact.ts';
 import { stat } from './stat.ts';
 import { sysctl } from './sysctl.ts';
 import { systemd } from './systemd.ts';
+import { unarchive } from './unarchive.ts';
 import { undo } from './undo.ts';
 import { waitFor } from './wait-for.ts';
 
@@ -38,6 +39,7 @@ export const ACTIONS = {
   stat,
   sysctl,
   systemd,
+  unarchive,
   undo,
   wait_for: waitFor,
 } as const;

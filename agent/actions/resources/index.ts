@@ -2,6 +2,7 @@ import type { ResourceKinds } from '../../undo/resource.ts';
 import { stampsIn } from '../systemd-stamp.ts';
 import { directoryResource } from './directory.ts';
 import { fileResource } from './file.ts';
+import { linkResource } from './link.ts';
 import { moduleResource } from './module.ts';
 import { sysctlResource } from './sysctl.ts';
 import { treeResource } from './tree.ts';
@@ -18,6 +19,7 @@ export function createResourceKinds(stateFolder: string, unitFolder = UNIT_FOLDE
   return {
     directory: directoryResource,
     file: fileResource,
+    link: linkResource,
     module: moduleResource(root),
     sysctl: sysctlResource(root),
     tree: treeResource,
