@@ -4,13 +4,18 @@ import { readFile } from 'node:fs/promises';
 import type { KkError } from '../shared/errors.ts';
 import { commandFailure, createExecutors, createResourceKinds } from './actions/index.ts';
 import { systemClock } from './clock.ts';
+import { DEFAULT_CACHE_BYTES } from './config/settings.ts';
 import { type Disk, disk } from './durable/disk.ts';
 import { BlobFolder } from './executor/blobs.ts';
 import { Executor } from './executor/executor.ts';
 import { type Patience, patient } from './executor/full-disk.ts';
 import { Journal } from './executor/journal.ts';
+import { pause } from './executor/pause.ts';
 import type { Clock, Logger } from './executor/ports.ts';
 import { gatherFacts, gatherForRule } from './facts/index.ts';
+import { FileCache } from './files/cache.ts';
+import { createFiles } from './files/files.ts';
+import type { ProxyEnvironment } from './files/web.ts';
 import { bootId } from './host/boot-id.ts';
 import type { Host } from './host/host.ts';
 import { createHost } from './host/index.ts';
@@ -41,6 +46,12 @@ export interface AgentOptions {
   bootId?: string;
   /** Parts of the machine that are simulated; default: the real ones. */
   machine?: Partial<Machine>;
+  /** Bytes of files that are kept for the next run; default: that of the setting. */
+  cacheBytes?: number;
+  /** Bytes a second at which files are brought at most; undefined: no limit. */
+  bytesPerSecond?: number | undefined;
+  /** Variables that name a proxy for web servers; default: none. */
+  proxy?: ProxyEnvironment;
   /** Uniform in [0, 1), for the jitter of reconnects; default: Math.random. */
   random?: () => number;
   /** How sockets are opened; default: TLS with the identity's certificate. */
@@ -97,6 +108,15 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
 
     const log = new LiveLog();
     const undo = new UndoStore({ folder: paths.undo, kinds: createResourceKinds(paths.root), host });
+    const store = new IdentityStore(paths.identity);
+    const cache = new FileCache({
+      folder: paths.files,
+      limit: options.cacheBytes ?? DEFAULT_CACHE_BYTES,
+      bytesPerSecond: options.bytesPerSecond,
+      pause: (ms, signal) => pause(clock, ms, signal),
+      monotonicMs: () => clock.bootTimeMs(),
+    });
+    const files = createFiles(cache, { identity: () => store.load(), nowMs: () => clock.nowMs() }, options.proxy ?? {});
     const executor = await Executor.start({
       journal,
       records,
@@ -104,7 +124,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       blobs: await BlobFolder.open(paths.blobs, patient(disk, patience)),
       host,
       clock,
-      actions: createExecutors({ stateFolder: paths.root, undo, gather }),
+      actions: createExecutors({ stateFolder: paths.root, undo, files, gather }),
       commandFailure,
       remember: (...change) => undo.remember(...change),
       gatherFacts: gather.facts,
@@ -114,7 +134,6 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       logger,
     });
 
-    const store = new IdentityStore(paths.identity);
     const ending = new AbortController();
     const installer =
       options.installer ??

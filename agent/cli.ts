@@ -23,7 +23,9 @@ export function cli({ wrapper, exit }: CliOptions): Command {
         .choices(['debug', 'info', 'warn', 'error'])
         .default(fallback('logLevel')),
     )
-    .action(async (options: StateOptions & { logLevel: string }) => {
+    .addOption(new Option(SETTINGS.cache.flag, SETTINGS.cache.about).default(fallback('cache')))
+    .addOption(new Option(SETTINGS.bandwidth.flag, SETTINGS.bandwidth.about).default(fallback('bandwidth')))
+    .action(async (options: StateOptions & { logLevel: string; cache: string; bandwidth: string }) => {
       const { runAgent } = await import('./commands/run.ts');
       await runAgent({ ...options, wrapper, exit });
     });

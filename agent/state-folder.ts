@@ -12,6 +12,8 @@ export interface StatePaths {
   identity: string;
   journal: string;
   blobs: string;
+  /** The cache of files that plans bring and downloads. */
+  files: string;
   runs: string;
   /** What a rollback restores. */
   undo: string;
@@ -28,6 +30,7 @@ export function statePaths(root: string): StatePaths {
     identity: join(root, 'identity'),
     journal: join(root, 'journal.log'),
     blobs: join(root, 'blobs'),
+    files: join(root, 'files'),
     runs: join(root, 'runs'),
     undo: join(root, 'undo'),
     status: join(root, 'status.json'),

@@ -10,6 +10,7 @@ import type { OnEnd } from './compose/on-end.ts';
 import { openState } from './compose/state.ts';
 import { PATIENCE, type ServeIo, type ServeOptions, socketPath } from './config/settings.ts';
 import { VERSION } from './config/version.ts';
+import { blobs } from './operations/blobs.ts';
 import { Bootstrapper } from './operations/bootstrapper.ts';
 import { bringNodes } from './operations/bring.ts';
 import { operations } from './operations/operations.ts';
@@ -23,6 +24,8 @@ import { takeStateFolder } from './store/state-folder.ts';
 
 const TICK_MS = 1_000;
 const CERTIFICATE_CHECK_MS = 12 * 3_600_000;
+/** How often files of plans that nobody wants any more are looked for. */
+const SWEEP_MS = 3_600_000;
 /** `--until-idle`: ends this long after the last run, reader or request of an operator. */
 const IDLE_MS = 60_000;
 
@@ -57,6 +60,8 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
   const engine = await makeEngine(state, clock, log, { leaseMs, connectTimeoutMs });
   const { runner, fleet, hub } = engine;
 
+  const files = blobs(state.blobs, runner);
+
   // Agents
   const packages = await readAgentPackages(options.agentFolder).catch((): AgentPackage[] => []);
   const address = await Address.of(options, state.database);
@@ -69,6 +74,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
     leaseMs,
     patience: options.patience ?? PATIENCE,
     packages,
+    blobs: files,
     endpoints,
     stopping: stopping.signal,
   });
@@ -100,7 +106,19 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
   const rollbacks = new Rollbacks({ ...state, ...engine, automatic: autoRollbacks(state.database), clock, log, stop });
   await rollbacks.recover();
   const manifests = packages.map(({ manifest }) => manifest);
-  const parts = { ...process, manifests, ...state, ...engine, bootstrapper, bring, rollbacks, clock, endpoints, stop };
+  const parts = {
+    ...process,
+    manifests,
+    ...state,
+    ...engine,
+    files,
+    bootstrapper,
+    bring,
+    rollbacks,
+    clock,
+    endpoints,
+    stop,
+  };
   const api = operatorApi(operations(parts));
   onEnd(() => api.close());
   let lastBusyMs = clock.monotonicMs();
@@ -129,10 +147,17 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
       .catch((error: unknown) => log.error({ error: String(error) }, "the controller's certificate was not renewed"));
   }, CERTIFICATE_CHECK_MS);
 
+  const sweep = (): void => {
+    files.sweep().catch((error: unknown) => log.warn({ error: String(error) }, 'old files of plans were not removed'));
+  };
+  sweep();
+  const sweeping = setInterval(sweep, SWEEP_MS);
+
   await aborted(stopping.signal);
   log.info('controller stopping');
   clearInterval(tick);
   clearInterval(certificates);
+  clearInterval(sweeping);
   return 0;
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { BlobRef } from './blob.ts';
 
 /**
  * What a node is given to do. A push carries two JSON documents: `Common`, the same bytes for every node of the run
@@ -38,6 +39,9 @@ export type RegisterType = z.infer<typeof RegisterType>;
 export const BlockPart = z.enum(['block', 'rescue', 'always']);
 export type BlockPart = z.infer<typeof BlockPart>;
 
+/** Files that a task's `src` may name, by `blobName`. */
+const Blobs = z.record(z.string().max(4200), BlobRef);
+
 const Register = z.strictObject({ name: z.string(), type: RegisterType, pattern: z.string().optional() });
 
 /**
@@ -55,6 +59,7 @@ export const RecoverTask = z.strictObject({
   /** Seconds; 0 = no limit. */
   timeout: z.number().min(0),
   register: Register.optional(),
+  blobs: Blobs.optional(),
 });
 export type RecoverTask = z.infer<typeof RecoverTask>;
 
@@ -108,6 +113,7 @@ export const TaskSpec = z.strictObject({
   onInterrupt: z.enum(['fail', 'rerun']),
   /** In order; absent: none. */
   recover: z.array(RecoverTask).optional(),
+  blobs: Blobs.optional(),
 });
 export type TaskSpec = z.infer<typeof TaskSpec>;
 

@@ -54,3 +54,10 @@ function cut(patch: string): string {
   const end = patch.lastIndexOf('\n', UNIFIED_LIMIT) + 1;
   return `${patch.slice(0, end)}[… ${patch.length - end} more characters of difference]\n`;
 }
+
+/** The same of content that is not in memory, in words: `sha256 …`, `120 bytes`; undefined: no file. */
+export function describedDiff(path: string, before: string | undefined, after: string | undefined): Diff {
+  const [was, becomes] = [before ?? 'no file', after ?? 'no file'];
+  const sides = { before: before === undefined ? '' : `[${was}]`, after: after === undefined ? '' : `[${becomes}]` };
+  return { path, ...sides, unified: `--- ${path}\n+++ ${path}\n-[${was}]\n+[${becomes}]\n` };
+}

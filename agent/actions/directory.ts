@@ -126,6 +126,20 @@ async function plan(input: Input, context: ActionContext): Promise<Plan> {
   return { todo: 'make', attributes: change, left: { mode, uid, gid }, mode, diffs: [diff] };
 }
 
+/** Makes a directory with its attributes; remembers it first, and those above it that are made with it. */
+export async function makeFolders(
+  path: string,
+  attributes: Attributes,
+  { host, remember }: ActionContext,
+  left = attributes,
+): Promise<void> {
+  // The outermost first, so that they are undone last.
+  for (const parent of await missingAbove(path, host))
+    await remember({ kind: 'directory', id: parent }, { state: 'directory' });
+  await remember({ kind: 'directory', id: path }, { state: 'directory', ...left });
+  await host.files.makeDirectory(path, attributes);
+}
+
 export const directoryExecutor: ActionExecutor<'directory'> = {
   async inspect(input, context) {
     const found = await onPath(input.path, () => plan(input, context));
@@ -145,11 +159,7 @@ export const directoryExecutor: ActionExecutor<'directory'> = {
           await files.remove(path);
           return { output: { path }, diffs: found.diffs };
         case 'make':
-          // Those above it that are made with it, too: the outermost first, so that they are undone last.
-          for (const parent of await missingAbove(path, context.host))
-            await context.remember({ kind: 'directory', id: parent }, { state: 'directory' });
-          await context.remember({ kind: 'directory', id: path }, { state: 'directory', ...found.left });
-          await files.makeDirectory(path, found.attributes);
+          await makeFolders(path, found.attributes, context, found.left);
           return { output: { path, mode: modeText(found.mode) }, diffs: found.diffs };
       }
     }),

@@ -1,4 +1,5 @@
 import type { ActionInput, ActionKind, ActionOutput } from '../../shared/actions/index.ts';
+import type { BlobRef } from '../../shared/blob.ts';
 import type { Facts } from '../../shared/facts.ts';
 import type { Diff } from '../../shared/share.ts';
 import type { Host } from '../host/host.ts';
@@ -32,6 +33,8 @@ export interface ActionContext {
   node: { name: string; address: string; groups: string[] };
   /** Text of a file of the task's role, by its path in the role: `templates/x`, `files/x`; undefined: not shipped. */
   roleFile(path: string): string | undefined;
+  /** The files that the task's `src` may name, by `blobName`; their bytes come from the controller. */
+  blobs: Readonly<Record<string, BlobRef>>;
   /** Renders a template text with the step's variables (used by `file: {template: …}`; `file` as in {@link roleFile}); throws KkError with file:line. */
   render(text: string, file: string): string;
   /**

@@ -1,24 +1,30 @@
 import type { ActionKind } from '../../shared/actions/index.ts';
 import type { gatherFacts, gatherForRule } from '../facts/index.ts';
+import type { Files } from '../files/files.ts';
 import { assertExecutor } from './assert.ts';
 import { blockInFileExecutor } from './block-in-file.ts';
 import { checkExecutor } from './check.ts';
 import { commandExecutor } from './command.ts';
+import { copyExecutor } from './copy.ts';
 import { debugExecutor } from './debug.ts';
 import { directoryExecutor } from './directory.ts';
+import { downloadExecutor } from './download.ts';
 import type { ActionExecutor } from './executor.ts';
 import { factsExecutor } from './facts.ts';
 import { fileExecutor } from './file.ts';
 import { groupExecutor } from './group.ts';
 import { hostnameExecutor } from './hostname.ts';
+import { httpExecutor } from './http.ts';
 import { kernelModuleExecutor } from './kernel-module.ts';
 import { lineInFileExecutor } from './line-in-file.ts';
 import { mountExecutor } from './mount.ts';
 import { packageExecutor } from './package.ts';
 import { setFactExecutor } from './set-fact.ts';
+import { statExecutor } from './stat.ts';
 import { swapExecutor } from './swap.ts';
 import { sysctlExecutor } from './sysctl.ts';
 import { systemdExecutor } from './systemd.ts';
+import { unarchiveExecutor } from './unarchive.ts';
 import { type Undoing, undoExecutor } from './undo.ts';
 import { userExecutor } from './user.ts';
 import { waitForExecutor } from './wait-for.ts';
@@ -30,13 +36,15 @@ export interface ExecutorOptions {
   /** The agent's state folder: systemd's stamps are kept there. */
   stateFolder: string;
   undo: Undoing;
+  /** Where files from elsewhere come to. */
+  files: Files;
   /** What /proc, /sys, /usr, /var, /lib/modules and the files in /etc of actions about the system are below; by default this machine's own. */
   root?: string;
   gather: { facts: typeof gatherFacts; forRule: typeof gatherForRule };
 }
 
 /** One executor for each action kind of the catalogue; a kind without one does not compile. */
-export function createExecutors({ stateFolder, undo, gather, root = '' }: ExecutorOptions): {
+export function createExecutors({ stateFolder, undo, files, gather, root = '' }: ExecutorOptions): {
   readonly [K in ActionKind]: ActionExecutor<K>;
 } {
   return {
@@ -44,20 +52,25 @@ export function createExecutors({ stateFolder, undo, gather, root = '' }: Execut
     block_in_file: blockInFileExecutor,
     check: checkExecutor(gather.forRule),
     command: commandExecutor,
+    copy: copyExecutor(files),
     debug: debugExecutor,
     directory: directoryExecutor,
+    download: downloadExecutor(files),
     facts: factsExecutor(gather.facts),
     file: fileExecutor,
     group: groupExecutor(root),
     hostname: hostnameExecutor(root),
+    http: httpExecutor(files),
     kernel_module: kernelModuleExecutor(root),
     line_in_file: lineInFileExecutor,
     mount: mountExecutor(root),
     package: packageExecutor(root),
     set_fact: setFactExecutor,
     swap: swapExecutor(root),
+    stat: statExecutor,
     sysctl: sysctlExecutor(root),
     systemd: systemdExecutor(stateFolder),
+    unarchive: unarchiveExecutor(files, stateFolder),
     undo: undoExecutor(undo),
     user: userExecutor(root),
     wait_for: waitForExecutor,

@@ -6,7 +6,7 @@ import type { Image, Resource } from '../undo/image.ts';
 import { type Difference, judge } from '../undo/judge.ts';
 import type { Hands } from '../undo/resource.ts';
 import type { UndoStore } from '../undo/store.ts';
-import { contentDiff } from './content-diff.ts';
+import { contentDiff, describedDiff } from './content-diff.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
 import { onPath } from './system-errors.ts';
 
@@ -91,13 +91,19 @@ async function diffsOf(
   hands: Hands,
   saw: ReadonlyMap<string, Buffer>,
 ): Promise<Diff[]> {
-  const bytesOf = async (image: Image): Promise<Buffer | undefined> => {
+  const digestIn = (image: Image): string | undefined => {
     const digest = String(image['content'] ?? '');
-    if (!/^[0-9a-f]{64}$/.test(digest)) return undefined;
-    return saw.get(digest) ?? hands.content(digest);
+    return /^[0-9a-f]{64}$/.test(digest) ? digest : undefined;
   };
+  const [is, was] = [digestIn(present), digestIn(to)];
   const diffs: Diff[] = [];
-  if (present['content'] !== to['content']) diffs.push(contentDiff(id, await bytesOf(present), await bytesOf(to)));
+  // What is there and too large to be kept was only seen by its digest.
+  if (is !== undefined && is !== was && !saw.has(is))
+    diffs.push(describedDiff(id, `sha256 ${is}`, was && `sha256 ${was}`));
+  else if (present['content'] !== to['content']) {
+    const after = was === undefined ? undefined : (saw.get(was) ?? (await hands.content(was)));
+    diffs.push(contentDiff(id, is === undefined ? undefined : saw.get(is), after));
+  }
   const facets = [...new Set([...Object.keys(present), ...Object.keys(to)])].filter(
     (facet) => facet !== 'content' && present[facet] !== to[facet],
   );

@@ -1,11 +1,14 @@
 import { pino } from 'pino';
 import { startAgent } from '../agent.ts';
+import { bytesOf, DEFAULT_CACHE_BYTES, proxyEnvironment } from '../config/settings.ts';
 import { VERSION } from '../config/version.ts';
 
 /** Works until SIGTERM or SIGINT. Throws what makes an agent unable to start. */
 export async function runAgent(options: {
   state: string;
   logLevel: string;
+  cache: string;
+  bandwidth: string;
   wrapper: readonly [string, ...string[]];
   exit: (code: number) => never;
 }): Promise<void> {
@@ -18,7 +21,10 @@ export async function runAgent(options: {
     stateFolder: options.state,
     version: VERSION,
     wrapper: options.wrapper,
+    cacheBytes: bytesOf('cache', options.cache) ?? DEFAULT_CACHE_BYTES,
+    bytesPerSecond: bytesOf('bandwidth', options.bandwidth),
     logger,
+    proxy: proxyEnvironment(),
     onFatal: (error) => {
       logger.fatal({ report: error.report }, error.message);
       options.exit(1);

@@ -49,7 +49,7 @@ export async function sync(path: string, point: Write<'sync'>): Promise<void> {
  */
 export async function replace(
   path: string,
-  content: string | Uint8Array,
+  content: string | Uint8Array | AsyncIterable<Uint8Array>,
   point: Write<'replace'>,
   { mode = 0o600, uid, gid, temporary = `${path}.${randomBytes(6).toString('hex')}.new` }: Making = {},
 ): Promise<void> {

@@ -1,4 +1,5 @@
 /** What names the evaluated inputs of a step: equal digests mean that it would do the same (ENGINE 3.4). */
+import { blobsOf } from '../../shared/blob.ts';
 import type { Scope } from '../../shared/expr/index.ts';
 import type { Common, Json, TaskSpec } from '../../shared/share.ts';
 import { renderFile } from './evaluate.ts';
@@ -16,12 +17,14 @@ export function inputsDigest(
   scope: Scope,
   item: Json | undefined,
 ): string {
-  const { template, source } = inputs.value as { template?: unknown; source?: unknown };
+  const { template, source, src } = inputs.value as { template?: unknown; source?: unknown; src?: unknown };
   const text = (folder: string, name: unknown): string | undefined =>
     typeof name === 'string' ? common.files[`${spec.role}/${folder}/${name}`] : undefined;
   const written = text('templates', template);
   const rendered = written === undefined ? undefined : renderFile(written, `${spec.role}/templates/${template}`, scope);
+  const blobs = typeof src === 'string' ? blobsOf(spec.blobs ?? {}, src) : undefined;
   const parts = [spec.action, item ?? null, inputs.value, rendered ?? null, text('files', source) ?? null];
+  if (blobs !== undefined) parts.push(blobs);
   return digest(JSON.stringify(ordered(parts)));
 }
 

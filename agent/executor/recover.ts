@@ -66,7 +66,7 @@ async function one(
 
 /** A recover task as a task of its own, in the place and with the variables of its step. */
 export function asTask(owner: TaskSpec, task: RecoverTask): TaskSpec {
-  const { loop: _loop, until: _until, register: _register, recover: _recover, ...rest } = owner;
+  const { loop: _loop, until: _until, register: _register, recover: _recover, blobs: _blobs, ...rest } = owner;
   const { register, vars, ...own } = task;
   return {
     ...rest,

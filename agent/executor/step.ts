@@ -462,6 +462,7 @@ export class Step {
         },
         facts: () => this.#ports.facts(),
         node: { name: share.node, address: node?.address ?? '', groups: node?.groups ?? [] },
+        blobs: spec.blobs ?? {},
         roleFile: (path) => this.#roleFile(`${spec.role}/${path}`),
         render: (text, file) => renderFile(text, `${spec.role}/${file}`, scope),
         remember: async (resource, after) => {

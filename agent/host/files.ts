@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { constants, type FSWatcher, type Stats, watch } from 'node:fs';
 import {
   type FileHandle,
@@ -47,24 +47,63 @@ function statOf(found: Stats): FileStat {
   return { kind, mode: found.mode & 0o7777, uid: found.uid, gid: found.gid, size: found.size, mtimeMs: found.mtimeMs };
 }
 
-async function whole(path: string): Promise<{ stat: FileStat; content: Buffer } | undefined> {
+/** A pipe without a writer would never open. */
+const TO_READ = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/** What `read` makes of the regular file at a path; undefined: there is none. */
+async function ofFile<T>(
+  path: string,
+  read: (handle: FileHandle, stat: FileStat) => Promise<T>,
+): Promise<T | undefined> {
   let handle: FileHandle;
   try {
-    // A pipe without a writer would never open.
-    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    handle = await open(path, TO_READ);
   } catch (thrown) {
     if (['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].some((code) => isSystemError(thrown, code))) return undefined;
     throw thrown;
   }
   try {
     const found = statOf(await handle.stat());
-    return found.kind === 'file' ? { stat: found, content: await handle.readFile() } : undefined;
+    return found.kind === 'file' ? await read(handle, found) : undefined;
   } finally {
     await handle.close();
   }
 }
 
-function writeAtomic(path: string, content: Uint8Array, attributes: Attributes = {}): Promise<void> {
+function whole(path: string): Promise<{ stat: FileStat; content: Buffer } | undefined> {
+  return ofFile(path, async (handle, found) => ({ stat: found, content: await handle.readFile() }));
+}
+
+/** Bytes that are in memory at once. */
+const CHUNK = 256 * 1024;
+
+function digest(path: string, signal?: AbortSignal): Promise<{ stat: FileStat; sha256: string } | undefined> {
+  return ofFile(path, async (handle, found) => {
+    const hash = createHash('sha256');
+    for await (const bytes of handle.createReadStream({ autoClose: false, highWaterMark: CHUNK })) {
+      signal?.throwIfAborted();
+      hash.update(bytes as Buffer);
+    }
+    return { stat: found, sha256: hash.digest('hex') };
+  });
+}
+
+async function* stream(path: string): AsyncGenerator<Uint8Array> {
+  const handle = await open(path, TO_READ);
+  try {
+    if (!(await handle.stat()).isFile())
+      throw Object.assign(new Error(`${path} is no regular file`), { code: 'EINVAL' });
+    yield* handle.createReadStream({ autoClose: false, highWaterMark: CHUNK }) as AsyncIterable<Buffer>;
+  } finally {
+    await handle.close();
+  }
+}
+
+function writeAtomic(
+  path: string,
+  content: Uint8Array | AsyncIterable<Uint8Array>,
+  attributes: Attributes = {},
+): Promise<void> {
   // Hidden, so that who watches the folder (kubelet its manifests, systemd its units) does not take it for a file of its own.
   const temporary = join(dirname(path), `.${basename(path).slice(0, 200)}.kk-${randomBytes(6).toString('hex')}`);
   return replace(path, content, 'agent.file', { mode: 0o644, ...attributes, temporary });
@@ -156,6 +195,8 @@ export const hostFiles: HostFiles = {
   read: (path) => unlessAbsent(readFile(path)),
   stat,
   whole,
+  digest,
+  stream,
   real: (path) => unlessAbsent(realpath(path)),
   list: async (path) => ((await unlessAbsent(readdir(path))) ?? []).sort(),
   writeAtomic,

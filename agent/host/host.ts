@@ -58,13 +58,17 @@ export interface HostFiles {
   real(path: string): Promise<string | undefined>;
   /** Names in a folder, sorted; a folder that is not there has none. */
   list(path: string): Promise<string[]>;
+  /** As {@link whole}, by its digest: read as a stream, so of any size. Rejects with the signal's reason. */
+  digest(path: string, signal?: AbortSignal): Promise<{ stat: FileStat; sha256: string } | undefined>;
+  /** The bytes of a regular file as they are read; a symlink is not followed (ELOOP). Rejects where no such file is. */
+  stream(path: string): AsyncIterable<Uint8Array>;
   /**
    * Temp file in the same folder, fsync, rename, fsync of the folder. Mode (unstated: 0644), uid and gid are set before the
-   * rename.
+   * rename. Content that rejects leaves everything as it was.
    */
   writeAtomic(
     path: string,
-    content: Uint8Array,
+    content: Uint8Array | AsyncIterable<Uint8Array>,
     attributes?: { mode?: number; uid?: number; gid?: number },
   ): Promise<void>;
   /**

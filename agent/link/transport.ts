@@ -1,12 +1,10 @@
 /** Sockets to the controller: TLS 1.3 with the node's certificate, the controller recognised, then a WebSocket. */
 import type { TLSSocket } from 'node:tls';
 import { WebSocket } from 'ws';
-import { KkError } from '../../shared/errors.ts';
 import { FRAME_LIMIT, SUBPROTOCOL } from '../../shared/protocol/level.ts';
 import type { Identity } from '../identity/identity-store.ts';
-import { peerChain } from '../identity/peer-chain.ts';
+import { openToController } from '../identity/open-to-controller.ts';
 import { openTls, unreachable } from '../identity/tls.ts';
-import { verifyController } from '../identity/verify-controller.ts';
 
 /** For TCP and TLS together, and again for the upgrade. */
 const CONNECT_TIMEOUT_MS = 15_000;
@@ -32,22 +30,13 @@ export interface ConnectionEvents {
 export type Dial = (endpoint: string, identity: Identity, events: ConnectionEvents) => Promise<Connection>;
 
 /**
- * Connects to `https://host:port`. Who answers is judged by its certificate alone, before a byte of ours is sent: ENGINE
- * 4.2. Every connection is a full handshake, so a resumed session cannot outlive a changed trust bundle. `now` is epoch
- * milliseconds; `open` makes the connection. Rejects with KkError CONTROLLER_UNREACHABLE, CONTROLLER_FOREIGN, CONTROLLER_WRONG_NAME, CLOCK_SKEW.
+ * Connects to `https://host:port`, as {@link openToController} says. `now` is epoch milliseconds; `open` makes the
+ * connection. Rejects with KkError CONTROLLER_UNREACHABLE, CONTROLLER_FOREIGN, CONTROLLER_WRONG_NAME, CLOCK_SKEW.
  */
 export function dialWith(now: () => number, open: typeof openTls = openTls): Dial {
   return async (endpoint, identity, events) => {
-    const url = new URL(endpoint);
-    const credentials = { key: identity.keyPem, cert: identity.certificatePem };
-    const socket = await open(url, { timeoutMs: CONNECT_TIMEOUT_MS, credentials });
-    const verdict = verifyController(peerChain(socket), identity, now());
-    if (!verdict.ok) {
-      socket.destroy();
-      const { code, detail, remedy } = verdict;
-      throw new KkError({ code, message: `${endpoint}: ${detail}.`, remedy });
-    }
-    return upgrade(url, socket, events);
+    const socket = await openToController(endpoint, identity, { now, open, timeoutMs: CONNECT_TIMEOUT_MS });
+    return upgrade(new URL(endpoint), socket, events);
   };
 }
 

@@ -4,6 +4,8 @@ import type { Image } from './image.ts';
 /** What looking at a resource and bringing it back may use. */
 export interface Hands {
   host: Host;
+  /** Is what is looked at to be restored later? Then it must be kept, else its digest is enough. */
+  keeps: boolean;
   /** Names bytes by their digest; where they are to be restored later, it keeps them. */
   keep(bytes: Buffer): Promise<string>;
   /** Bytes that were kept. Throws KkError UNDO_DAMAGED. */
@@ -24,5 +26,5 @@ export interface ResourceKind {
 
 export type ResourceKinds = { readonly [kind: string]: ResourceKind };
 
-/** Bytes of one image: plans carry files in their text, so what kk itself leaves is always smaller. */
+/** Bytes of one image that are kept: they are in memory meanwhile. */
 export const IMAGE_LIMIT = 64 * 1024 * 1024;

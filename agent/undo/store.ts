@@ -102,6 +102,7 @@ export class UndoStore {
       const present = await kind.look(resource.id, {
         host,
         signal: NEVER,
+        keeps: true,
         keep: async (bytes) => {
           kept.push(bytes);
           return digestOf(bytes);
@@ -163,6 +164,7 @@ export class UndoStore {
     return {
       host: this.#options.host,
       signal,
+      keeps: false,
       keep: async (bytes) => {
         const digest = digestOf(bytes);
         saw.set(digest, bytes);

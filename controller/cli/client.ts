@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { z } from 'zod';
 import { type ErrorReport, KkError } from '../../shared/errors.ts';
 import type { Sources } from '../plan/index.ts';
@@ -6,6 +7,7 @@ import type {
   ApplyBody,
   AskBody,
   BackupBody,
+  BlobsBody,
   BootstrapBody,
   CancelBody,
   ExecBody,
@@ -35,6 +37,7 @@ import { type Ask, ask, askLines } from './http.ts';
 
 const Started = z.object({ run: z.string() });
 const StartedAdHoc = Started.extend({ nodes: z.number(), withoutFacts: z.array(z.string()) });
+const Missing = z.object({ missing: z.array(z.string()) });
 const Adopted = z.object({ runs: z.array(z.string()) });
 const NewToken = z.object({ text: z.string(), token: TokenView });
 const NewJoin = z.object({ command: z.string(), token: TokenView });
@@ -95,6 +98,16 @@ export class Client {
 
   knownFacts(selector: string[]): Promise<FactsView[]> {
     return this.post('/v1/facts/known', { selector }, z.array(FactsView));
+  }
+
+  /** Those of the digests whose file the controller does not have. */
+  async missingBlobs(body: BlobsBody): Promise<string[]> {
+    return (await this.post('/v1/blobs/missing', body, Missing)).missing;
+  }
+
+  /** Sends a file under its digest; `bytes` is read as the controller takes it. */
+  async addBlob(sha256: string, bytes: Readable): Promise<void> {
+    await this.call({ method: 'PUT', path: `/v1/blobs/${sha256}`, stream: bytes }, z.unknown());
   }
 
   runs(limit: number): Promise<RunSummary[]> {

@@ -1,10 +1,13 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
 import { type ErrorReport, isSystemError, KkError, KkErrors } from '../../shared/errors.ts';
 
 export interface Ask {
-  method: 'GET' | 'POST' | 'DELETE';
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   path: string;
   body?: unknown;
+  /** Sent as it is read, instead of a body. */
+  stream?: Readable;
   signal?: AbortSignal;
 }
 
@@ -50,16 +53,24 @@ async function send(socket: string, wish: Ask): Promise<IncomingMessage> {
       method: wish.method,
       path: wish.path,
       agent: false,
-      headers:
-        body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
+      headers: wish.stream
+        ? { 'content-type': 'application/octet-stream' }
+        : body === undefined
+          ? {}
+          : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
       ...(wish.signal ? { signal: wish.signal } : {}),
     });
     const silent = setTimeout(() => request.destroy(new Error(`no answer for ${ANSWER_MS / 1000} s`)), ANSWER_MS);
+    wish.stream?.on('data', () => silent.refresh());
     request.once('response', resolve);
     request.once('error', (error) => reject(wish.signal?.aborted ? error : unreachable(socket, error)));
     request.once('close', () => clearTimeout(silent));
     request.once('response', () => clearTimeout(silent));
-    request.end(body);
+    if (wish.stream === undefined) request.end(body);
+    else {
+      wish.stream.once('error', (error) => request.destroy(error));
+      wish.stream.pipe(request);
+    }
   });
   if ((answer.statusCode ?? 500) < 400) return answer;
   const text = await textOf(answer, socket);

@@ -8,6 +8,7 @@ import type { Format } from './options.ts';
 import { againLines } from './output/again-text.ts';
 import { irrevocableLines } from './output/rollback-text.ts';
 import type { CheckedPlan, PlanOptions } from './plan-file.ts';
+import { sendFiles } from './send-files.ts';
 
 /** A controller that was there a moment ago: its service manager gets this long before another is started. */
 const RESTART_MS = 5_000;
@@ -30,6 +31,7 @@ export async function startRun(cli: Cli, checked: CheckedPlan, options: StartOpt
   const { client } = cli;
   await startController(cli);
   if (options.autoRollback) for (const line of irrevocableLines(checked.graph)) cli.note(line);
+  await sendFiles(client, checked);
   const { run } = await client.apply({ sources: checked.sources, options: applyOptions(cli, options) });
   if (options.detach) {
     cli.show(options.output, { run }, () => [`run ${run} started. Watch it with: kk-controller logs ${run} -f`]);

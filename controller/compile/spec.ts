@@ -48,13 +48,15 @@ export function specOf(
     sensitive: d.sensitive,
     onInterrupt: d.onInterrupt,
     ...(d.recover.length > 0 ? { recover: d.recover.map(recoverOf) } : {}),
+    ...(d.blobs ? { blobs: d.blobs } : {}),
   };
 }
 
 function recoverOf(d: TaskDocument): RecoverTask {
-  const { name, at, action, inputs, places, when, vars, timeout, register } = d;
+  const { name, at, action, inputs, places, when, vars, timeout, register, blobs } = d;
   const place: RecoverTask['at'] = [at.line, at.column];
-  return { name, at: place, action, inputs, places, when, vars, timeout, ...(register ? { register } : {}) };
+  const task = { name, at: place, action, inputs, places, when, vars, timeout };
+  return { ...task, ...(register ? { register } : {}), ...(blobs ? { blobs } : {}) };
 }
 
 export function gateOf(read: ResolvedRead): string {

@@ -5,6 +5,7 @@ import { renderJoinScript } from '../bootstrap/join-script.ts';
 import type { Patience } from '../config/settings.ts';
 import { gateway, peerOf } from '../dispatch/gateway.ts';
 import type { GatewayParts, Timer } from '../dispatch/ports.ts';
+import type { Blobs } from '../operations/blobs.ts';
 import { enrolNode } from '../pki/enrol.ts';
 import { renewNode } from '../pki/renew.ts';
 import type { Clock } from '../run/ports.ts';
@@ -20,6 +21,7 @@ export interface AgentsSide {
   leaseMs: number;
   patience: Patience;
   packages: readonly AgentPackage[];
+  blobs: Blobs;
   endpoints(): readonly string[];
   stopping: AbortSignal;
 }
@@ -44,6 +46,7 @@ export async function agentsPort(side: AgentsSide): Promise<AgentApp> {
       const found = packages.find(({ manifest }) => manifest.gz.sha256 === sha256);
       return found && { stream: openAgent(found), size: found.manifest.gz.size };
     },
+    blob: (node, sha256, range) => side.blobs.forNode(node, sha256, range),
     async enrol(request, remote) {
       const ports = { authority, tokens, ledger: identities, endpoints, clock: clock.nowMs };
       const enrolled = await enrolNode(request, ports);

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type Authority, openAuthority } from '../pki/authority.ts';
 import type { Clock } from '../run/ports.ts';
+import { type BlobStore, openBlobs } from '../store/blobs.ts';
 import { type Database, openDatabase } from '../store/database.ts';
 import { eventLog, type RunArchive } from '../store/event-log.ts';
 import { type FactsStore, factsStore } from '../store/facts.ts';
@@ -23,6 +24,7 @@ export interface State {
   nodes: Nodes;
   logs: RunLogs;
   facts: FactsStore;
+  blobs: BlobStore;
 }
 
 /** Opens the state of a folder that this process has taken, and raises its generation. */
@@ -41,5 +43,6 @@ export async function openState(folder: string, clock: Clock, onEnd: OnEnd): Pro
     nodes: nodeStore(database),
     logs: runLogs(join(folder, 'runs')),
     facts: factsStore(database),
+    blobs: await openBlobs(join(folder, 'blobs'), clock.nowMs),
   };
 }

@@ -5,6 +5,7 @@ export const WRITES = {
   'controller.lock': 'claim',
   'controller.lock.stale': 'rename',
   'controller.ca': 'replace',
+  'controller.blob': 'replace',
   'controller.backup': 'replace',
   'controller.restore': 'replace',
   'controller.store': 'transaction',

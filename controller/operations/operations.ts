@@ -17,6 +17,7 @@ import { runNotActive } from '../run/run-errors.ts';
 import type { Runner } from '../run/runner.ts';
 import type { BootstrapLine, Operations } from '../server/operations.ts';
 import { writeBackup } from '../store/backup.ts';
+import type { BlobStore } from '../store/blobs.ts';
 import type { RunArchive } from '../store/event-log.ts';
 import type { FactsStore } from '../store/facts.ts';
 import type { Identities } from '../store/identities.ts';
@@ -27,6 +28,7 @@ import { runSummary } from '../views/run-view.ts';
 import { iso } from '../views/times.ts';
 import type { NodeView } from '../views/types.ts';
 import type { Arrivals } from './arrivals.ts';
+import type { Blobs } from './blobs.ts';
 import type { Bootstrapper, Bringable } from './bootstrapper.ts';
 import { execPlan, factsPlan } from './exec-plan.ts';
 import type { Generations } from './generations.ts';
@@ -53,6 +55,9 @@ export interface OperationsParts {
   facts: FactsStore;
   runner: Runner;
   runs: Runs;
+  /** The files that plans name. */
+  files: Blobs;
+  blobs: BlobStore;
   fleet: Fleet;
   arrivals: Arrivals;
   installations: Installations;
@@ -139,6 +144,7 @@ export function operations(parts: OperationsParts): Operations {
       const compiled = compile(parsed.plan, { ...options, kind: options.check ? 'check' : 'plan' });
       if ('problems' in compiled) return compiled;
       const { graph } = compiled;
+      await parts.files.check(graph);
       generations.checkNew();
       if (options.check) checkJoined(graph, identities);
       if (!options.wait) checkFree(graph, runner);
@@ -185,6 +191,9 @@ export function operations(parts: OperationsParts): Operations {
         return { node, ...(known ? { at: iso(known.atMs), facts: known.facts } : {}) };
       });
     },
+
+    missingBlobs: (digests) => parts.blobs.missing(digests),
+    addBlob: (sha256, bytes) => parts.blobs.add(sha256, bytes),
 
     async runs(limit) {
       return (await parts.archive.list(limit)).map((record) => runSummary(record, clock.nowMs()));

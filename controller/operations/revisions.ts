@@ -13,6 +13,7 @@ import type { Operations, ResumeOptions, RetryWish, SkipWish } from '../server/o
 import type { RunArchive } from '../store/event-log.ts';
 import { againView } from '../views/again.ts';
 import type { AgainView, RevisedView } from '../views/types.ts';
+import type { Blobs } from './blobs.ts';
 import type { Runs } from './runs.ts';
 import { nodesMeant, taskMeant } from './task-argument.ts';
 
@@ -20,6 +21,7 @@ export interface RevisionsParts {
   runner: Runner;
   runs: Runs;
   archive: RunArchive;
+  files: Blobs;
   /** Brings the nodes of the run that are not there. */
   bring(run: ActiveRun): void;
 }
@@ -44,6 +46,7 @@ export function revisions(parts: RevisionsParts): Pick<Operations, 'resume' | 'r
       const compiled = compile(parsed.plan, { ...options, kind: 'plan' });
       if ('problems' in compiled) return compiled;
       const { graph } = compiled;
+      await parts.files.check(graph);
       const id = await resumable(parts, graph.name, options.run);
       return revise(id, (run) => {
         if (!runHasEnded(run.record.status)) throw runNotEnded(id);

@@ -23,8 +23,9 @@ export interface ActionRead {
 /** What people coming from other tools write, and what it is called here. */
 const ELSEWHERE: Record<string, string> = {
   shell: 'Use command: a text is run by the shell.',
-  copy: 'Use file with content or source.',
   template: 'Use file with template.',
+  get_url: 'Use download.',
+  uri: 'Use http.',
   service: 'Use systemd.',
   fail: 'Use assert.',
   include_role: 'List the role under roles of a play.',

@@ -1,6 +1,6 @@
 /** Text to plan: `loadSources` reads the files, `parsePlan` makes the plan of them or says everything that is wrong. */
 export { builtinDefaults, defaultsOf, type RoleDefaults } from './defaults.ts';
-export { loadSources } from './load.ts';
+export { diskPath, loadSources } from './load.ts';
 export { suggest } from './problems.ts';
 export { planJsonSchema } from './schema.ts';
 export { TASK_DEFAULTS } from './task-defaults.ts';

@@ -1,3 +1,4 @@
+import type { BlobRef } from '../../shared/blob.ts';
 import type { Position } from '../../shared/errors.ts';
 import type { DocNode } from './document.ts';
 import { parseYaml } from './parse.ts';
@@ -41,6 +42,15 @@ export class Library {
       if (path.startsWith(`${folder}/`)) this.refuse(path, why);
     }
     return found;
+  }
+
+  /** What is known of the files below a folder by their digests, by the path inside it. */
+  filesUnder(folder: string): Record<string, BlobRef> {
+    return Object.fromEntries(
+      Object.entries(this.sources.files ?? {}).flatMap(([path, blob]) =>
+        path.startsWith(`${folder}/`) ? [[path.slice(folder.length + 1), blob]] : [],
+      ),
+    );
   }
 
   refuse(file: string, why: string): void {

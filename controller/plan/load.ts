@@ -1,10 +1,12 @@
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { BlobRef } from '../../shared/blob.ts';
 import { isSystemError, KkError } from '../../shared/errors.ts';
+import { hashFile } from './hash-file.ts';
 import { MAX_TEXT } from './parse.ts';
 import { BUILTIN, beside, playbookFiles, roleFolders } from './paths.ts';
-import { inventoryFileOf, playbookReferencesOf, referencesOf } from './references.ts';
+import { inventoryFileOf, playbookReferencesOf, type References, referencesOf } from './references.ts';
 import type { Sources } from './types.ts';
 
 export interface LoadOptions {
@@ -14,10 +16,12 @@ export interface LoadOptions {
   builtins?: string;
 }
 
-/** Bytes of one template or file of a role: larger ones travel as artifacts, not in a plan. */
+const BUILTINS = fileURLToPath(new URL('../playbooks', import.meta.url));
+
+/** Bytes of one template, and of a file of a role that is shipped as text: others are known by their digest alone. */
 const MAX_ROLE_FILE = 1024 * 1024;
-/** Templates and files of one role, and folders they are in. */
-const MAX_ROLE_FILES = 1000;
+/** Templates of one role, or files of it or of one folder that is copied; and folders they are in. */
+const MAX_ROLE_FILES = 10_000;
 const MAX_FILES = 10_000;
 
 /**
@@ -26,7 +30,7 @@ const MAX_FILES = 10_000;
  * Errors: PLAN_NOT_FOUND, PLAN_UNREADABLE, PLAN_TOO_MANY_FILES.
  */
 export async function loadSources(planPath: string, options: LoadOptions = {}): Promise<Sources> {
-  const loader = new Loader(options.builtins ?? fileURLToPath(new URL('../playbooks', import.meta.url)));
+  const loader = new Loader(planPath, options.builtins ?? BUILTINS);
   const playbookPath = options.playbookPath ?? [];
   const plan = await loader.text(planPath);
   if (plan === undefined) {
@@ -55,15 +59,22 @@ export async function loadSources(planPath: string, options: LoadOptions = {}): 
     if (file !== undefined) await loadReferences(loader, file, referencesOf(loader.texts[file] ?? ''), playbookPath);
   }
   const offered = await offeredIn([...playbookPath, loader.builtins]);
-  return { plan: planPath, texts: loader.texts, playbookPath, refused: loader.refused, offered };
+  const { texts, files, refused } = loader;
+  return { plan: planPath, texts, files, playbookPath, refused, offered };
+}
+
+/** Where a file of {@link Sources} is on disk, for reading its bytes. */
+export function diskPath(path: string, builtins = BUILTINS): string {
+  return path.startsWith(BUILTIN) ? join(builtins, path.slice(BUILTIN.length)) : path;
 }
 
 async function loadReferences(
   loader: Loader,
   file: string,
-  references: { roles: string[]; includes: string[] },
+  references: References,
   playbookPath: readonly string[],
 ): Promise<void> {
+  for (const src of references.files) await loader.taken(beside(loader.plan, src));
   for (const include of references.includes) await loadTasks(loader, beside(file, include), playbookPath);
   for (const role of references.roles) {
     for (const folder of roleFolders(role, file, playbookPath)) {
@@ -71,7 +82,8 @@ async function loadReferences(
       await loadTasks(loader, `${folder}/tasks.yaml`, playbookPath);
       if (!loader.isThere(`${folder}/tasks.yaml`)) continue;
       await loader.text(`${folder}/defaults.yaml`);
-      for (const kind of ['templates', 'files']) await loader.folder(`${folder}/${kind}`);
+      await loader.folder(`${folder}/templates`);
+      await loader.shipped(`${folder}/files`);
       break;
     }
   }
@@ -81,8 +93,7 @@ async function loadReferences(
 async function loadTasks(loader: Loader, file: string, playbookPath: readonly string[]): Promise<void> {
   if (loader.isKnown(file)) return;
   const text = await loader.text(file);
-  if (text !== undefined)
-    await loadReferences(loader, file, { roles: [], includes: referencesOf(text).includes }, playbookPath);
+  if (text !== undefined) await loadReferences(loader, file, { ...referencesOf(text), roles: [] }, playbookPath);
 }
 
 /** The playbooks and roles in some folders; a folder that is not there offers nothing. */
@@ -104,12 +115,15 @@ async function offeredIn(folders: readonly string[]): Promise<NonNullable<Source
 /** Reads each file once and remembers what it could not read. */
 class Loader {
   readonly texts: Record<string, string> = {};
+  readonly files: Record<string, BlobRef> = {};
   readonly refused: Record<string, string> = {};
   readonly #absent = new Set<string>();
+  readonly plan: string;
   readonly builtins: string;
   #count = 0;
 
-  constructor(builtins: string) {
+  constructor(plan: string, builtins: string) {
+    this.plan = plan;
     this.builtins = builtins;
   }
 
@@ -132,47 +146,91 @@ class Loader {
 
   async text(path: string, limit = MAX_TEXT): Promise<string | undefined> {
     if (this.isKnown(path)) return this.texts[path];
-    this.#count += 1;
-    if (this.#count > MAX_FILES) {
-      const message = `The plan refers to more than ${MAX_FILES} files.`;
-      throw new KkError({ code: 'PLAN_TOO_MANY_FILES', message, remedy: 'Split the plan.' });
-    }
-    try {
-      const text = await readText(this.#diskPath(path), limit);
+    this.#one();
+    await this.#reading(path, async () => {
+      const text = await readText(diskPath(path, this.builtins), limit);
       if (typeof text === 'string') this.texts[path] = text;
       else this.refused[path] = text.refused;
+    });
+    return this.texts[path];
+  }
+
+  /** Every file below a folder as a text, if there is such a folder. Links to folders are not followed. */
+  folder(path: string): Promise<void> {
+    return this.#each(path, async (child) => void (await this.text(child, MAX_ROLE_FILE)));
+  }
+
+  /** The same by their digests, and small ones that are text as texts, too. */
+  shipped(path: string): Promise<void> {
+    return this.#each(path, async (child) => {
+      const size = (await this.#file(child))?.size;
+      if (size === undefined || size > MAX_ROLE_FILE || this.isKnown(child)) return;
+      const text = await readText(diskPath(child, this.builtins), MAX_ROLE_FILE);
+      if (typeof text === 'string') this.texts[child] = text;
+    });
+  }
+
+  /** A file, or all that are below a folder, by their digests. */
+  async taken(path: string): Promise<void> {
+    const at = diskPath(path, this.builtins);
+    const isFolder = await stat(at).then(
+      (found) => found.isDirectory(),
+      () => false,
+    );
+    if (isFolder) await this.#each(path, async (child) => void (await this.#file(child)));
+    else await this.#file(path);
+  }
+
+  /** Reads one file more; what is wrong with it is kept for whoever names it. */
+  async #reading(path: string, read: () => Promise<void>): Promise<void> {
+    try {
+      await read();
     } catch (thrown) {
       if (isSystemError(thrown, 'ENOENT') || isSystemError(thrown, 'ENOTDIR')) this.#absent.add(path);
       else if (thrown instanceof Error && 'code' in thrown) this.refused[path] = thrown.message;
       else throw thrown;
     }
-    return this.texts[path];
   }
 
-  /** Every file below a folder, if there is such a folder. Links to folders are not followed. */
-  async folder(path: string): Promise<void> {
+  #one(): void {
+    this.#count += 1;
+    if (this.#count <= MAX_FILES) return;
+    const message = `The plan refers to more than ${MAX_FILES} files.`;
+    throw new KkError({ code: 'PLAN_TOO_MANY_FILES', message, remedy: 'Split the plan.' });
+  }
+
+  async #file(path: string): Promise<BlobRef | undefined> {
+    if (Object.hasOwn(this.files, path)) return this.files[path];
+    this.#one();
+    await this.#reading(path, async () => {
+      const found = await hashFile(diskPath(path, this.builtins));
+      if ('refused' in found) this.refused[path] = found.refused;
+      else this.files[path] = found;
+    });
+    return this.files[path];
+  }
+
+  async #each(path: string, take: (child: string) => Promise<void>): Promise<void> {
     const waiting = [path];
     let found = 0;
     for (let folder = waiting.shift(); folder !== undefined; folder = waiting.shift()) {
-      const entries = await readdir(this.#diskPath(folder), { withFileTypes: true }).catch((thrown: unknown) => {
-        if (isSystemError(thrown, 'ENOENT') || isSystemError(thrown, 'ENOTDIR')) return [];
-        throw thrown;
-      });
+      const entries = await readdir(diskPath(folder, this.builtins), { withFileTypes: true }).catch(
+        (thrown: unknown) => {
+          if (isSystemError(thrown, 'ENOENT') || isSystemError(thrown, 'ENOTDIR')) return [];
+          throw thrown;
+        },
+      );
       for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
         const child = `${folder}/${entry.name}`;
         found += 1;
         if (found > MAX_ROLE_FILES) {
-          this.refused[child] = `a role has at most ${MAX_ROLE_FILES} templates and files`;
+          this.refused[child] = `at most ${MAX_ROLE_FILES} files are taken from one folder`;
           return;
         }
         if (entry.isDirectory()) waiting.push(child);
-        else await this.text(child, MAX_ROLE_FILE);
+        else await take(child);
       }
     }
-  }
-
-  #diskPath(path: string): string {
-    return path.startsWith(BUILTIN) ? join(this.builtins, path.slice(BUILTIN.length)) : path;
   }
 }
 

@@ -1,3 +1,6 @@
+import { ACTIONS } from '../../shared/actions/index.ts';
+import { isBesidePlan } from '../../shared/blob.ts';
+import { isTemplate } from '../../shared/expr/index.ts';
 import { BlockPart } from '../../shared/share.ts';
 import { type DocNode, nodeAt } from './document.ts';
 import { parseYaml } from './parse.ts';
@@ -20,8 +23,16 @@ export function playbookReferencesOf(plan: string): (string | DocNode)[] {
   return list?.kind === 'list' ? list.items.map((item) => text(item) ?? item) : [];
 }
 
-/** The roles and task files that a playbook or a list of tasks names itself. */
-export function referencesOf(source: string | DocNode): { roles: string[]; includes: string[] } {
+export interface References {
+  roles: string[];
+  /** Relative to the file that names them. */
+  includes: string[];
+  /** Files and folders to be copied: relative to the plan, or absolute. */
+  files: string[];
+}
+
+/** What a playbook or a list of tasks names itself. */
+export function referencesOf(source: string | DocNode): References {
   const document = typeof source === 'string' ? parse(source) : source;
   const top = itemsOf(document?.kind === 'map' ? nodeAt(document, ['plays']) : document);
   const roles = top
@@ -29,15 +40,29 @@ export function referencesOf(source: string | DocNode): { roles: string[]; inclu
     .map((use) => text(use) ?? text(nodeAt(use, ['role'])));
   const tasks = [...top, ...top.flatMap((play) => itemsOf(nodeAt(play, ['tasks'])))].flatMap(withParts);
   const includes = tasks.map((task) => text(nodeAt(task, ['include_tasks'])));
+  const files = tasks.flatMap(withAsides).flatMap(sourcesOf);
   return {
     roles: roles.filter((role) => role !== undefined && isFolder(role)) as string[],
     includes: includes.filter((path) => path !== undefined),
+    files: [...new Set(files)].filter((src) => isBesidePlan(src) && !isTemplate(src)),
   };
 }
 
 /** A task, or a block with everything in it. */
 function withParts(task: DocNode): DocNode[] {
   return [task, ...BlockPart.options.flatMap((part) => itemsOf(nodeAt(task, [part])).flatMap(withParts))];
+}
+
+/** A task with those that restore or undo it. */
+function withAsides(task: DocNode): DocNode[] {
+  return [task, ...['recover', 'rollback'].flatMap((word) => itemsOf(nodeAt(task, [word])).flatMap(withParts))];
+}
+
+const TAKE_FILES = Object.values(ACTIONS).flatMap((action) => ('takesFiles' in action ? [action.kind] : []));
+
+/** What its action, if it is one that takes files, names as `src`. */
+function sourcesOf(task: DocNode): string[] {
+  return [...TAKE_FILES, 'with'].flatMap((key) => text(nodeAt(task, [key, 'src'])) ?? []);
 }
 
 /** A role's name leads below roles/ and nowhere else. */

@@ -24,6 +24,11 @@ export function roleFileUses(found: RoleRead, task: TaskRead, problems: Problems
         path.startsWith(prefix) ? [path.slice(prefix.length)] : [],
       );
       const at = task.texts[`/inputs/${input}`] ?? task.document.at;
+      if (input === 'source' && Object.hasOwn(found.shipped, name)) {
+        const message = `The source "${name}" is no text of at most 1 MiB.`;
+        problems.add('PLAN_MISSING', at, message, 'Use copy, which takes any file: copy: {src: …, dest: …}.');
+        return [];
+      }
       const where =
         found.folder === undefined
           ? 'only a role has such files: make a role of these tasks'

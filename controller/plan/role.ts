@@ -1,5 +1,7 @@
+import type { BlobRef } from '../../shared/blob.ts';
 import { isTemplate } from '../../shared/expr/index.ts';
 import type { Vars } from '../../shared/share.ts';
+import { nameBlobs } from './blobs.ts';
 import { isBlockNode, readBlock } from './block.ts';
 import { type DocMap, type DocNode, keyPlace, nodeAt } from './document.ts';
 import type { Library } from './library.ts';
@@ -18,6 +20,8 @@ export interface RoleRead {
   tasks: TaskRead[];
   /** The folder it was found in; undefined for the tasks of a play. */
   folder: string | undefined;
+  /** All that is in its files/, by the path in it. */
+  shipped: Readonly<Record<string, BlobRef>>;
 }
 
 /** Files that one role may include, one after another. */
@@ -42,16 +46,18 @@ export function readRole(name: string, folder: string, library: Library): RoleRe
     for (const [path, text] of Object.entries(library.under(`${folder}/${kind}`)))
       files[`${name}/${kind}/${path}`] = text;
   }
-  return { role: { name, tasks: tasks.map((task) => task.document), defaults, files }, tasks, folder };
+  const role = { name, tasks: tasks.map((task) => task.document), defaults, files };
+  const found = { role, tasks, folder, shipped: library.filesUnder(`${folder}/files`) };
+  nameBlobs(found, library);
+  return found;
 }
 
 /** The tasks of a play as the role they are. */
-export function roleOfTasks(name: string, tasks: TaskRead[]): RoleRead {
-  return {
-    role: { name, tasks: tasks.map((task) => task.document), defaults: {}, files: {} },
-    tasks,
-    folder: undefined,
-  };
+export function roleOfTasks(name: string, tasks: TaskRead[], library: Library): RoleRead {
+  const role = { name, tasks: tasks.map((task) => task.document), defaults: {}, files: {} };
+  const found = { role, tasks, folder: undefined, shipped: {} };
+  nameBlobs(found, library);
+  return found;
 }
 
 /** Reads a list of tasks with everything it includes, and gives each task the id that is unique in the list. */

@@ -37,7 +37,7 @@ export class Roles {
 
   /** The tasks that a play states itself, as a role by the play's name. */
   ofTasks(use: RoleUse, tasks: TaskRead[]): RoleRead {
-    const role = roleOfTasks(use.role, tasks);
+    const role = roleOfTasks(use.role, tasks, this.#library);
     const known = this.#found.get(use.role);
     // two plays of one name were told already
     if (known?.folder !== undefined) this.#refuse(use, `in ${known.folder} and the name of a play with tasks`);

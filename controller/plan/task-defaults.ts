@@ -3,6 +3,7 @@ import type { TaskDocument } from './types.ts';
 /** A task that says nothing but what it does. */
 export const TASK_DEFAULTS: Omit<TaskDocument, 'id' | 'name' | 'at' | 'action' | 'inputs'> = Object.freeze({
   places: {},
+  blobs: undefined,
   on: undefined,
   needs: undefined,
   when: [],

@@ -112,6 +112,7 @@ export function readTask(node: DocNode, inherited: Inherited, problems: Problems
     action: action.action,
     inputs: action.inputs,
     places,
+    blobs: undefined,
     on: undefined,
     needs: readNeeds(nodeAt(words, ['needs']), problems),
     // positions are told within the task's own file, so a condition handed down stands at the task

@@ -1,3 +1,4 @@
+import type { BlobRef } from '../../shared/blob.ts';
 import type { Position } from '../../shared/errors.ts';
 import type { BlockPart, Json, Place, RegisterType, SourceText, Vars } from '../../shared/share.ts';
 
@@ -11,6 +12,8 @@ export interface Sources {
   texts: Record<string, string>;
   /** The user's folders of playbooks and roles, searched before anything else. */
   playbookPath?: readonly string[];
+  /** Files of roles and those that tasks name by a path of their own: their digests; the bytes are asked for later. */
+  files?: Readonly<Record<string, BlobRef>>;
   /** Files that are there but cannot be taken, by path: why. What is in neither is absent. */
   refused?: Record<string, string>;
   /** Names there are to choose from, for "did you mean": built-in ones and those of the user's folders. */
@@ -119,6 +122,8 @@ export interface TaskDocument {
   action: string;
   inputs: Json;
   places: Record<string, Place>;
+  /** Files that its `src` may name, by `blobName`; undefined: it names none. */
+  blobs: Record<string, BlobRef> | undefined;
   /** A selector: node or group name(s); the nodes it runs on instead of the play's. */
   on: string[] | undefined;
   /** undefined: the predecessor on the same node. */

@@ -3,6 +3,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { ENROL_BODY_LIMIT, type EnrolAnswer, type EnrolRequest, enrolRequestSchema } from '../../shared/enrolment.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { PeerVerdict } from '../pki/judge-peer.ts';
+import { type BlobRouteParts, blobRoute } from './blob-route.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -20,12 +21,11 @@ const AGENT_PATH = '/agent/:sha256(^[0-9a-f]{64}$)';
 /** The server of the agents' port. */
 export type AgentApp = FastifyInstance;
 
-/** What the open routes need; `compose` hands it in. */
-export interface AgentPortParts {
+/** What the routes need; `compose` hands it in. */
+export interface AgentPortParts extends BlobRouteParts {
   tls: { key: string; cert: string };
   /** How long one request may take, from its first byte to its last, in milliseconds. */
   requestMs: number;
-  peerOf(request: FastifyRequest): PeerVerdict;
   /** The join script for a node that reached us under this `host:port`. */
   joinScript(host: string | undefined): string;
   /** The packaged agent with this sha256. */
@@ -109,6 +109,7 @@ export function agentPort(parts: AgentPortParts): AgentApp {
     const enrolled = await parts.enrol(parsed.data, request.ip);
     return enrolled.ok ? reply.send(enrolled.answer) : reply.code(403).send(enrolled.report);
   });
+  blobRoute(app, parts);
   return app;
 }
 

@@ -101,6 +101,10 @@ export interface Operations {
   gatherFacts(wish: { selector: string[]; by: string }): Promise<Started>;
   /** The facts of nodes as they were told last; without them where none were. */
   facts(selector: string[]): Promise<FactsView[]>;
+  /** Those of the digests whose file is not there yet; the others are kept for some days more. */
+  missingBlobs(digests: string[]): Promise<string[]>;
+  /** Takes in a file that a plan names. Throws KkError BLOB_CHANGED, DISK_FULL. */
+  addBlob(sha256: string, bytes: AsyncIterable<Uint8Array>): Promise<void>;
   /** Newest first. */
   runs(limit: number): Promise<RunSummary[]>;
   /** `id` may be a unique prefix, or `last`. Throws KkError RUN_UNKNOWN. */

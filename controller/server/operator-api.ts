@@ -6,6 +6,7 @@ import {
   ApplyBody,
   AskBody,
   BackupBody,
+  BlobsBody,
   BootstrapBody,
   CancelBody,
   ExecBody,
@@ -53,6 +54,20 @@ export function operatorApi(operations: Operations): FastifyInstance {
     return reply.code(201).send(await operations.gatherFacts(bodyOf(FactsBody, request.body)));
   });
   app.post('/v1/facts/known', (request) => operations.facts(bodyOf(FactsBody, request.body).selector));
+  app.post('/v1/blobs/missing', large, async (request) => {
+    return { missing: await operations.missingBlobs(bodyOf(BlobsBody, request.body).sha256) };
+  });
+  // The body is taken as it comes: files of plans are of any size.
+  app.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
+  const anySize = { bodyLimit: Number.MAX_SAFE_INTEGER };
+  app.put<{ Params: { sha256: string }; Body: Readable }>(
+    '/v1/blobs/:sha256(^[0-9a-f]{64}$)',
+    anySize,
+    async (request, reply) => {
+      await operations.addBlob(request.params.sha256, request.body);
+      return reply.code(201).send({});
+    },
+  );
   app.get<{ Querystring: { limit?: string } }>('/v1/runs', (request) => operations.runs(limitOf(request.query.limit)));
   app.get<WithId>('/v1/runs/:id', (request) => operations.run(request.params.id));
   app.get<WithId & { Querystring: { logs?: string; live?: string; revision?: string } }>(

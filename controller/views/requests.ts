@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { BlobRef, Sha256 } from '../../shared/blob.ts';
 
 /**
  * What the operator API is asked: the bodies of its requests, checked by the server and typed for its client. Durations
@@ -14,6 +15,7 @@ const By = z.string().max(253).default('');
 export const SourcesBody = z.strictObject({
   plan: z.string().min(1),
   texts: z.record(z.string(), z.string()),
+  files: z.record(z.string().max(4200), BlobRef).optional(),
   playbookPath: z.array(z.string()).optional(),
   refused: z.record(z.string(), z.string()).optional(),
   offered: z.strictObject({ playbooks: z.array(z.string()), roles: z.array(z.string()) }).optional(),
@@ -110,6 +112,10 @@ export const ExecBody = z.strictObject({
   by: By,
 });
 export type ExecBody = z.input<typeof ExecBody>;
+
+/** More than a plan may name. */
+export const BlobsBody = z.strictObject({ sha256: z.array(Sha256).max(200_000) });
+export type BlobsBody = z.input<typeof BlobsBody>;
 
 export const CancelBody = z.strictObject({ force: z.boolean().default(false), by: By }).prefault({});
 export type CancelBody = z.input<typeof CancelBody>;

@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto';
 import { dirname } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import type { Clock } from '../../agent/executor/ports.ts';
 import type { FileStat, HostFiles } from '../../agent/host/host.ts';
 
@@ -58,6 +60,17 @@ export class SimulatedFiles implements HostFiles {
     return entry?.stat.kind === 'file' ? { stat: entry.stat, content: Buffer.from(entry.content) } : undefined;
   }
 
+  async digest(path: string): Promise<{ stat: FileStat; sha256: string } | undefined> {
+    const found = await this.whole(path);
+    return found && { stat: found.stat, sha256: createHash('sha256').update(found.content).digest('hex') };
+  }
+
+  async *stream(path: string): AsyncGenerator<Uint8Array> {
+    const found = await this.whole(path);
+    if (found === undefined) throw systemError('ENOENT', path);
+    yield found.content;
+  }
+
   async real(path: string): Promise<string | undefined> {
     return this.#entry(path) && path;
   }
@@ -69,10 +82,14 @@ export class SimulatedFiles implements HostFiles {
     return [...new Set([...first, ...this.#namesIn(path)])].sort();
   }
 
-  async writeAtomic(path: string, content: Uint8Array, attributes: Attributes = {}): Promise<void> {
+  async writeAtomic(
+    path: string,
+    content: Uint8Array | AsyncIterable<Uint8Array>,
+    attributes: Attributes = {},
+  ): Promise<void> {
     if (this.#entry(dirname(path))?.stat.kind !== 'directory') throw systemError('ENOENT', path);
     if (this.#entry(path)?.stat.kind === 'directory') throw systemError('EISDIR', path);
-    const bytes = Buffer.from(content);
+    const bytes = content instanceof Uint8Array ? Buffer.from(content) : await buffer(content);
     this.#put(path, 'file', bytes, attributes);
     this.#onWrite(path, bytes);
   }

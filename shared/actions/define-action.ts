@@ -30,6 +30,11 @@ export interface ActionContract<K extends string, I extends z.ZodType, O extends
   undo: 'restores' | 'nothing' | 'cannot';
   /** A lock that its steps take besides the task's own: what they use serves one at a time on a node (ENGINE 1.8). */
   lock?: string;
+  /**
+   * Its `src` names files of the plan (`shared/blob.ts`): the compiler puts their digests into the task, the controller holds the
+   * bytes, and an agent fetches those that its own share names.
+   */
+  takesFiles?: true;
   /** Made by kk and not written by the author of a plan. */
   internal?: true;
   /** Inputs as a person writes them; tests hold it against the schema. */

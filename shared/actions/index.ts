@@ -3,20 +3,25 @@ import { assert } from './assert.ts';
 import { blockInFile } from './block-in-file.ts';
 import { check } from './check.ts';
 import { command } from './command.ts';
+import { copy } from './copy.ts';
 import { debug } from './debug.ts';
 import { directory } from './directory.ts';
+import { download } from './download.ts';
 import { facts } from './facts.ts';
 import { file } from './file.ts';
 import { group } from './group.ts';
 import { hostname } from './hostname.ts';
+import { http } from './http.ts';
 import { kernelModule } from './kernel-module.ts';
 import { lineInFile } from './line-in-file.ts';
 import { mount } from './mount.ts';
 import { packageAction } from './package.ts';
 import { setFact } from './set-fact.ts';
+import { stat } from './stat.ts';
 import { swap } from './swap.ts';
 import { sysctl } from './sysctl.ts';
 import { systemd } from './systemd.ts';
+import { unarchive } from './unarchive.ts';
 import { undo } from './undo.ts';
 import { user } from './user.ts';
 import { waitFor } from './wait-for.ts';
@@ -27,20 +32,25 @@ export const ACTIONS = {
   block_in_file: blockInFile,
   check,
   command,
+  copy,
   debug,
   directory,
+  download,
   facts,
   file,
   group,
   hostname,
+  http,
   kernel_module: kernelModule,
   line_in_file: lineInFile,
   mount,
   package: packageAction,
   set_fact: setFact,
   swap,
+  stat,
   sysctl,
   systemd,
+  unarchive,
   undo,
   user,
   wait_for: waitFor,

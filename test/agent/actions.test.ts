@@ -30,6 +30,7 @@ const facts = { hostname: 'n1' } as never;
 const executors = createExecutors({
   stateFolder: '/tmp/kk-test-unused',
   undo: new UndoStore({ folder: '/tmp/kk-test-unused/undo', kinds: createResourceKinds('/tmp/kk-test-unused'), host }),
+  files: {} as never,
   gather: {
     facts: async () => facts,
     forRule: async (rule) =>

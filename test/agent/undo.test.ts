@@ -295,6 +295,7 @@ t.test('who may write to a folder cannot make undo read or write elsewhere', asy
       }),
     },
     signal: new AbortController().signal,
+    keeps: true,
     keep: async (bytes) => String(seen.push(bytes.toString('utf8'))),
     content: async () => content,
   });

@@ -707,8 +707,15 @@ t.test('loading', async (t) => {
   t.strictSame(plan.roles['r']?.files, { 'r/files/sub/a.txt': 'hello' });
 
   await write('user/roles/r/files/sub/b.bin', Uint8Array.of(0xff, 0xfe, 0));
+  await write('user/roles/r/tasks.yaml', '- {copy: {src: sub, dest: /x}}\n');
+  t.match(planOf(await load([join(folder, 'user')])).roles['r']?.tasks[0]?.blobs, {
+    'sub/a.txt': { size: 5 },
+    'sub/b.bin': { size: 3, sha256: /^[0-9a-f]{64}$/ },
+  });
+  await write('user/roles/r/tasks.yaml', '- {file: {path: /x, source: sub/b.bin}}\n- {copy: {src: sub/c, dest: /x}}\n');
   t.match(problemsOf(await load([join(folder, 'user')])), [
-    { code: 'PLAN_FILE', message: /not UTF-8/, position: { file: /b.bin$/ } },
+    { code: 'PLAN_MISSING', message: /no text/, remedy: /copy/ },
+    { code: 'PLAN_MISSING', message: /"sub\/c" is not there/, remedy: /sub\/b\.bin/ },
   ]);
   await write('plan.yaml', PLAN.replace('[site.yaml]', '[sitee]'));
   t.match(problemsOf(await load()), [{ code: 'PLAN_UNKNOWN_PLAYBOOK', remedy: /Did you mean "site"/ }]);

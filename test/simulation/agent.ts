@@ -152,5 +152,6 @@ const FACTS: Facts = {
 const ACTIONS = createExecutors({
   stateFolder: '/state',
   undo: {} as never,
+  files: {} as never,
   gather: { facts: async () => FACTS, forRule: async () => ({ facts: null }) } as never,
 });

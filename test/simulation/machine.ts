@@ -159,11 +159,16 @@ export class Machine {
             const found = stat(path);
             return found && { stat: found, content: Buffer.from(this.files.get(path) ?? '') };
           }),
+        digest: () => Promise.reject(new Error('no large files here')),
+        // biome-ignore lint/correctness/useYield: nothing is read as a stream here
+        stream: async function* () {
+          throw new Error('no large files here');
+        },
         makeNew: () => Promise.reject(new Error('nothing is restored here')),
         writeAtomic: (path, content) =>
           ifAlive(() => {
             this.#watcher.fileWritten(this, path);
-            this.files.set(path, Buffer.from(content).toString());
+            this.files.set(path, Buffer.from(content as Uint8Array).toString());
           }),
         setKernelValue: () => Promise.reject(new Error('no kernel here')),
         makeDirectory: () => ifAlive(() => {}),

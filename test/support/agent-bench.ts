@@ -297,7 +297,10 @@ export class Bench {
       blobs: await BlobFolder.open(join(folder, 'blobs'), disk),
       host,
       clock,
-      actions: { ...createExecutors({ stateFolder: folder, undo, gather }), command: commands.executor },
+      actions: {
+        ...createExecutors({ stateFolder: folder, undo, files: {} as never, gather }),
+        command: commands.executor,
+      },
       commandFailure,
       remember: (...change) => undo.remember(...change),
       gatherFacts: gather.facts,

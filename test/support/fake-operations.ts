@@ -91,6 +91,12 @@ export class FakeOperations implements Operations {
     return this.#start();
   }
 
+  async missingBlobs(): Promise<string[]> {
+    return [];
+  }
+
+  async addBlob(): Promise<void> {}
+
   async exec(request: ExecRequest) {
     this.asked.push({ exec: request });
     return { ...this.#start(), nodes: this.next?.graph.nodes.length ?? 0, withoutFacts: this.withoutFacts };

@@ -8,9 +8,11 @@ import { IdentityStore } from '../../agent/identity/identity-store.ts';
 import { type Dial, dialWith } from '../../agent/link/transport.ts';
 import { statePaths } from '../../agent/state-folder.ts';
 import { Client } from '../../controller/cli/client.ts';
+import { sendFiles } from '../../controller/cli/send-files.ts';
+import { compile } from '../../controller/compile/compile.ts';
 import { runServe } from '../../controller/compose.ts';
 import { type ServeOptions, socketPath } from '../../controller/config/settings.ts';
-import { loadSources } from '../../controller/plan/index.ts';
+import { loadSources, parsePlan } from '../../controller/plan/index.ts';
 import type { RunView, StreamLine } from '../../controller/views/types.ts';
 import { decodeToAgent } from '../../shared/protocol/codec.ts';
 
@@ -35,8 +37,8 @@ export interface Line {
   /** Joins (if it is not yet) and starts an agent; `folder`: its state, when not the node's own. */
   agent(name: string, options?: { folder?: string; machineId?: string }): Promise<RunningAgent>;
   /** Applies a plan text over the agents (all on 127.0.0.1 addresses) and waits for its end. */
-  apply(plan: string): Promise<{ view: RunView; lines: StreamLine[] }>;
-  start(plan: string): Promise<string>;
+  apply(plan: string, options?: { check?: boolean }): Promise<{ view: RunView; lines: StreamLine[] }>;
+  start(plan: string, options?: { check?: boolean }): Promise<string>;
   follow(run: string): Promise<{ view: RunView; lines: StreamLine[] }>;
   stopController(): Promise<void>;
   startController(): Promise<void>;
@@ -158,10 +160,14 @@ export async function startLine(options: Partial<ServeOptions> = {}, offsetMs = 
       line.agents.set(own, agent);
       return agent;
     },
-    async start(plan) {
+    async start(plan, { check = false } = {}) {
       const path = join(folder, 'plan.yaml');
       await writeFile(path, plan);
-      const { run } = await client.apply({ sources: await loadSources(path) });
+      const sources = await loadSources(path);
+      const parsed = parsePlan(sources);
+      const compiled = 'plan' in parsed ? compile(parsed.plan) : parsed;
+      if ('graph' in compiled) await sendFiles(client, { sources, graph: compiled.graph });
+      const { run } = await client.apply({ sources, options: { check } });
       return run;
     },
     async follow(run) {
@@ -171,8 +177,8 @@ export async function startLine(options: Partial<ServeOptions> = {}, offsetMs = 
       if (last?.type !== 'finished') throw new Error(`the stream ended with ${JSON.stringify(last)}`);
       return { view: last.run, lines };
     },
-    async apply(plan) {
-      return line.follow(await line.start(plan));
+    async apply(plan, options) {
+      return line.follow(await line.start(plan, options));
     },
     async close() {
       for (const agent of line.agents.values()) await agent.stop();

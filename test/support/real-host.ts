@@ -21,6 +21,7 @@ export function contextWith(host: Host, folder: string, other: Partial<ActionCon
     starting: () => {},
     facts: () => Promise.reject(new Error('no facts here')),
     node: { name: 'n1', address: '127.0.0.1', groups: [] },
+    blobs: {},
     roleFile: () => undefined,
     render: (text) => text,
     remember: async () => {},

@@ -2,9 +2,11 @@ import { join } from 'node:path';
 import type { ActionContext, ActionExecutor } from '../../agent/actions/executor.ts';
 import { createExecutors, createResourceKinds } from '../../agent/actions/index.ts';
 import { systemdExecutor } from '../../agent/actions/systemd.ts';
+import type { Files } from '../../agent/files/files.ts';
 import type { Host } from '../../agent/host/host.ts';
 import { type Limits, UndoStore } from '../../agent/undo/store.ts';
 import { ACTIONS, type ActionInput, type ActionKind, type ActionOutput } from '../../shared/actions/index.ts';
+import type { BlobRef } from '../../shared/blob.ts';
 import { type ErrorReport, reportOf } from '../../shared/errors.ts';
 import type { Diff } from '../../shared/share.ts';
 import { contextWith, realHost } from './real-host.ts';
@@ -15,6 +17,10 @@ import { contextWith, realHost } from './real-host.ts';
  */
 export class Node {
   readonly state: string;
+  /** What actions bring from elsewhere. */
+  files: Files = {} as never;
+  /** What the task's `src` may name. */
+  blobs: Record<string, BlobRef> = {};
   store: UndoStore;
   readonly #host: Host;
   readonly #units: string;
@@ -51,11 +57,18 @@ export class Node {
     item = 0,
   ): Promise<{ changed: boolean; output: ActionOutput<K>; diffs: Diff[] }> {
     const gather = { facts: async () => ({}) as never, forRule: async () => ({ facts: null }) };
-    const all = createExecutors({ stateFolder: this.state, undo: this.store, gather, root: this.#root });
+    const all = createExecutors({
+      stateFolder: this.state,
+      undo: this.store,
+      files: this.files,
+      gather,
+      root: this.#root,
+    });
     const executors = { ...all, systemd: systemdExecutor(this.state, this.#units) };
     const executor = executors[kind] as unknown as ActionExecutor<K>;
     const parsed = ACTIONS[kind].input.parse(input) as ActionInput<K>;
     const context: ActionContext = contextWith(this.#host, join(this.state, 'attempt'), {
+      blobs: this.blobs,
       remember: async (resource, after) => {
         const why = await this.store.remember({ run, task, item }, resource, after);
         if (why !== undefined) this.told.push(why);

@@ -5,6 +5,7 @@ import { fileResource } from './file.ts';
 import { groupResource } from './group.ts';
 import { homeResource } from './home.ts';
 import { hostnameResource } from './hostname.ts';
+import { linkResource } from './link.ts';
 import { moduleResource } from './module.ts';
 import { mountResource } from './mount.ts';
 import { PACKAGES, packagesResource } from './packages.ts';
@@ -28,6 +29,7 @@ export function createResourceKinds(stateFolder: string, unitFolder = UNIT_FOLDE
     group: groupResource(root),
     home: homeResource(root),
     hostname: hostnameResource(root),
+    link: linkResource,
     module: moduleResource(root),
     mount: mountResource(root),
     swap: swapResource(root),

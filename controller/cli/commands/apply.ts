@@ -4,6 +4,7 @@ import type { Cli } from '../cli.ts';
 import { eachOfList, withOutput } from '../options.ts';
 import { checkPlan } from '../plan-file.ts';
 import { withPlanOptions } from '../plan-options.ts';
+import { sendFiles } from '../send-files.ts';
 import { applyOptions, followRevised, type StartOptions, startController, startRun } from '../start-run.ts';
 
 interface Options extends StartOptions {
@@ -57,6 +58,7 @@ Examples:
     if (options.check) throw usage('--check and --resume exclude each other.', 'A dry run needs no earlier run.');
     const checked = await checkPlan(cli, file, options);
     await startController(cli);
+    await sendFiles(cli.client, checked);
     const wish = { ...applyOptions(cli, options), autoRollback: false as const, rerun: options.rerun ?? [] };
     const named = resume === true ? wish : { ...wish, run: resume };
     return followRevised(cli, await cli.client.resume({ sources: checked.sources, options: named }), options);

@@ -1,0 +1,105 @@
+/** A file that is to be what a digest says, of any size: what is left to do, and doing it. */
+import { buffer } from 'node:stream/consumers';
+import { modeText } from '../../shared/actions/mode.ts';
+import type { Diff } from '../../shared/share.ts';
+import { type Attributes, attributesDiff, differing } from './attributes.ts';
+import { contentDiff, describedDiff } from './content-diff.ts';
+import type { ActionContext } from './executor.ts';
+import { onlyRegular } from './regular-file.ts';
+
+/** Content up to this is shown as it differs; of larger ones the digests. Bytes. */
+const SHOWN = 1024 * 1024;
+
+/** What is to be at a path. */
+export interface WantedFile {
+  path: string;
+  sha256: string;
+  /** Bytes; undefined: not known. */
+  size: number | undefined;
+  /** As stated. */
+  attributes: Attributes;
+  /** Of a file that is made. */
+  newMode: number;
+  /** The content, where it is at hand and small. */
+  content?: Buffer | undefined;
+}
+
+export interface PlacedPlan {
+  wanted: WantedFile;
+  todo: 'nothing' | 'write' | 'set';
+  /** What is set with the content, or instead of it. */
+  change: Attributes;
+  left: Required<Pick<Attributes, 'mode'>> & Attributes;
+  diffs: Diff[];
+  /** The present content, where it is small. */
+  before?: Buffer | undefined;
+}
+
+/** Looks at the path and touches nothing. Throws FILE_NOT_REGULAR and what the system throws. */
+export async function planPlaced(wanted: WantedFile, { host, signal }: ActionContext): Promise<PlacedPlan> {
+  const { path, sha256, size, attributes, newMode } = wanted;
+  const stat = await host.files.stat(path);
+  onlyRegular(path, stat);
+  if (stat === undefined) {
+    const left = { mode: newMode, ...attributes };
+    return { wanted, todo: 'write', change: left, left, diffs: [contentOf(wanted, undefined, undefined)] };
+  }
+  const change = differing(attributes, stat);
+  const more = attributesDiff(path, change, stat);
+  const isOfSize = size === undefined || stat.size === size;
+  const present = isOfSize ? (await host.files.digest(path, signal))?.sha256 : undefined;
+  if (present === sha256) {
+    const { mode, uid, gid } = { ...stat, ...change };
+    return {
+      wanted,
+      todo: more === undefined ? 'nothing' : 'set',
+      change,
+      left: { mode, uid, gid },
+      diffs: more === undefined ? [] : [more],
+    };
+  }
+  const { mode, uid, gid } = stat;
+  const left = { mode, uid, gid, ...attributes };
+  const before = stat.size <= SHOWN ? (await host.files.whole(path))?.content : undefined;
+  const seen = present === undefined ? `${stat.size} bytes` : `sha256 ${present}`;
+  const diffs = [contentOf(wanted, before, seen), ...(more === undefined ? [] : [more])];
+  return { wanted, todo: 'write', change: left, left, diffs, before };
+}
+
+/** `seen`: what is there, in words; undefined: nothing. */
+function contentOf({ path, sha256, content }: WantedFile, before: Buffer | undefined, seen: string | undefined): Diff {
+  if (content !== undefined && (before !== undefined || seen === undefined)) return contentDiff(path, before, content);
+  return describedDiff(path, seen, `sha256 ${sha256}`);
+}
+
+/**
+ * Remembers the file, then puts the content in its place, atomically and together with the attributes. `open`: the bytes, which
+ * are what the digest says or reject.
+ */
+export async function place(
+  plan: PlacedPlan,
+  open: () => AsyncIterable<Uint8Array>,
+  { host, remember }: ActionContext,
+): Promise<Diff[]> {
+  const { wanted, todo, change, left } = plan;
+  const { path, sha256 } = wanted;
+  if (todo === 'nothing') return [];
+  await remember({ kind: 'file', id: path }, { state: 'file', content: sha256, ...left });
+  if (todo === 'set') {
+    await host.files.setAttributes(path, change);
+    return plan.diffs;
+  }
+  if (wanted.size === undefined || wanted.size > SHOWN) {
+    await host.files.writeAtomic(path, open(), left);
+    return plan.diffs;
+  }
+  const content = await buffer(open());
+  await host.files.writeAtomic(path, content, left);
+  const [first, ...more] = plan.diffs;
+  const isSeen = plan.before !== undefined || first?.before === '';
+  return isSeen ? [contentDiff(path, plan.before, content), ...more] : plan.diffs;
+}
+
+export function placedMode({ left }: PlacedPlan): string {
+  return modeText(left.mode);
+}

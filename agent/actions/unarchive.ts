@@ -1,0 +1,142 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { ActionInput, ActionOutput } from '../../shared/actions/index.ts';
+import { blobsOf } from '../../shared/blob.ts';
+import { KkError } from '../../shared/errors.ts';
+import type { Files } from '../files/files.ts';
+import { Away } from '../files/source.ts';
+import { fileFromWeb, shown } from '../files/web.ts';
+import { Listed, listArchive } from './archive-listing.ts';
+import { type Attributes, wantedAttributes } from './attributes.ts';
+import { srcUnknown } from './copy.ts';
+import type { ActionContext, ActionExecutor } from './executor.ts';
+import { onPath } from './system-errors.ts';
+import { isDone, planUnpack, unpack, unpackDiffs } from './unpack.ts';
+import { questionOf } from './web-question.ts';
+
+type Input = ActionInput<'unarchive'>;
+
+const PATIENCE = 4;
+
+/** The archive that is meant: its digest and name, and how to get at its file. */
+interface Archive {
+  sha256: string;
+  name: string;
+  /** On the node already, to be looked at without bringing anything. */
+  path?: string;
+  use<T>(work: (path: string) => Promise<T>): Promise<T>;
+}
+
+/** Throws SRC_UNKNOWN, ARCHIVE_MISSING. */
+async function archiveOf(input: Input, files: Files, context: ActionContext): Promise<Archive> {
+  const { signal } = context;
+  if (input.path !== undefined) {
+    const path = input.path;
+    const found = await onPath(path, () => context.host.files.digest(path, signal));
+    if (found !== undefined) return { sha256: found.sha256, name: path, path, use: (work) => work(path) };
+    throw new KkError({
+      code: 'ARCHIVE_MISSING',
+      message: `There is no file ${path} on this node.`,
+      remedy: 'Bring it there in an earlier task (copy, download), or name it as src or url here.',
+    });
+  }
+  if (input.src !== undefined) {
+    const found = blobsOf(context.blobs, input.src);
+    if (found === undefined || !('file' in found)) throw srcUnknown(input.src, context.blobs);
+    const { sha256, size } = found.file;
+    const wanted = { sha256, size, source: files.fromController(sha256), signal };
+    return { sha256, name: input.src, use: (work) => files.cache.use(wanted, work) };
+  }
+  const url = input.url ?? '';
+  const sha256 = input.sha256 ?? '';
+  const source = fileFromWeb({ ...(await questionOf(input, files.proxy, context)), url }, PATIENCE);
+  const wanted = { sha256, size: undefined, source, signal };
+  return { sha256, name: shown(url), use: (work) => files.cache.use(wanted, work).catch(noAnswer) };
+}
+
+function noAnswer(thrown: unknown): never {
+  if (!(thrown instanceof Away)) throw thrown;
+  throw new KkError({
+    code: 'DOWNLOAD_NO_ANSWER',
+    message: `The archive could not be fetched: ${thrown.message}.`,
+    remedy: 'See name resolution, network and proxy of this node; what came already is not fetched again.',
+  });
+}
+
+/** What was unpacked last into a directory: it is not read again while the archive and what is wanted of it are the same. */
+const Manifest = z.strictObject({ of: z.string(), listing: z.array(Listed) });
+
+const digestOf = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+export function unarchiveExecutor(files: Files, stateFolder: string): ActionExecutor<'unarchive'> {
+  const manifestOf = (dest: string): string => `${stateFolder}/unpacked/${digestOf(dest)}.json`;
+
+  const known = async (input: Input, archive: Archive, context: ActionContext): Promise<Listed[] | undefined> => {
+    try {
+      const text = (await context.host.files.read(manifestOf(input.dest)))?.toString('utf8') ?? '';
+      const { of, listing } = Manifest.parse(JSON.parse(text));
+      return of === keyOf(input, archive) ? listing : undefined;
+    } catch {
+      // None, or one of another version: the archive tells it anew.
+      return undefined;
+    }
+  };
+
+  return {
+    async inspect(input, context) {
+      const archive = await archiveOf(input, files, context);
+      const owner = await ownerOf(input, context);
+      const { path } = archive;
+      const listing =
+        (await known(input, archive, context)) ??
+        (path === undefined ? undefined : await listArchive(path, archive.name, input, context.signal));
+      if (listing === undefined) {
+        const after = `what is in ${archive.name}`;
+        const unified = `--- ${input.dest}\n+++ ${input.dest}\n+[${after}]\n`;
+        return { already: false, diffs: [{ path: input.dest, before: '', after, unified }] };
+      }
+      const found = await planUnpack(destOf(input), listing, owner, context);
+      if (isDone(found)) return { already: true, output: outputOf(input, archive, listing) };
+      return { already: false, diffs: unpackDiffs(found), foreseen: outputOf(input, archive, listing) };
+    },
+
+    async apply(input, context) {
+      const archive = await archiveOf(input, files, context);
+      const owner = await ownerOf(input, context);
+      const dest = destOf(input);
+      return archive.use(async (path) => {
+        const before = await known(input, archive, context);
+        const listing = before ?? (await listArchive(path, archive.name, input, context.signal));
+        const found = await planUnpack(dest, listing, owner, context);
+        await unpack(found, { archive: path, dest, unpacking: input, owner }, context);
+        if (before === undefined) await keep(manifestOf(input.dest), keyOf(input, archive), listing, context);
+        const output = outputOf(input, archive, listing);
+        return { output, changed: !isDone(found), diffs: unpackDiffs(found) };
+      });
+    },
+  };
+}
+
+async function keep(path: string, of: string, listing: Listed[], { host }: ActionContext): Promise<void> {
+  await onPath(path, async () => {
+    await host.files.makeDirectory(path.slice(0, path.lastIndexOf('/')), { mode: 0o700 });
+    await host.files.writeAtomic(path, Buffer.from(JSON.stringify({ of, listing })), { mode: 0o600 });
+  });
+}
+
+function keyOf({ strip, include, setuid }: Input, { sha256 }: Archive): string {
+  return digestOf(JSON.stringify([sha256, strip, include ?? null, setuid]));
+}
+
+async function ownerOf({ owner, group }: Input, { host }: ActionContext): Promise<Attributes> {
+  return wantedAttributes({ owner, group }, host);
+}
+
+function destOf({ dest }: Input): string {
+  return dest.replace(/(?<=.)\/+$/, '');
+}
+
+function outputOf({ dest }: Input, { sha256 }: Archive, listing: readonly Listed[]): ActionOutput<'unarchive'> {
+  const files = listing.filter(({ kind }) => kind === 'file');
+  return { path: dest, sha256, files: files.length, bytes: files.reduce((sum, { size }) => sum + size, 0) };
+}

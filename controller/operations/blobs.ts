@@ -1,0 +1,61 @@
+import { KkError } from '../../shared/errors.ts';
+import { blobsIn, namesBlob } from '../compile/blobs.ts';
+import type { TaskGraph } from '../compile/graph.ts';
+import type { Runner } from '../run/runner.ts';
+import type { BlobAnswer } from '../server/blob-route.ts';
+import type { BlobStore } from '../store/blobs.ts';
+
+/** Files of plans: who may have them, and how long they are kept. */
+export interface Blobs {
+  /** For a node, by its own shares of runs that have not ended (ENGINE 4.9). */
+  forNode(node: string, sha256: string, range: { from: number; to?: number }): Promise<BlobAnswer>;
+  /** Before a run begins. Throws KkError BLOBS_MISSING. */
+  check(graph: TaskGraph): Promise<void>;
+  /** Removes what no run that has not ended names, and nobody wanted for a week. */
+  sweep(): Promise<void>;
+}
+
+export function blobs(store: BlobStore, runner: Runner): Blobs {
+  const isNamed = (node: string, sha256: string): boolean =>
+    [...runner.active.values()].some(({ graph, indexes }) => {
+      const index = indexes.get(node);
+      return index !== undefined && namesBlob(graph, index, sha256);
+    });
+  return {
+    async forNode(node, sha256, range) {
+      if (!isNamed(node, sha256)) return { status: 403, refused: notNamed(sha256) };
+      return (await store.read(sha256, range)) ?? { status: 404, refused: gone(sha256) };
+    },
+    async check(graph) {
+      const missing = await store.missing([...blobsIn(graph).keys()]);
+      if (missing.length === 0) return;
+      throw new KkError({
+        code: 'BLOBS_MISSING',
+        message: `The controller does not have ${missing.length} of the files that the plan names.`,
+        remedy: 'Apply the plan with `kk-controller apply`, which brings its files.',
+        evidence: missing.slice(0, 20).join('\n'),
+      });
+    },
+    async sweep() {
+      const graphs = [...runner.active.values()].map(({ graph }) => graph);
+      await store.sweep(new Set(graphs.flatMap((graph) => [...blobsIn(graph).keys()])));
+    },
+  };
+}
+
+function notNamed(sha256: string) {
+  return {
+    code: 'BLOB_NOT_NAMED',
+    message: `No run at work has a task on this node that names the file with sha256 ${sha256.slice(0, 12)}….`,
+    remedy: 'Apply the plan again.',
+  };
+}
+
+/** Removed by hand, or the controller came from a backup, which holds no files of plans. */
+function gone(sha256: string) {
+  return {
+    code: 'BLOB_MISSING',
+    message: `The controller has lost the file with sha256 ${sha256.slice(0, 12)}….`,
+    remedy: 'Bring it again with the plan: `kk-controller apply --resume last plan.yaml`.',
+  };
+}

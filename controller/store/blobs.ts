@@ -1,0 +1,103 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readdir, rm, stat, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { isSystemError, KkError } from '../../shared/errors.ts';
+import { place } from '../durable/files.ts';
+
+const NAME = /^[0-9a-f]{64}$/;
+
+/** What nobody names any more is kept this long: the same plan may be applied again, or its run resumed. */
+export const KEPT_MS = 7 * 24 * 3_600_000;
+
+/** Files of plans by their sha256, in the state folder: `blobs/<sha256>`, whole or not at all. */
+export interface BlobStore {
+  /** Those of the digests that are not there; the others count as wanted now. */
+  missing(digests: readonly string[]): Promise<string[]>;
+  /**
+   * Takes a file in, hashed while it is written; on disk once this resolves. Throws KkError BLOB_CHANGED when it is not what
+   * its name says, DISK_FULL.
+   */
+  add(sha256: string, bytes: AsyncIterable<Uint8Array>): Promise<void>;
+  /** Bytes `from` up to `to` (not included), and how many there are in all; undefined: it is not there. */
+  read(sha256: string, range?: { from: number; to?: number }): Promise<{ stream: Readable; size: number } | undefined>;
+  /** Removes what is neither named nor was wanted in the last {@link KEPT_MS}. */
+  sweep(named: ReadonlySet<string>): Promise<void>;
+}
+
+export async function openBlobs(folder: string, nowMs: () => number): Promise<BlobStore> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  // What a controller that was killed had not taken in whole.
+  for (const name of await readdir(folder)) if (!NAME.test(name)) await rm(join(folder, name), { force: true });
+  const sizeOf = (sha256: string): Promise<number | undefined> =>
+    stat(join(folder, sha256)).then(
+      ({ size }) => size,
+      (thrown: unknown) => {
+        if (isSystemError(thrown, 'ENOENT')) return undefined;
+        throw thrown;
+      },
+    );
+  return {
+    async missing(digests) {
+      const missing: string[] = [];
+      const now = nowMs() / 1000;
+      for (const sha256 of new Set(digests)) {
+        if ((await sizeOf(sha256)) === undefined) missing.push(sha256);
+        else await utimes(join(folder, sha256), now, now);
+      }
+      return missing;
+    },
+    async add(sha256, bytes) {
+      if ((await sizeOf(sha256)) !== undefined) return;
+      try {
+        await place(join(folder, sha256), (draft) => write(draft, sha256, bytes), 'controller.blob');
+      } catch (thrown) {
+        if (isSystemError(thrown, 'ENOSPC') || isSystemError(thrown, 'EDQUOT')) throw full(folder, thrown);
+        throw thrown;
+      }
+    },
+    async read(sha256, { from, to } = { from: 0 }) {
+      const size = await sizeOf(sha256);
+      if (size === undefined) return undefined;
+      const end = Math.min(to ?? size, size);
+      const options = { start: from, ...(end > from ? { end: end - 1 } : { end: from }) };
+      return { stream: createReadStream(join(folder, sha256), options), size };
+    },
+    async sweep(named) {
+      for (const name of await readdir(folder)) {
+        if (!NAME.test(name) || named.has(name)) continue;
+        const { mtimeMs } = await stat(join(folder, name));
+        if (nowMs() - mtimeMs > KEPT_MS) await rm(join(folder, name), { force: true });
+      }
+    },
+  };
+}
+
+async function write(draft: string, sha256: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  const handle = await open(draft, 'wx', 0o600);
+  try {
+    const hash = createHash('sha256');
+    for await (const chunk of bytes) {
+      hash.update(chunk);
+      await handle.writeFile(chunk);
+    }
+    if (hash.digest('hex') === sha256) return;
+  } finally {
+    await handle.close();
+  }
+  throw new KkError({
+    code: 'BLOB_CHANGED',
+    message: `What came as the file with sha256 ${sha256.slice(0, 12)}… is not that file: it was changed while it was sent, or did not come whole.`,
+    remedy: 'Apply again once nobody writes to the files of the plan.',
+  });
+}
+
+function full(folder: string, cause: unknown): KkError {
+  return new KkError({
+    code: 'DISK_FULL',
+    message: `The file system of ${folder} is full: the files of the plan do not fit.`,
+    remedy: `Free some space on it (df -h ${folder}), then apply again.`,
+    cause,
+  });
+}

@@ -1,0 +1,51 @@
+import { z } from 'zod';
+
+export const Sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'a sha256 is 64 hexadecimal digits, in lower case');
+
+/** A file of the plan as the graph names it: its bytes are with the controller, by their digest (ENGINE 4.9). */
+export const BlobRef = z.strictObject({
+  sha256: Sha256,
+  /** Bytes. */
+  size: z.number().int().min(0),
+  /** Its owner may run it where it comes from: a copy without a stated mode is 0755 instead of 0644. */
+  executable: z.literal(true).optional(),
+});
+export type BlobRef = z.infer<typeof BlobRef>;
+
+/**
+ * What `src` names, spelled one way: `conf/app.conf` is a file of the role, `./app.tar` and `../app.tar` are relative to the
+ * plan, `/srv/app.tar` is as it stands. A table of blobs has these names as its keys, and of a directory one for each file in it.
+ */
+export function blobName(src: string): string {
+  const start = src.startsWith('/') ? '/' : isBesidePlan(src) ? './' : '';
+  const parts: string[] = [];
+  for (const part of src.split('/')) {
+    if (part === '' || part === '.') continue;
+    if (part === '..' && parts.length > 0 && parts.at(-1) !== '..') parts.pop();
+    else parts.push(part);
+  }
+  const path = parts.join('/');
+  return start === './' && path.startsWith('..') ? path : `${start}${path}`;
+}
+
+/** Relative to the plan, or absolute; not a file of a role. */
+export function isBesidePlan(src: string): boolean {
+  return /^\.{0,2}\//.test(src) || src === '.' || src === '..';
+}
+
+/** What of a table belongs to `src`: one file, or all of a directory by their paths in it; undefined: nothing does. */
+export function blobsOf<B>(
+  table: Readonly<Record<string, B>>,
+  src: string,
+): { file: B } | { directory: Record<string, B> } | undefined {
+  const name = blobName(src);
+  const file = Object.hasOwn(table, name) ? table[name] : undefined;
+  if (file !== undefined) return { file };
+  const below = name === '' || name.endsWith('/') ? name : `${name}/`;
+  const directory = Object.fromEntries(
+    Object.entries(table).flatMap(([path, blob]) =>
+      path.startsWith(below) && path !== below ? [[path.slice(below.length), blob] as const] : [],
+    ),
+  );
+  return Object.keys(directory).length === 0 ? undefined : { directory };
+}
