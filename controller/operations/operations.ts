@@ -30,9 +30,10 @@ import type { NodeView } from '../views/types.ts';
 import type { Arrivals } from './arrivals.ts';
 import type { Blobs } from './blobs.ts';
 import type { Bootstrapper, Bringable } from './bootstrapper.ts';
-import { execPlan, factsPlan } from './exec-plan.ts';
+import { execPlan, factsPlan, scanPlan } from './exec-plan.ts';
 import type { Generations } from './generations.ts';
 import type { Installations } from './installations.ts';
+import { addressesOf } from './network.ts';
 import { queueOf } from './queue.ts';
 import { revisions } from './revisions.ts';
 import type { Rollbacks } from './rollbacks.ts';
@@ -183,6 +184,14 @@ export function operations(parts: OperationsParts): Operations {
     async gatherFacts({ selector, by }) {
       const { inventory, nodes, withoutFacts } = await selected(selector);
       return { ...(await startAdHoc(factsPlan(inventory, nodes), by)), nodes: nodes.length, withoutFacts };
+    },
+    async scan({ network, ports, timeoutSeconds, from, by }) {
+      const addresses = addressesOf(network);
+      const { inventory, nodes } = await selected([from ?? 'all']);
+      const node = from === undefined ? nodes.find((name) => fleet.isConnected(name)) : nodes[0];
+      if (node === undefined) throw nobodyThere(nodes);
+      const plan = scanPlan(inventory, node, { addresses, ports, timeoutSeconds });
+      return { ...(await startAdHoc(plan, by)), node };
     },
     async facts(selector) {
       const { nodes, told } = await selected(selector);
@@ -357,6 +366,14 @@ function checkJoined(graph: TaskGraph, identities: Identities): void {
     message: `A dry run needs an agent on each node; these have not joined: ${all}.`,
     remedy: `Put agents there with \`kk-controller bootstrap\` and the plan, or by the line of \`kk-controller join-command --name ${first}\`.`,
     node: first,
+  });
+}
+
+function nobodyThere(nodes: readonly string[]): KkError {
+  return new KkError({
+    code: 'NODES_AWAY',
+    message: `None of the nodes is connected: ${nodes.slice(0, 10).join(', ')}.`,
+    remedy: 'See `kk-controller nodes`; start kk-agent on one of them.',
   });
 }
 

@@ -5,6 +5,7 @@ import { type InventoryFile, loadSources, parseInventory } from '../../plan/inde
 import type { Cli } from '../cli.ts';
 import { type Format, withOutput } from '../options.ts';
 import { inventoryRows } from '../output/inventory-text.ts';
+import { scanCommand } from './inventory-scan.ts';
 
 export function inventoryCommand(cli: Cli): Command {
   const group = new Command('inventory').description('Look at inventories, write them out, make them').addHelpText(
@@ -13,9 +14,10 @@ export function inventoryCommand(cli: Cli): Command {
 Examples:
   kk-controller inventory show plan.yaml
   kk-controller inventory expand inventory.yaml
-  kk-controller inventory from-csv nodes.csv > inventory.yaml`,
+  kk-controller inventory from-csv nodes.csv > inventory.yaml
+  kk-controller inventory scan 10.0.0.0/24`,
   );
-  for (const command of [show(cli), expand(cli), fromCsv(cli)]) group.addCommand(command);
+  for (const command of [show(cli), expand(cli), fromCsv(cli), scanCommand(cli)]) group.addCommand(command);
   return group;
 }
 
