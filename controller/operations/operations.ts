@@ -39,7 +39,7 @@ import { revisions } from './revisions.ts';
 import type { Rollbacks } from './rollbacks.ts';
 import { newRunId } from './run-id.ts';
 import type { Runs } from './runs.ts';
-import { selectNodes } from './select-nodes.ts';
+import { readsFacts, selectNodes } from './select-nodes.ts';
 import { upgradeNodes } from './upgrader.ts';
 
 export interface OperationsParts {
@@ -110,9 +110,9 @@ export function operations(parts: OperationsParts): Operations {
 
   const selected = async (selector: readonly string[]) => {
     const inventory = await knownInventory(parts);
-    const told = new Map((await parts.facts.all()).map((known) => [known.node, known]));
-    const facts = new Map([...told].map(([node, known]) => [node, known.facts]));
-    return { inventory, told, ...selectNodes(inventory, selector, facts) };
+    // Those of a large fleet take a while to read.
+    const told = selector.some(readsFacts) ? await parts.facts.all() : [];
+    return { inventory, ...selectNodes(inventory, selector, new Map(told.map(({ node, facts }) => [node, facts]))) };
   };
 
   const startAdHoc = async (plan: Plan, by: string): Promise<{ run: string }> => {
@@ -194,7 +194,8 @@ export function operations(parts: OperationsParts): Operations {
       return { ...(await startAdHoc(plan, by)), node };
     },
     async facts(selector) {
-      const { nodes, told } = await selected(selector);
+      const { nodes } = await selected(selector);
+      const told = new Map((await parts.facts.all()).map((known) => [known.node, known]));
       return nodes.map((node) => {
         const known = told.get(node);
         return { node, ...(known ? { at: iso(known.atMs), facts: known.facts } : {}) };
