@@ -19,6 +19,7 @@ import { kernelModuleExecutor } from './kernel-module.ts';
 import { lineInFileExecutor } from './line-in-file.ts';
 import { mountExecutor } from './mount.ts';
 import { packageExecutor } from './package.ts';
+import { scanPortsExecutor } from './scan-ports.ts';
 import { setFactExecutor } from './set-fact.ts';
 import { statExecutor } from './stat.ts';
 import { swapExecutor } from './swap.ts';
@@ -65,6 +66,7 @@ export function createExecutors({ stateFolder, undo, files, gather, root = '' }:
     line_in_file: lineInFileExecutor,
     mount: mountExecutor(root),
     package: packageExecutor(root),
+    scan_ports: scanPortsExecutor,
     set_fact: setFactExecutor,
     swap: swapExecutor(root),
     stat: statExecutor,

@@ -12,9 +12,9 @@ export interface Sight {
 const LOOK_MS = 5000;
 
 /** Does a TCP port take connections? */
-export function lookAtPort(host: string, port: number): Promise<Sight> {
+export function lookAtPort(host: string, port: number, lookMs = LOOK_MS): Promise<Sight> {
   return new Promise((resolve) => {
-    const socket = connect({ host, port, timeout: LOOK_MS });
+    const socket = connect({ host, port, timeout: lookMs });
     const done = (there: boolean, what: string) => {
       socket.destroy();
       resolve({ there, seen: `${host}:${port} ${what}` });

@@ -17,6 +17,7 @@ import type {
   ResumeBody,
   RetryBody,
   RollbackBody,
+  ScanBody,
   SkipBody,
   TokenBody,
   UpgradeBody,
@@ -38,6 +39,7 @@ import { type Ask, ask, askLines } from './http.ts';
 const Started = z.object({ run: z.string() });
 const StartedAdHoc = Started.extend({ nodes: z.number(), withoutFacts: z.array(z.string()) });
 const Missing = z.object({ missing: z.array(z.string()) });
+const StartedScan = Started.extend({ node: z.string() });
 const Adopted = z.object({ runs: z.array(z.string()) });
 const NewToken = z.object({ text: z.string(), token: TokenView });
 const NewJoin = z.object({ command: z.string(), token: TokenView });
@@ -94,6 +96,10 @@ export class Client {
 
   gatherFacts(body: FactsBody): Promise<z.infer<typeof StartedAdHoc>> {
     return this.post('/v1/facts', body, StartedAdHoc);
+  }
+
+  scan(body: ScanBody): Promise<z.infer<typeof StartedScan>> {
+    return this.post('/v1/scan', body, StartedScan);
   }
 
   knownFacts(selector: string[]): Promise<FactsView[]> {

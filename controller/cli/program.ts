@@ -32,6 +32,7 @@ const COMMANDS: readonly (readonly [string, () => Promise<MakeCommand>])[] = [
   ['exec', async () => (await import('./commands/exec.ts')).execCommand],
   ['facts', async () => (await import('./commands/facts.ts')).factsCommand],
   ['actions', async () => (await import('./commands/actions.ts')).actionsCommand],
+  ['inventory', async () => (await import('./commands/inventory.ts')).inventoryCommand],
   ['config', async () => (await import('./commands/config.ts')).configCommand],
   ['serve', async () => (await import('./commands/serve.ts')).serveCommand],
   ['backup', async () => (await import('./commands/backup.ts')).backupCommand],

@@ -40,6 +40,17 @@ export function factsPlan(inventory: Inventory, nodes: readonly string[]): Plan 
   return adHocPlan(inventory, { name: 'facts', nodes, task });
 }
 
+/** The plan by which one node looks who answers around it; `ports` of each address. */
+export function scanPlan(
+  inventory: Inventory,
+  node: string,
+  { addresses, ports, timeoutSeconds }: { addresses: string[]; ports: number[]; timeoutSeconds: number },
+): Plan {
+  const inputs = { addresses, ports, timeout_seconds: timeoutSeconds };
+  const task = { id: 'scan', action: 'scan_ports', inputs, timeout: 0, forks: undefined };
+  return adHocPlan(inventory, { name: 'scan', nodes: [node], task });
+}
+
 function adHocPlan(inventory: Inventory, { name, nodes, task: { id, forks, ...task } }: AdHoc): Plan {
   const at = { file: 'exec', line: 0, column: 0 };
   const chosen = new Set(nodes);

@@ -30,15 +30,16 @@ import type { NodeView } from '../views/types.ts';
 import type { Arrivals } from './arrivals.ts';
 import type { Blobs } from './blobs.ts';
 import type { Bootstrapper, Bringable } from './bootstrapper.ts';
-import { execPlan, factsPlan } from './exec-plan.ts';
+import { execPlan, factsPlan, scanPlan } from './exec-plan.ts';
 import type { Generations } from './generations.ts';
 import type { Installations } from './installations.ts';
+import { addressesOf } from './network.ts';
 import { queueOf } from './queue.ts';
 import { revisions } from './revisions.ts';
 import type { Rollbacks } from './rollbacks.ts';
 import { newRunId } from './run-id.ts';
 import type { Runs } from './runs.ts';
-import { selectNodes } from './select-nodes.ts';
+import { readsFacts, selectNodes } from './select-nodes.ts';
 import { upgradeNodes } from './upgrader.ts';
 
 export interface OperationsParts {
@@ -109,9 +110,9 @@ export function operations(parts: OperationsParts): Operations {
 
   const selected = async (selector: readonly string[]) => {
     const inventory = await knownInventory(parts);
-    const told = new Map((await parts.facts.all()).map((known) => [known.node, known]));
-    const facts = new Map([...told].map(([node, known]) => [node, known.facts]));
-    return { inventory, told, ...selectNodes(inventory, selector, facts) };
+    // Those of a large fleet take a while to read.
+    const told = selector.some(readsFacts) ? await parts.facts.all() : [];
+    return { inventory, ...selectNodes(inventory, selector, new Map(told.map(({ node, facts }) => [node, facts]))) };
   };
 
   const startAdHoc = async (plan: Plan, by: string): Promise<{ run: string }> => {
@@ -184,8 +185,17 @@ export function operations(parts: OperationsParts): Operations {
       const { inventory, nodes, withoutFacts } = await selected(selector);
       return { ...(await startAdHoc(factsPlan(inventory, nodes), by)), nodes: nodes.length, withoutFacts };
     },
+    async scan({ network, ports, timeoutSeconds, from, by }) {
+      const addresses = addressesOf(network);
+      const { inventory, nodes } = await selected([from ?? 'all']);
+      const node = from === undefined ? nodes.find((name) => fleet.isConnected(name)) : nodes[0];
+      if (node === undefined) throw nobodyThere(nodes);
+      const plan = scanPlan(inventory, node, { addresses, ports, timeoutSeconds });
+      return { ...(await startAdHoc(plan, by)), node };
+    },
     async facts(selector) {
-      const { nodes, told } = await selected(selector);
+      const { nodes } = await selected(selector);
+      const told = new Map((await parts.facts.all()).map((known) => [known.node, known]));
       return nodes.map((node) => {
         const known = told.get(node);
         return { node, ...(known ? { at: iso(known.atMs), facts: known.facts } : {}) };
@@ -357,6 +367,14 @@ function checkJoined(graph: TaskGraph, identities: Identities): void {
     message: `A dry run needs an agent on each node; these have not joined: ${all}.`,
     remedy: `Put agents there with \`kk-controller bootstrap\` and the plan, or by the line of \`kk-controller join-command --name ${first}\`.`,
     node: first,
+  });
+}
+
+function nobodyThere(nodes: readonly string[]): KkError {
+  return new KkError({
+    code: 'NODES_AWAY',
+    message: `None of the nodes is connected: ${nodes.slice(0, 10).join(', ')}.`,
+    remedy: 'See `kk-controller nodes`; start kk-agent on one of them.',
   });
 }
 

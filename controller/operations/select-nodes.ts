@@ -21,6 +21,11 @@ export interface Selected {
   withoutFacts: string[];
 }
 
+/** May the selector ask for facts? */
+export function readsFacts(text: string): boolean {
+  return text.includes('@');
+}
+
 /** `add`: in the union; `only`: `&`, in both; `not`: `!`, left out. */
 interface Term {
   role: 'add' | 'only' | 'not';

@@ -1,11 +1,14 @@
 import ipaddr from 'ipaddr.js';
 import type { z } from 'zod';
-import type { Position } from '../../shared/errors.ts';
+import { withCsvHosts } from './csv-hosts.ts';
 import { type DocNode, keyPlace, nodeAt, placeOf } from './document.ts';
 import { seconds } from './duration.ts';
 import { expandGroups, type StatedGroup } from './groups.ts';
+import { writeOutRanges } from './host-ranges.ts';
+import type { Library } from './library.ts';
 import { beside } from './paths.ts';
 import { type Problems, show } from './problems.ts';
+import { hasRange } from './ranges.ts';
 import { type Read, read } from './read.ts';
 import type { Inventory as InventorySchema, Ssh } from './schema.ts';
 import type { Inventory, InventoryNode, SshSettings } from './types.ts';
@@ -24,26 +27,35 @@ export interface InventoryRead {
 }
 
 /** Reads an inventory, inline or from its own file; what is wrong in it is told and left out. */
-export function readInventory(root: DocNode, schema: typeof InventorySchema, problems: Problems): InventoryRead {
+export function readInventory(document: DocNode, schema: typeof InventorySchema, library: Library): InventoryRead {
+  const { problems } = library;
   const before = problems.count;
+  const root = inventoryAsWritten(document, library);
   const found = read(schema, root, 'inventory', problems) ?? {};
   // names come from the document, so that a host with a wrong address is still there for the groups
   const hostNames = namesUnder(root, 'hosts');
   const groupNames = namesUnder(root, 'groups');
   refuseNames(root, hostNames, groupNames, problems);
+  const defaults = besideFile(found.ssh, root.at.file);
   const addresses = new Map<string, { name: string }>();
   const nodes: InventoryNode[] = [];
   for (const name of hostNames) {
     const host = found.hosts?.[name];
     const at = keyPlace(nodeAt(root, ['hosts']) ?? root, name);
     const addressNode = nodeAt(root, ['hosts', name, 'address']);
+    // One that could not be written out was told.
     const address =
-      host?.address && addressNode ? checkAddress(name, host.address, addressNode, addresses, problems) : '';
-    const ssh = host?.ssh === false ? undefined : sshSettings(found.ssh, host?.ssh, address, at);
+      host?.address && addressNode && !hasRange(host.address)
+        ? checkAddress(name, host.address, addressNode, addresses, problems)
+        : '';
+    const ssh = host?.ssh === false ? undefined : sshSettings(defaults, besideFile(host?.ssh, at.file), address);
     const vars = readVars(nodeAt(root, ['hosts', name, 'vars']), 'plain', problems);
     nodes.push({ name, address, ssh, vars, groups: [], at });
   }
-  if (hostNames.length === 0 && nodeAt(root, ['hosts'])) {
+  if (!nodeAt(root, ['hosts'])) {
+    const remedy = 'Add "hosts", or "csv" with the path of a table of them.';
+    problems.add('PLAN_MISSING', root.at, 'inventory lacks "hosts".', remedy);
+  } else if (hostNames.length === 0 && problems.count === before) {
     problems.add(
       'PLAN_EMPTY_GROUP',
       placeOf(root, ['hosts']),
@@ -70,6 +82,25 @@ export function readInventory(root: DocNode, schema: typeof InventorySchema, pro
     names: new Set([...hostNames, ...groupNames]),
     sound: problems.count === before,
   };
+}
+
+/** The document with every host written out: those of a table, and of ranges. */
+export function inventoryAsWritten(document: DocNode, library: Library): DocNode {
+  return writeOutRanges(withTable(document, library), library.problems);
+}
+
+/** The inventory with the hosts of the table that its `csv` names. */
+function withTable(root: DocNode, library: Library): DocNode {
+  const path = nodeAt(root, ['csv']);
+  if (root.kind !== 'map' || path?.kind !== 'scalar' || typeof path.value !== 'string' || path.value === '')
+    return root;
+  const file = beside(path.at.file, path.value);
+  const text = library.text(file);
+  if (text !== undefined) return withCsvHosts(root, file, text, library.problems);
+  const remedy = 'Correct the path: it is relative to the file that names it.';
+  if (!library.has(file)) library.problems.add('PLAN_MISSING', path.at, `The table ${file} is not there.`, remedy);
+  // An empty table: that there are no hosts is told with the reason.
+  return withCsvHosts(root, file, '', library.problems);
 }
 
 function namesUnder(root: DocNode, key: string): string[] {
@@ -149,24 +180,34 @@ function normalAddress(text: string): string | undefined {
   return parsed.isIPv4MappedAddress() ? parsed.toIPv4Address().toString() : parsed.toString();
 }
 
-/** No ssh block anywhere: the node joins by itself. Paths are relative to the file that states them. */
+/** Its paths as seen from where `file` is, which states them. */
+function besideFile(block: SshBlock | undefined, file: string): SshBlock | undefined {
+  if (!block) return undefined;
+  const seen = SSH_PATHS.flatMap((key) => {
+    const path = block[key];
+    return path ? [[key, path.startsWith('~') ? path : beside(file, path)] as const] : [];
+  });
+  return { ...block, ...Object.fromEntries(seen) };
+}
+
+const SSH_PATHS = ['private_key_file', 'password_file', 'sudo_password_file', 'known_hosts_file'] as const;
+
+/** No ssh block anywhere: the node joins by itself. */
 function sshSettings(
   defaults: SshBlock | undefined,
   own: SshBlock | undefined,
   address: string,
-  at: Position,
 ): SshSettings | undefined {
   if (!defaults && !own) return undefined;
   const s = { ...defaults, ...own };
-  const path = (text: string): string => (text.startsWith('~') ? text : beside(at.file, text));
   return {
     host: s.host ?? address,
     port: s.port ?? 22,
     user: s.user ?? 'root',
-    ...(s.private_key_file ? { privateKeyFile: path(s.private_key_file) } : {}),
-    ...(s.password_file ? { passwordFile: path(s.password_file) } : {}),
-    ...(s.sudo_password_file ? { sudoPasswordFile: path(s.sudo_password_file) } : {}),
-    ...(s.known_hosts_file ? { knownHostsFile: path(s.known_hosts_file) } : {}),
+    ...(s.private_key_file ? { privateKeyFile: s.private_key_file } : {}),
+    ...(s.password_file ? { passwordFile: s.password_file } : {}),
+    ...(s.sudo_password_file ? { sudoPasswordFile: s.sudo_password_file } : {}),
+    ...(s.known_hosts_file ? { knownHostsFile: s.known_hosts_file } : {}),
     hostKeys: s.host_keys ?? 'accept-new',
     ...(s.jump ? { jump: s.jump } : {}),
     connectTimeout: seconds(s.connect_timeout ?? 10),

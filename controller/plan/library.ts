@@ -23,13 +23,18 @@ export class Library {
   /** The document, or undefined when it is absent or broken (the latter is told). */
   document(path: string): DocNode | undefined {
     if (this.#documents.has(path)) return this.#documents.get(path);
-    const text = Object.hasOwn(this.sources.texts, path) ? this.sources.texts[path] : undefined;
-    const refusal = this.sources.refused?.[path];
-    if (refusal !== undefined) this.refuse(path, refusal);
+    const text = this.text(path);
     const document = text === undefined ? undefined : parseYaml(path, text, this.problems);
     if (!document) this.problems.gap();
     this.#documents.set(path, document);
     return document;
+  }
+
+  /** The text as it is, or undefined when it is absent or cannot be used (the latter is told). */
+  text(path: string): string | undefined {
+    const refusal = this.sources.refused?.[path];
+    if (refusal !== undefined) this.refuse(path, refusal);
+    return Object.hasOwn(this.sources.texts, path) ? this.sources.texts[path] : undefined;
   }
 
   /** Texts below a folder, by the path inside it; unusable ones are told. */

@@ -6,7 +6,7 @@ import { isSystemError, KkError } from '../../shared/errors.ts';
 import { hashFile } from './hash-file.ts';
 import { MAX_TEXT } from './parse.ts';
 import { BUILTIN, beside, playbookFiles, roleFolders } from './paths.ts';
-import { inventoryFileOf, playbookReferencesOf, type References, referencesOf } from './references.ts';
+import { inventoryFileOf, playbookReferencesOf, type References, referencesOf, tableOf } from './references.ts';
 import type { Sources } from './types.ts';
 
 export interface LoadOptions {
@@ -47,8 +47,7 @@ export async function loadSources(planPath: string, options: LoadOptions = {}): 
           remedy: 'Give the path of a readable YAML file.',
         });
   }
-  const inventory = inventoryFileOf(plan);
-  if (inventory !== undefined) await loader.text(beside(planPath, inventory));
+  await loadInventory(loader, planPath, plan);
 
   for (const reference of playbookReferencesOf(plan)) {
     if (typeof reference !== 'string') {
@@ -66,6 +65,14 @@ export async function loadSources(planPath: string, options: LoadOptions = {}): 
 /** Where a file of {@link Sources} is on disk, for reading its bytes. */
 export function diskPath(path: string, builtins = BUILTINS): string {
   return path.startsWith(BUILTIN) ? join(builtins, path.slice(BUILTIN.length)) : path;
+}
+
+/** The inventory's own file, if it has one, and the table of hosts. */
+async function loadInventory(loader: Loader, planPath: string, plan: string): Promise<void> {
+  const reference = inventoryFileOf(plan);
+  const file = reference === undefined ? planPath : beside(planPath, reference);
+  const table = tableOf((await loader.text(file)) ?? '');
+  if (table !== undefined) await loader.text(beside(file, table));
 }
 
 async function loadReferences(

@@ -5,6 +5,8 @@ import { didYouMean } from '../../shared/expr/errors.ts';
 export type ProblemCode =
   | 'PLAN_YAML'
   | 'PLAN_FILE'
+  | 'PLAN_CSV'
+  | 'PLAN_RANGE'
   | 'PLAN_UNKNOWN_KEY'
   | 'PLAN_TYPE'
   | 'PLAN_MISSING'

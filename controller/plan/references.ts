@@ -16,6 +16,12 @@ export function inventoryFileOf(plan: string): string | undefined {
   return text(document && nodeAt(document, ['spec', 'inventory', 'file']));
 }
 
+/** The table of an inventory: `csv` at its top, or under `spec.inventory` of a plan. */
+export function tableOf(source: string): string | undefined {
+  const document = parse(source);
+  return text(nodeAt(document, ['csv'])) ?? text(nodeAt(document, ['spec', 'inventory', 'csv']));
+}
+
 /** The playbooks of a plan: a name or path, or the inline playbook. */
 export function playbookReferencesOf(plan: string): (string | DocNode)[] {
   const document = parse(plan);

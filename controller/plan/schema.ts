@@ -77,7 +77,11 @@ export const Group = z.strictObject({
 });
 
 export const Inventory = z.strictObject({
-  hosts: z.record(NodeName, Host),
+  hosts: z
+    .record(NodeName, Host)
+    .optional()
+    .describe('by name; node[001:100] is a hundred, with addresses that advance'),
+  csv: z.string().min(1).optional().describe('a table of hosts, relative to the file that names it'),
   ssh: Ssh.optional().describe('defaults for every host'),
   groups: z.record(Word, z.union([Group, z.array(z.string().min(1))])).optional(),
   vars: VarMap.optional(),

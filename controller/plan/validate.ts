@@ -93,7 +93,7 @@ function findInventory(node: DocNode | undefined, library: Library): InventoryRe
     if (reference?.file === undefined) return undefined;
     const path = beside(sources.plan, reference.file);
     const document = library.document(path);
-    if (document) return readInventory(document, InventoryDocument, problems);
+    if (document) return readInventory(document, InventoryDocument, library);
     if (!library.has(path))
       problems.add(
         'PLAN_MISSING',
@@ -103,7 +103,7 @@ function findInventory(node: DocNode | undefined, library: Library): InventoryRe
       );
     return undefined;
   }
-  return readInventory(node, InventorySchema, problems);
+  return readInventory(node, InventorySchema, library);
 }
 
 function findPlaybook(node: DocNode, library: Library): PlayRead[] {

@@ -83,6 +83,16 @@ export interface Started {
   withoutFacts: string[];
 }
 
+/** Who looks for whom; `from` unstated: the first node that is connected. */
+export interface ScanWish {
+  /** `10.0.0.0/24`, or one address. */
+  network: string;
+  ports: number[];
+  timeoutSeconds: number;
+  from: string | undefined;
+  by: string;
+}
+
 /** What an operator can ask of a controller; the routes of the operator API call it, `compose` makes it. */
 export interface Operations {
   status(): Promise<StatusView>;
@@ -99,6 +109,8 @@ export interface Operations {
   exec(request: ExecRequest): Promise<Started>;
   /** Has nodes tell their facts anew, in a run whose steps have them as output. */
   gatherFacts(wish: { selector: string[]; by: string }): Promise<Started>;
+  /** Has a node look which addresses answer. Throws KkError SCAN_NETWORK, NODES_AWAY, SELECTOR_*. */
+  scan(wish: ScanWish): Promise<{ run: string; node: string }>;
   /** The facts of nodes as they were told last; without them where none were. */
   facts(selector: string[]): Promise<FactsView[]>;
   /** Those of the digests whose file is not there yet; the others are kept for some days more. */

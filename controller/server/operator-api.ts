@@ -17,6 +17,7 @@ import {
   ResumeBody,
   RetryBody,
   RollbackBody,
+  ScanBody,
   SkipBody,
   TokenBody,
   UpgradeBody,
@@ -52,6 +53,10 @@ export function operatorApi(operations: Operations): FastifyInstance {
   });
   app.post('/v1/facts', async (request, reply) => {
     return reply.code(201).send(await operations.gatherFacts(bodyOf(FactsBody, request.body)));
+  });
+  app.post('/v1/scan', async (request, reply) => {
+    const { from, ...body } = bodyOf(ScanBody, request.body);
+    return reply.code(201).send(await operations.scan({ ...body, from }));
   });
   app.post('/v1/facts/known', (request) => operations.facts(bodyOf(FactsBody, request.body).selector));
   app.post('/v1/blobs/missing', large, async (request) => {

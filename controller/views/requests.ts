@@ -117,6 +117,15 @@ export type ExecBody = z.input<typeof ExecBody>;
 export const BlobsBody = z.strictObject({ sha256: z.array(Sha256).max(200_000) });
 export type BlobsBody = z.input<typeof BlobsBody>;
 
+export const ScanBody = z.strictObject({
+  network: z.string().min(1).max(100),
+  ports: z.array(z.int().min(1).max(65_535)).min(1).max(16),
+  timeoutSeconds: z.number().min(0.1).max(10).default(1),
+  from: Name.optional(),
+  by: By,
+});
+export type ScanBody = z.input<typeof ScanBody>;
+
 export const CancelBody = z.strictObject({ force: z.boolean().default(false), by: By }).prefault({});
 export type CancelBody = z.input<typeof CancelBody>;
 

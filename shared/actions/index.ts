@@ -16,6 +16,7 @@ import { kernelModule } from './kernel-module.ts';
 import { lineInFile } from './line-in-file.ts';
 import { mount } from './mount.ts';
 import { packageAction } from './package.ts';
+import { scanPorts } from './scan-ports.ts';
 import { setFact } from './set-fact.ts';
 import { stat } from './stat.ts';
 import { swap } from './swap.ts';
@@ -45,6 +46,7 @@ export const ACTIONS = {
   line_in_file: lineInFile,
   mount,
   package: packageAction,
+  scan_ports: scanPorts,
   set_fact: setFact,
   swap,
   stat,

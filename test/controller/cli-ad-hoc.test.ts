@@ -1,5 +1,6 @@
 /** Selecting nodes, and what is asked of them without a plan: exec and facts. */
 import t from 'tap';
+import { addressesOf } from '../../controller/operations/network.ts';
 import { selectNodes } from '../../controller/operations/select-nodes.ts';
 import type { Inventory } from '../../controller/plan/index.ts';
 import type { RunEvent } from '../../controller/run/events.ts';
@@ -148,6 +149,55 @@ t.test('exec on many nodes tells once what is alike, and what stands out last', 
   t.match(operations.asked.pop(), { exec: { selector: ['@facts.cpu.count > 2'] } }, 'whole, also with commas');
   t.match(await run(['exec', ' , ', '--', 'x']), { code: 1, err: /SELECTOR_EMPTY/ });
   t.match(await run(['exec', 'all', '--forks', '0', '--', 'x']), { code: 1, err: /whole number/ });
+});
+
+t.test('a scan gives hosts of an inventory; who has joined is told as such', async (t) => {
+  const { run, operations } = await desk(t);
+  const open = [
+    { address: '10.0.0.9', port: 22 },
+    { address: '10.0.0.9', port: 6443 },
+    { address: '10.0.0.1', port: 22 },
+    { address: 'fd00::7', port: 22 },
+  ];
+  const ended = (output: Json): RunEvent => ({
+    ...(wrote(0, '') as RunEvent & { kind: 'ended' }),
+    result: { changed: false, output },
+  });
+  operations.next = fakeRun('s1', graphOf(WIDE), [ended({ open, took_ms: 3 }), finished('done')]);
+  const found = await run([
+    'inventory',
+    'scan',
+    '10.0.0.0/28',
+    '--from',
+    'cp1',
+    '--port',
+    '22,6443',
+    '--timeout',
+    '2s',
+  ]);
+  t.same(lines(found.out), [
+    '# In 10.0.0.0/28, as cp1 sees it. Give the hosts better names.',
+    'hosts:',
+    '  host-10-0-0-9: { address: 10.0.0.9 }  # 22, 6443',
+    '  # cp1: { address: 10.0.0.1 }  # 22, has joined',
+    '  host-fd00-7: { address: "fd00::7" }  # 22',
+  ]);
+  const wish = { network: '10.0.0.0/28', ports: [22, 6443], timeoutSeconds: 2, from: 'cp1', by: 'ada' };
+  t.same(operations.asked.pop(), { scan: wish });
+  t.match(JSON.parse((await run(['inventory', 'scan', '10.0.0.0/28', '-o', 'json'])).out), {
+    ...{ from: 'cp1', network: '10.0.0.0/28' },
+    found: [{ address: '10.0.0.9', ports: [22, 6443] }, { node: 'cp1' }, {}],
+  });
+  t.match(operations.asked.pop(), { scan: { ports: [22], from: undefined } });
+  t.match(await run(['inventory', 'scan', '10.0.0.0/28', '--port', '0']), { code: 1, err: /1 to 65535/ });
+
+  t.same(addressesOf('10.0.0.5/30'), ['10.0.0.5', '10.0.0.6'], 'the hosts of the network');
+  t.same(addressesOf('10.0.0.4/31'), ['10.0.0.4', '10.0.0.5']);
+  t.same(addressesOf('10.0.0.4'), ['10.0.0.4']);
+  t.same(addressesOf('fd00::ff/127'), ['fd00::fe', 'fd00::ff']);
+  t.equal(addressesOf('10.1.0.0/20').length, 4094);
+  for (const bad of ['10.0.0.0/19', '::/0', '10.0.0.0/33', 'web1', '10.0.0'])
+    t.throws(() => addressesOf(bad), { code: 'SCAN_NETWORK' }, bad);
 });
 
 t.test('facts: asked anew or as they were told last; whole, as a table, or one part', async (t) => {

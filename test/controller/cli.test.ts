@@ -17,12 +17,12 @@ t.test('every command explains itself, with examples', async (t) => {
   t.equal(help.code, 0);
   const commands = [...help.out.matchAll(/^ {2}([a-z-]+) .*?\S/gm)].map(([, name]) => name ?? '');
   const wanted =
-    'apply plan precheck status runs logs cancel pause resume retry skip nodes join-command bootstrap token revoke exec facts actions config serve backup restore version completion';
+    'apply plan precheck status runs logs cancel pause resume retry skip nodes join-command bootstrap token revoke exec facts actions inventory config serve backup restore version completion';
   for (const name of wanted.split(' ')) {
     t.ok(commands.includes(name), `${name} is listed`);
     const own = await run([name, '--help']);
     t.match([own.code, own.out], [0, /Examples:\n {2}\S*.*kk-controller/], `${name} --help has examples`);
-    if (!['serve', 'completion', 'token', 'config'].includes(name))
+    if (!['serve', 'completion', 'token', 'config', 'inventory'].includes(name))
       t.match(own.out, /--output <format>.*table.*json.*yaml/s, name);
   }
   const scripts = await Promise.all(['bash', 'zsh', 'fish'].map((shell) => run(['completion', shell])));
@@ -123,6 +123,36 @@ t.test('the catalogue of actions, and what can be set: no controller is asked', 
   t.match(JSON.parse((await run(['config', 'validate', plan, '-o', 'json'])).out), { valid: true, nodes: 2 });
   await writeFile(plan, PLAN.replace('hosts: [w1]', 'hosts: [w9]'));
   t.match(await run(['config', 'validate', plan]), { code: 1, out: '', err: /plan\.yaml:10:24/ });
+});
+
+t.test('an inventory is shown, written out, and made of a table', async (t) => {
+  const { run, plan, folder } = await desk(t, false);
+  t.same(lines((await run(['inventory', 'show', plan])).out), [
+    'NODE  ADDRESS   GROUPS  SSH  VARIABLES',
+    'cp1   10.0.0.1  -       -    -',
+    'w1    10.0.0.2  worker  -    -',
+  ]);
+  const csv = join(folder, 'nodes.csv');
+  await writeFile(csv, 'name,address,groups,ssh.user,ssh.port,vars.key\nn[1:2],10.0.0.[1:2],worker,ops,2222,s3cret\n');
+  const shown = await run(['inventory', 'show', csv]);
+  t.match(shown.out, /^n2 +10\.0\.0\.2 +worker +ops@10\.0\.0\.2:2222 +key$/m);
+  t.match(JSON.parse((await run(['inventory', 'show', csv, '-o', 'json'])).out), {
+    nodes: [{ name: 'n1', vars: { key: 's3cret' } }, {}],
+    groups: { worker: { nodes: ['n1', 'n2'] } },
+  });
+  const made = await run(['inventory', 'from-csv', csv]);
+  t.match(parseYaml(made.out), {
+    ...{ apiVersion: 'kk.dev/v1', kind: 'Inventory', groups: { worker: ['n1', 'n2'] } },
+    hosts: { n1: { address: '10.0.0.1', ssh: { user: 'ops', port: 2222 } }, n2: {} },
+  });
+  const inventory = join(folder, 'inventory.yaml');
+  await writeFile(inventory, made.out);
+  t.equal((await run(['inventory', 'expand', inventory])).out, made.out, 'what is made is an inventory again');
+  await writeFile(csv, 'name,address\nn1,10.0.0.300\n');
+  const bad = await run(['inventory', 'from-csv', csv]);
+  t.match([bad.code, bad.err], [1, /nodes\.csv:2:4\n[\s\S]*no usable IP address[\s\S]*\|\s+\^/]);
+  await writeFile(plan, PLAN.replace('{address: 10.0.0.2}', '{address: 10.0.0.1}'));
+  t.match(await run(['inventory', 'show', plan]), { code: 1, err: /PLAN_DUPLICATE_ADDRESS/ });
 });
 
 t.test('tokens and the join line: what is pasted goes alone to standard output', async (t) => {

@@ -271,6 +271,121 @@ t.test('faults of YAML and shape', async (t) => {
   t.match(problemsOf(parsePlan(sourcesOf(plan('a'.repeat(5_000_000))))).map(line), [/PLAN_YAML .*4194304/], 'too long');
 });
 
+t.test('an inventory by ranges and by a table', async (t) => {
+  const nodesOf = (files: Record<string, string>) => planOf(parsePlan(sourcesOf(files))).inventory;
+  const ranged = nodesOf(
+    inventory(`hosts:
+  node[008:010]: {address: "10.0.0.[8:10]", ssh: {host: "gw-[a:c]", port: 22}, vars: {zone: "[1:3]"}}
+  rack[1:2]-[0:10:5]: {address: "10.1.[1:2].[0:10:5]", ssh: {host: gateway}}
+  alone: {address: 10.0.0.1}
+groups:
+  worker: ["node[008:009]", alone]
+  edge: {hosts: ["rack2-[0:10:5]"]}
+`),
+  );
+  t.strictSame(
+    ranged.nodes.map(({ name, address }) => `${name} ${address}`),
+    [
+      ...['node008 10.0.0.8', 'node009 10.0.0.9', 'node010 10.0.0.10'],
+      ...['rack1-0 10.1.1.0', 'rack1-5 10.1.1.5', 'rack1-10 10.1.1.10'],
+      ...['rack2-0 10.1.2.0', 'rack2-5 10.1.2.5', 'rack2-10 10.1.2.10', 'alone 10.0.0.1'],
+    ],
+    'leading zeros stay, steps, the last range first',
+  );
+  t.match(ranged.nodes[1], { ssh: { host: 'gw-b', port: 22 }, vars: { zone: '[1:3]' } }, 'variables are left alone');
+  t.equal(ranged.nodes[3]?.ssh?.host, 'gateway', 'the same for all');
+  t.strictSame(ranged.groups['worker']?.nodes, ['node008', 'node009', 'alone']);
+  t.strictSame(ranged.groups['edge']?.nodes, ['rack2-0', 'rack2-5', 'rack2-10']);
+
+  const hosts = (rest: string) => inventory(`hosts:\n  a: {address: 10.0.0.1}\n${rest}`);
+  single(
+    t,
+    'lengths',
+    hosts('  n[1:5]: {address: ▶"10.0.1.[1:4]"}\n'),
+    /PLAN_RANGE n\[1:5\] is 5 hosts, and 10.0.1.\[1:4\] is 4/,
+  );
+  single(t, 'one address', hosts('  n[1:5]: {address: ▶10.0.1.1}\n'), /PLAN_RANGE .* is 5 hosts, and 10.0.1.1 is 1/);
+  single(t, 'one name', hosts('  n: {address: ▶"10.0.1.[1:4]"}\ngroups: {g: [n]}\n'), /PLAN_RANGE n is 1 host, and/);
+  single(
+    t,
+    'backwards',
+    hosts('  ▶n[5:1]: {address: 10.0.1.1}\n'),
+    /PLAN_RANGE .*first comes after the last in \[5:1\]/,
+  );
+  single(t, 'step 0', hosts('  ▶n[1:5:0]: {address: 10.0.1.1}\n'), /PLAN_RANGE .*step is 0/);
+  single(t, 'far', hosts('  ▶n[1:10001]: {address: 10.0.1.1}\n'), /PLAN_RANGE .*more than 10000/);
+  single(t, 'far together', hosts('  ▶n[1:101]-[1:100]: {address: 10.0.1.1}\n'), /PLAN_RANGE .*more than 10000/);
+  single(
+    t,
+    'no range',
+    hosts('  n[1:2]: {address: ▶"10.0.0.[1-2]"}\n'),
+    /PLAN_RANGE .*a bracket in it is no range\. \| Write/,
+  );
+  single(t, 'no name', hosts('  ▶N_[1:2]: {address: "10.0.0.[1:2]"}\n'), /PLAN_TYPE "N_1" is no valid name of a host/);
+  single(
+    t,
+    'twice',
+    hosts('  n1: {address: 10.0.1.9}\n  ▶n[1:2]: {address: "10.0.1.[1:2]"}\n'),
+    /PLAN_DUPLICATE_NAME The host n1/,
+  );
+  single(t, 'in a group', hosts('groups: {g: [▶"a[2:1]"]}\n'), /PLAN_RANGE/);
+  single(
+    t,
+    'unknown in a group',
+    hosts('  n1: {address: 10.0.1.1}\ngroups: {g: [▶"n[1:2]"]}\n'),
+    /PLAN_UNKNOWN_GROUP .*"n2"/,
+  );
+
+  const TABLE = `# racks, as the data centre keeps them
+name, address ,groups,ssh.user,ssh.port,vars.version,vars.spare
+
+n1,10.0.0.1,worker edge,admin,2222,1.30,true
+"n[2:3]",10.0.0.[2:3],worker,,,"a ""b"",\nc",7\r
+`;
+  const tabled = (csv: string, rest = 'ssh: {user: root, private_key_file: id}\ngroups: {edge: {vars: {x: 1}}}\n') => ({
+    ...inventory(`csv: tables/nodes.csv\n${rest}`),
+    'tables/nodes.csv': csv,
+  });
+  const table = nodesOf(tabled(TABLE));
+  t.match(table.nodes[0], {
+    ...{ name: 'n1', address: '10.0.0.1', ssh: { user: 'admin', port: 2222 }, vars: { version: '1.30', spare: true } },
+    at: { file: 'tables/nodes.csv', line: 4, column: 1 },
+  });
+  t.match(table.nodes[2], {
+    name: 'n3',
+    address: '10.0.0.3',
+    ssh: { user: 'root', privateKeyFile: 'id' },
+    vars: { version: 'a "b",\nc', spare: 7 },
+  });
+  t.strictSame([table.groups['worker']?.nodes, table.groups['edge']?.nodes], [['n1', 'n2', 'n3'], ['n1']]);
+  t.strictSame(table.groups['edge']?.vars, { x: 1 }, 'a stated group keeps what is stated');
+  const inline = plan(PLAN.replace('{file: inventory.yaml}', '{csv: t.csv, hosts: {b: {address: 10.0.0.2}}}'));
+  t.match(nodesOf({ ...inline, 't.csv': 'name;address\na;10.0.0.1\n' }).nodes, [{ name: 'b' }, { name: 'a' }]);
+
+  const fault = (name: string, csv: string, expected: RegExp) => single(t, name, tabled(csv, ''), expected);
+  fault('no hosts', '▶name,address\n', /PLAN_EMPTY_GROUP The inventory has no hosts/);
+  single(t, 'table away', inventory('csv: ▶no.csv\n'), /PLAN_MISSING The table no.csv is not there/);
+  single(t, 'neither', inventory('▶ssh: {user: x}\n'), /PLAN_MISSING inventory lacks "hosts".*csv/);
+  fault('column', 'name,address,▶adress\na,10.0.0.1,x\n', /PLAN_UNKNOWN_KEY There is no column "adress".*"address"/);
+  fault('column twice', 'name,address,▶name\na,10.0.0.1,x\n', /PLAN_CSV The column "name" is there twice/);
+  fault('no column', '▶name\n', /PLAN_MISSING The table lacks the column "address"/);
+  fault('open quote', 'name,address\na,▶"10.0.0.1\n', /PLAN_CSV The quote that begins here does not end/);
+  fault('after the quote', 'name,address\n"a"▶b,10.0.0.1\n', /PLAN_CSV Something follows the closing quote/);
+  fault('more fields', 'name,address\na,10.0.0.1,▶x\n', /PLAN_CSV This row has more than the 2 fields/);
+  fault('no name', 'name,address\na,10.0.0.1\n,▶10.0.0.2\n', /PLAN_MISSING This host lacks a name/);
+  fault('no address', 'name,address\n▶a,\n', /PLAN_MISSING a lacks "address"/);
+  fault('bad address', 'name,address,vars.x\n"a", ▶10.0.0.300 ,"1\n2"\n', /PLAN_TYPE The address of a is no usable/);
+  fault('below a break', 'name,address,vars.x\na,10.0.0.1,"1\n2"\nb,▶10.0.0.1\n', /PLAN_DUPLICATE_ADDRESS b has/);
+  fault(
+    'twice',
+    'name,address\na,10.0.0.1\n▶a,10.0.0.2\n',
+    /PLAN_DUPLICATE_NAME The host a is there twice, first in line 2/,
+  );
+  fault('a port', 'name,address,ssh.port\na,10.0.0.1,▶many\n', /PLAN_TYPE port must be a number/);
+  fault('a group', 'name,address,groups\na,10.0.0.1,▶1st\n', /PLAN_TYPE "1st" is no valid name in groups/);
+  fault('a variable', 'name,address,vars.a-b\na,10.0.0.1,▶x\n', /PLAN_TYPE "a-b" is no valid name in vars/);
+});
+
 t.test('faults of the inventory', async (t) => {
   const hosts = (rest: string) => inventory(`hosts:\n  a: {address: 10.0.0.1}\n${rest}`);
   single(

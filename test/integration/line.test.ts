@@ -180,6 +180,12 @@ t.test('a plan becomes work on three agents and comes back as a report', async (
     t.equal((await line.follow(run)).view.status, 'failed');
     t.equal(await readFile(log, 'utf8'), 'in\nout\n'.repeat(3), 'one after the other, each though the last one failed');
 
+    const port = Number(new URL(line.endpoint).port);
+    const scan = await line.client.scan({ network: '127.0.0.1/30', ports: [port], by });
+    const seen = ended((await line.follow(scan.run)).lines).map(({ output }) => output);
+    t.match(seen, [{ open: [{ address: '127.0.0.1', port }] }], 'and as it listens there only, nowhere else');
+    t.equal((seen[0] as { open: unknown[] }).open.length, 1);
+
     const told = known.filter(({ facts }) => facts).map(({ node }) => node);
     const selector = [`@facts.os.id == "${known[0]?.facts?.os.id}"`];
     const chosen = await line.client.exec({ selector, argv: ['true'], by });

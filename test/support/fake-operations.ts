@@ -12,6 +12,7 @@ import type {
   ResumeOptions,
   RetryWish,
   RollbackWish,
+  ScanWish,
   SkipWish,
   UpgradeLine,
   UpgradeWish,
@@ -108,6 +109,11 @@ export class FakeOperations implements Operations {
   async gatherFacts(wish: { selector: string[]; by: string }) {
     this.asked.push({ gatherFacts: wish });
     return { ...this.#start(), nodes: this.next?.graph.nodes.length ?? 0, withoutFacts: this.withoutFacts };
+  }
+
+  async scan(wish: ScanWish) {
+    this.asked.push({ scan: wish });
+    return { ...this.#start(), node: 'cp1' };
   }
 
   known: FactsView[] = [];
