@@ -77,6 +77,7 @@ export async function systemStories(t: Test, fleet: Fleet): Promise<void> {
   await fleet.file('roles/system/tasks.yaml', stringify(tasks()));
   await fleet.file('system.yaml', stringify(plan('system', NODES, { roles: ['system'] })));
   const before = await pictures();
+  let applied = '';
 
   await story(t, 'the state of a system: looked at, and nothing is written', async (t) => {
     const checked = await fleet.kk('apply', fleet.path('system.yaml'), '--check', '--diff');
@@ -89,6 +90,7 @@ export async function systemStories(t: Test, fleet: Fleet): Promise<void> {
 
   await story(t, 'done, and again nothing changes', async (t) => {
     const { code, run, stderr } = await fleet.apply('system.yaml');
+    applied = run.id;
     t.equal(code, 0, stderr);
     t.equal(changes(run), tasks().length * NODES.length);
     t.notMatch(JSON.stringify(run), HASH);
@@ -127,9 +129,7 @@ export async function systemStories(t: Test, fleet: Fleet): Promise<void> {
   });
 
   await story(t, 'rolled back, each node is as before', async (t) => {
-    const runs = JSON.parse((await fleet.kk('runs', '-o', 'json')).stdout) as RunSummary[];
-    const first = runs.filter(({ name }) => name === 'system').at(-1);
-    const { code, stdout, stderr } = await fleet.kk('rollback', first?.id ?? '', '--yes');
+    const { code, stdout, stderr } = await fleet.kk('rollback', applied, '--yes');
     t.equal(code, 0, `${stdout}${stderr}`);
     const after = await pictures();
     for (const [at, node] of NODES.entries()) t.equal(after[at], before[at], `${node} is as before`);
