@@ -18,6 +18,12 @@ const SWAP_UNIT = '/usr/lib/systemd/system/dev-kk\\\\x2dstories.swap';
 const BEFORE = `useradd -m -s /bin/sh old && echo 'old:${HASH}old' | chpasswd -e && chage -d 19000 -M 90 old
   mkdir -p /etc/cron.d /srv/kk && echo kk > /srv/kk/file
   echo '/dev/kk-none none swap sw 0 0' >> /etc/fstab && echo '# end' > /etc/kk-stories.conf && echo 'a = 1' >> /etc/kk-stories.conf
+  groupadd kkgone && usermod -aG kkgone old && echo mine > /home/old/mine && chown old: /home/old/mine
+  echo '0 0 * * * root true' > /etc/cron.d/kk-gone && mkdir -p /mnt/kk-gone
+  mount -t tmpfs -o size=2m,nosuid kk-gone /mnt/kk-gone && echo 'kk-gone /mnt/kk-gone tmpfs size=2m,nosuid 0 0' >> /etc/fstab
+  printf '[Timer]\\nOnCalendar=daily\\n[Install]\\nWantedBy=timers.target\\n' > /etc/systemd/system/kk-gone.timer
+  printf '[Service]\\nExecStart=/bin/true\\n' > /etc/systemd/system/kk-gone.service
+  systemctl daemon-reload && systemctl enable --quiet --now kk-gone.timer
   printf '[Swap]\\nWhat=/dev/kk-stories\\n' > "${SWAP_UNIT}" && systemctl daemon-reload`;
 
 function tasks(): object[] {
@@ -44,6 +50,15 @@ function tasks(): object[] {
   ];
 }
 
+/** What {@link BEFORE} made, taken away. */
+const GONE = [
+  { user: { name: 'old', state: 'absent', remove_home: true } },
+  { group: { name: 'kkgone', state: 'absent' } },
+  { cron: { name: 'kk-gone', state: 'absent' } },
+  { timer: { name: 'kk-gone', state: 'absent' } },
+  { mount: { path: '/mnt/kk-gone', state: 'absent' } },
+];
+
 function plan(name: string, hosts: string[], play: object): object {
   const spec = { inventory: { file: 'inventory.yaml' }, playbooks: [{ name, plays: [{ name, hosts, ...play }] }] };
   return { apiVersion: 'kk.dev/v1', kind: 'Plan', metadata: { name }, spec };
@@ -51,13 +66,13 @@ function plan(name: string, hosts: string[], play: object): object {
 
 /**
  * From outside kk: /etc with kind, mode, owner, content and target of links, but for the copies that the tools of accounts
- * make; accounts, mounts, swap space, units, the name, and what was made elsewhere.
+ * make, and for the order of the lines of groups; accounts, mounts, swap space, units, the name, and what was made elsewhere.
  */
 function picture(fleet: Fleet, node: string): Promise<string> {
   return fleet.on(
     node,
-    `cd /etc && find . ! -name '*-' -printf '%p %y %m %U:%G %l\\n' | sort && find . -type f ! -name '*-' -print0 | sort -z | xargs -0 sha256sum
-     getent passwd; getent group; getent shadow; hostname; date +%Z; cut -d' ' -f4- /proc/self/mountinfo | grep -v ' /run/user/' | sort
+    `cd /etc && find . ! -name '*-' -printf '%p %y %m %U:%G %l\\n' | sort && find . -type f ! -name '*-' ! -name group ! -name gshadow -print0 | sort -z | xargs -0 sha256sum
+     sort group gshadow; getent passwd; getent group | sort; getent shadow; hostname; date +%Z; cut -d' ' -f4- /proc/self/mountinfo | grep -v ' /run/user/' | sed 's/ \\(shared\\|master\\):[0-9]*//g' | sort
      cat /proc/swaps; find /home /mnt /srv/kk /var/mail -printf '%p %y %m %U:%G\\n' | sort; sysctl net.ipv4.conf.all.log_martians
      systemctl list-unit-files --no-legend --no-pager | sort; systemctl list-timers --all --no-legend --no-pager | awk '{print $NF}' | sort`,
   );
@@ -106,7 +121,7 @@ export async function systemStories(t: Test, fleet: Fleet): Promise<void> {
         node,
         'hostname; date +%Z; id -Gn kkuser; id -Gn old; findmnt -no FSTYPE /mnt/kk/memory',
       );
-      t.equal(now, `${node}.kk.example\nJST\nkkuser kkops\nold kkops\ntmpfs\n`, node);
+      t.equal(now, `${node}.kk.example\nJST\nkkuser kkops\nold kkgone kkops\ntmpfs\n`, node);
       t.equal(
         await fleet.on(node, 'cat /mnt/kk/bind/file; stat -c "%a %U" ~kkuser/.ssh/authorized_keys'),
         'kk\n600 kkuser\n',
@@ -131,6 +146,21 @@ export async function systemStories(t: Test, fleet: Fleet): Promise<void> {
   await story(t, 'rolled back, each node is as before', async (t) => {
     const { code, stdout, stderr } = await fleet.kk('rollback', applied, '--yes');
     t.equal(code, 0, `${stdout}${stderr}`);
+    const after = await pictures();
+    for (const [at, node] of NODES.entries()) t.equal(after[at], before[at], `${node} is as before`);
+  });
+
+  await story(t, 'what was there is taken away, again nothing changes, and all of it is brought back', async (t) => {
+    await fleet.file('gone.yaml', stringify(plan('gone', NODES, { tasks: GONE })));
+    const { code, run, stderr } = await fleet.apply('gone.yaml');
+    t.equal(code, 0, stderr);
+    t.equal(changes(run), GONE.length * NODES.length);
+    t.equal(changes((await fleet.apply('gone.yaml')).run), 0, '0 changed');
+    const left =
+      'getent passwd old || getent group kkgone || ls -d /home/old /etc/cron.d/kk-gone || findmnt /mnt/kk-gone';
+    for (const node of NODES) t.not((await fleet.try(node, left)).code, 0, `nothing is left on ${node}`);
+    const undone = await fleet.kk('rollback', run.id, '--yes');
+    t.equal(undone.code, 0, `${undone.stdout}${undone.stderr}`);
     const after = await pictures();
     for (const [at, node] of NODES.entries()) t.equal(after[at], before[at], `${node} is as before`);
   });
