@@ -63,8 +63,8 @@ export function accountsOf(host: Host, root: string): Accounts {
     run: (name, argv, signal) => must(name, argv, signal),
     setHash: (name, hash, signal) =>
       // What only locks is no secret, and is nothing that chpasswd takes everywhere.
-      hash.includes('$')
-        ? must(name, ['chpasswd', '-e'], signal, `${name}:${hash}\n`)
-        : must(name, ['usermod', '-p', hash, '--', name], signal),
+      /^[!*]*$/.test(hash)
+        ? must(name, ['usermod', '-p', hash, '--', name], signal)
+        : must(name, ['chpasswd', '-e'], signal, `${name}:${hash}\n`),
   };
 }

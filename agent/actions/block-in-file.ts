@@ -1,10 +1,11 @@
-import { blockLines, markersOf } from '../../shared/actions/block-in-file.ts';
+import { blockLines, holdsMarkers, markersOf } from '../../shared/actions/block-in-file.ts';
 import type { ActionInput } from '../../shared/actions/index.ts';
 import { KkError } from '../../shared/errors.ts';
-import type { ActionExecutor } from './executor.ts';
+import type { ActionContext, ActionExecutor } from './executor.ts';
 import { placeIn } from './line-pattern.ts';
 import { editing } from './text-edit.ts';
 import { inserted, type Line, replaced } from './text-lines.ts';
+import { wantedContent } from './wanted-content.ts';
 
 /** The block with its markers, as indexes from its first line to after its last; undefined: there is none. */
 function blockIn(lines: readonly Line[], input: ActionInput<'block_in_file'>): [from: number, to: number] | undefined {
@@ -25,10 +26,22 @@ function blockIn(lines: readonly Line[], input: ActionInput<'block_in_file'>): [
   });
 }
 
-export const blockInFileExecutor: ActionExecutor<'block_in_file'> = editing((lines, input) => {
+/** Throws BLOCK_HOLDS_MARKERS, ROLE_FILE_MISSING and what rendering throws. */
+function wantedBlock(input: ActionInput<'block_in_file'>, context: ActionContext): string[] {
+  const { block: content, template, path } = input;
+  const text = wantedContent({ content, template }, context)?.toString('utf8') ?? '';
+  if (!holdsMarkers(input, text)) return blockLines(text);
+  throw new KkError({
+    code: 'BLOCK_HOLDS_MARKERS',
+    message: `The text of ${template} for ${path} holds the markers of its own block, which could not be found again.`,
+    remedy: 'Take those lines out of the template, or give the block another name.',
+  });
+}
+
+export const blockInFileExecutor: ActionExecutor<'block_in_file'> = editing((lines, input, context) => {
   const found = blockIn(lines, input);
   const { begin, end } = markersOf(input);
-  const block = blockLines(input.block ?? '');
+  const block = wantedBlock(input, context);
   const wanted = block.length === 0 ? [] : [begin, ...block, end];
   if (found !== undefined) return replaced(lines, ...found, wanted);
   return wanted.length === 0 ? lines : inserted(lines, placeIn(lines, input), wanted);

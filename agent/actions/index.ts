@@ -6,6 +6,7 @@ import { blockInFileExecutor } from './block-in-file.ts';
 import { checkExecutor } from './check.ts';
 import { commandExecutor } from './command.ts';
 import { copyExecutor } from './copy.ts';
+import { cronExecutor } from './cron.ts';
 import { debugExecutor } from './debug.ts';
 import { directoryExecutor } from './directory.ts';
 import { downloadExecutor } from './download.ts';
@@ -19,12 +20,15 @@ import { kernelModuleExecutor } from './kernel-module.ts';
 import { lineInFileExecutor } from './line-in-file.ts';
 import { mountExecutor } from './mount.ts';
 import { packageExecutor } from './package.ts';
+import { rebootExecutor } from './reboot.ts';
 import { scanPortsExecutor } from './scan-ports.ts';
 import { setFactExecutor } from './set-fact.ts';
 import { statExecutor } from './stat.ts';
 import { swapExecutor } from './swap.ts';
 import { sysctlExecutor } from './sysctl.ts';
 import { systemdExecutor } from './systemd.ts';
+import { timerExecutor } from './timer.ts';
+import { timezoneExecutor } from './timezone.ts';
 import { unarchiveExecutor } from './unarchive.ts';
 import { type Undoing, undoExecutor } from './undo.ts';
 import { userExecutor } from './user.ts';
@@ -54,6 +58,7 @@ export function createExecutors({ stateFolder, undo, files, gather, root = '' }:
     check: checkExecutor(gather.forRule),
     command: commandExecutor,
     copy: copyExecutor(files),
+    cron: cronExecutor(root),
     debug: debugExecutor,
     directory: directoryExecutor,
     download: downloadExecutor(files),
@@ -66,12 +71,15 @@ export function createExecutors({ stateFolder, undo, files, gather, root = '' }:
     line_in_file: lineInFileExecutor,
     mount: mountExecutor(root),
     package: packageExecutor(root),
+    reboot: rebootExecutor(root),
     scan_ports: scanPortsExecutor,
     set_fact: setFactExecutor,
     swap: swapExecutor(root),
     stat: statExecutor,
     sysctl: sysctlExecutor(root),
     systemd: systemdExecutor(stateFolder),
+    timer: timerExecutor(stateFolder),
+    timezone: timezoneExecutor(root),
     unarchive: unarchiveExecutor(files, stateFolder),
     undo: undoExecutor(undo),
     user: userExecutor(root),

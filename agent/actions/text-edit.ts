@@ -42,8 +42,8 @@ export async function textFile(path: string, { files }: Host) {
 
 type Input = Pick<ActionInput<'line_in_file'>, 'path' | 'state' | 'create' | 'mode' | 'owner' | 'group'>;
 
-/** An action that edits the lines of one file. `edit` is pure and says how they are to be. */
-export function editing<I extends Input>(edit: (lines: Line[], input: I) => Line[]) {
+/** An action that edits the lines of one file. `edit` only says how they are to be. */
+export function editing<I extends Input>(edit: (lines: Line[], input: I, context: ActionContext) => Line[]) {
   async function plan(input: I, context: ActionContext): Promise<FilePlan> {
     const { path } = input;
     const present = await textFile(path, context.host);
@@ -56,7 +56,7 @@ export function editing<I extends Input>(edit: (lines: Line[], input: I) => Line
       });
     }
     const attributes = await wantedAttributes(input, context.host);
-    const after = edit(linesOf(present?.content.toString('utf8') ?? ''), input);
+    const after = edit(linesOf(present?.content.toString('utf8') ?? ''), input, context);
     return planFile(path, present, Buffer.from(textOf(after)), attributes);
   }
 

@@ -1,6 +1,7 @@
 import type { ActionInput } from '../../shared/actions/index.ts';
 import { KkError } from '../../shared/errors.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
+import { pause } from './pause.ts';
 import { lookAtPort, lookAtUrl, type Sight } from './probes.ts';
 
 type Input = ActionInput<'wait_for'>;
@@ -27,19 +28,8 @@ function asWanted(input: Input, { there }: Sight): boolean {
 }
 
 /** Until something may have changed; rejects with the signal's reason. */
-function pause(input: Input, ms: number, { host, signal }: ActionContext): Promise<void> {
-  if (input.path !== undefined) return host.files.changed(input.path, { timeoutMs: ms, signal });
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => settle(resolve), ms);
-    const aborted = () => settle(() => reject(signal.reason));
-    function settle(how: () => void): void {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', aborted);
-      how();
-    }
-    if (signal.aborted) aborted();
-    else signal.addEventListener('abort', aborted);
-  });
+function untilChanged(input: Input, ms: number, { host, signal }: ActionContext): Promise<void> {
+  return input.path === undefined ? pause(ms, signal) : host.files.changed(input.path, { timeoutMs: ms, signal });
 }
 
 function timedOut(input: Input, sight: Sight): KkError {
@@ -67,7 +57,7 @@ export const waitForExecutor: ActionExecutor<'wait_for'> = {
       if (asWanted(input, sight)) return { output: { waited_ms: waited, seen: sight.seen }, changed: false };
       const left = input.timeout_seconds * 1000 - waited;
       if (left <= 0) throw timedOut(input, sight);
-      await pause(input, Math.min(left, input.interval_seconds * 1000), context);
+      await untilChanged(input, Math.min(left, input.interval_seconds * 1000), context);
     }
   },
 };

@@ -1,9 +1,11 @@
+import type { ActionKind } from '../../shared/actions/index.ts';
 import { isTemplate } from '../../shared/expr/index.ts';
 import { type Problems, suggest } from './problems.ts';
 import type { RoleRead } from './role.ts';
 import type { TaskRead } from './task.ts';
 import type { Use } from './uses.ts';
 
+const TAKES_FILES: ReadonlySet<string> = new Set<ActionKind>(['block_in_file', 'file', 'systemd']);
 const KINDS = { template: 'templates', source: 'files' } as const;
 
 /**
@@ -12,7 +14,7 @@ const KINDS = { template: 'templates', source: 'files' } as const;
  */
 export function roleFileUses(found: RoleRead, task: TaskRead, problems: Problems): Use[] {
   const { inputs, action, places, loop } = task.document;
-  if (action !== 'file' && action !== 'systemd') return [];
+  if (!TAKES_FILES.has(action)) return [];
   if (typeof inputs !== 'object' || inputs === null || Array.isArray(inputs)) return [];
   return Object.entries(KINDS).flatMap(([input, folder]): Use[] => {
     const name = inputs[input];

@@ -130,7 +130,8 @@ export function readTask(node: DocNode, inherited: Inherited, problems: Problems
     runOnce: found.run_once ?? false,
     ignoreErrors: found.ignore_errors ?? around?.block.ignoreErrors ?? false,
     lock: found.lock ?? around?.block.lock,
-    alone: found.alone ?? false,
+    // Whatever else is at work on the node would be cut off.
+    alone: action.action === 'reboot' || (found.alone ?? false),
     permit: permitOf(found.permit),
     sensitive: found.sensitive ?? false,
     onInterrupt: found.on_interrupt ?? 'fail',

@@ -15,6 +15,8 @@ export interface ActiveRun {
   nodes: ReadonlySet<string>;
   /** name -> index in `graph.nodes`. */
   indexes: ReadonlyMap<string, number>;
+  /** Tasks that take their node down, and bring it back. */
+  reboots: readonly number[];
   /** How the present revision came about; undefined: it is the first. */
   revision: Revision | undefined;
   /** The graph of a revision that is on its way into the store. */
@@ -65,6 +67,7 @@ function ofGraph(graph: TaskGraph, state: RunState, revision: Revision | undefin
     revision,
     documents: pushDocuments(graph, (node) => revision && revisedOf(revision, node)),
     nodes: nodesWithSteps(graph),
+    reboots: graph.tasks.flatMap(({ action, index }) => (action === 'reboot' ? [index] : [])),
     indexes: new Map(graph.nodes.map((name, index) => [name, index])),
   };
 }

@@ -20,6 +20,11 @@ export function blockLines(block: string): string[] {
   return text === '' ? [] : text.split('\n');
 }
 
+export function holdsMarkers(named: Parameters<typeof markersOf>[0], block: string): boolean {
+  const { begin, end } = markersOf(named);
+  return blockLines(block).some((line) => line === begin || line === end);
+}
+
 /**
  * Several lines in a file of somebody else's, between two marker lines by which they are found again; as Ansible's
  * blockinfile. A block that is there is replaced where it stands.
@@ -46,19 +51,18 @@ export const blockInFile = defineAction({
         .optional(),
       /** Empty is as good as state: absent. */
       block: z.string().optional(),
+      /** The same from the role's templates/, rendered with the step's variables. */
+      template: z.string().min(1).optional(),
     })
     .refine((input) => given(input, ['name', 'marker']).length === 1, 'give exactly one of name and marker')
-    .refine((input) => (input.block === undefined) === (input.state === 'absent'), {
-      message: 'give block, or state: absent without it',
+    .refine((input) => given(input, ['block', 'template']).length === (input.state === 'absent' ? 0 : 1), {
+      message: 'give block or template, or state: absent without them',
     })
     .superRefine((input, { addIssue }) => {
       const message = contradictionIn(input);
       if (message !== undefined) addIssue({ code: 'custom', message });
     })
-    .refine((input) => {
-      const { begin, end } = markersOf(input);
-      return !blockLines(input.block ?? '').some((line) => line === begin || line === end);
-    }, 'a block may not hold its own markers'),
+    .refine((input) => !holdsMarkers(input, input.block ?? ''), 'a block may not hold its own markers'),
   output: FileLeft,
   changes: true,
   repeatable: true,

@@ -4,6 +4,7 @@ import { blockInFile } from './block-in-file.ts';
 import { check } from './check.ts';
 import { command } from './command.ts';
 import { copy } from './copy.ts';
+import { cron } from './cron.ts';
 import { debug } from './debug.ts';
 import { directory } from './directory.ts';
 import { download } from './download.ts';
@@ -16,12 +17,15 @@ import { kernelModule } from './kernel-module.ts';
 import { lineInFile } from './line-in-file.ts';
 import { mount } from './mount.ts';
 import { packageAction } from './package.ts';
+import { reboot } from './reboot.ts';
 import { scanPorts } from './scan-ports.ts';
 import { setFact } from './set-fact.ts';
 import { stat } from './stat.ts';
 import { swap } from './swap.ts';
 import { sysctl } from './sysctl.ts';
 import { systemd } from './systemd.ts';
+import { timer } from './timer.ts';
+import { timezone } from './timezone.ts';
 import { unarchive } from './unarchive.ts';
 import { undo } from './undo.ts';
 import { user } from './user.ts';
@@ -34,6 +38,7 @@ export const ACTIONS = {
   check,
   command,
   copy,
+  cron,
   debug,
   directory,
   download,
@@ -46,12 +51,15 @@ export const ACTIONS = {
   line_in_file: lineInFile,
   mount,
   package: packageAction,
+  reboot,
   scan_ports: scanPorts,
   set_fact: setFact,
   swap,
   stat,
   sysctl,
   systemd,
+  timer,
+  timezone,
   unarchive,
   undo,
   user,

@@ -3,6 +3,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -331,4 +332,106 @@ t.test('mount: what cannot be mounted is not kept for the boot', async (t) => {
   refuses({ path: '/a', src: 'x', fstype: 'y', state: 'absent' }, /take src and fstype/);
   refuses({ path: '/', src: 'x', fstype: 'y' }, /the root/);
   refuses({ path: '/a', src: 'x\ny', fstype: 'y' }, /one line/);
+});
+
+t.test('timezone: the symlink and the name of it; brought back', async (t) => {
+  const node = systemNode(t.testdir(), () => ({}));
+  node.write('usr/share/zoneinfo/Europe/Berlin', '');
+  node.write('usr/share/zoneinfo/Etc/UTC', '');
+  mkdirSync(join(node.root, 'etc'));
+  const link = join(node.root, 'etc/localtime');
+  symlinkSync('/usr/share/zoneinfo/Etc/UTC', link);
+  t.match(await node.do('timezone', { name: 'Etc/UTC' }), { changed: false }, 'however the symlink is written');
+  node.write('etc/timezone', 'Etc/UTC\n');
+  t.match(await node.do('timezone', { name: 'Europe/Berlin' }), { changed: true });
+  t.same([readlinkSync(link), node.read('etc/timezone')], ['../usr/share/zoneinfo/Europe/Berlin', 'Europe/Berlin\n']);
+  t.match(await node.do('timezone', { name: 'Europe/Berlin' }), { changed: false });
+  await node.node.undo('r2', 'x');
+  t.same([readlinkSync(link), node.read('etc/timezone')], ['/usr/share/zoneinfo/Etc/UTC', 'Etc/UTC\n']);
+  rmSync(link);
+  writeFileSync(link, 'TZif');
+  await node.do('timezone', { name: 'Europe/Berlin' });
+  await node.undo();
+  t.equal(readFileSync(link, 'utf8'), 'TZif', 'a copy of a zone, too');
+  for (const name of ['Europe', 'Mars/Base'])
+    t.match(await failure(node.do('timezone', { name })), { code: 'TIMEZONE_UNKNOWN', remedy: /list-timezones/ });
+  rmSync(join(node.root, 'usr'), { recursive: true });
+  t.match(await failure(node.do('timezone', { name: 'Etc/UTC' })), { code: 'TIMEZONE_UNKNOWN', remedy: /tzdata/ });
+  refusing(t, 'timezone')({ name: '../../etc/passwd' }, /not the name/);
+});
+
+t.test('cron: a file that cron takes; brought back', async (t) => {
+  const node = systemNode(t.testdir(), () => ({}));
+  const input = { name: 'backup', schedule: '*/15 3-5 1,15 * 1-5', job: 'date +%F > /tmp/x', env: { MAILTO: 'a b' } };
+  t.match(await failure(node.do('cron', input)), { code: 'CRON_MISSING' });
+  mkdirSync(join(node.root, 'etc/cron.d'), { recursive: true });
+  t.match(await failure(node.do('cron', input)), { code: 'NO_SUCH_USER', message: /root/ });
+  node.write('etc/passwd', 'root:x:0:0:root:/root:/bin/sh\n');
+  await node.do('cron', input);
+  const text = '# backup, by kk\nMAILTO="a b"\n*/15 3-5 1,15 * 1-5 root date +\\%F > /tmp/x\n';
+  t.equal(node.read('etc/cron.d/backup'), text);
+  t.match(await node.do('cron', input), { changed: false });
+  await node.do('cron', { name: 'backup', state: 'absent' });
+  t.match(await node.do('cron', { name: 'backup', state: 'absent' }), { changed: false });
+  await node.node.undo('r5', 'x');
+  t.equal(node.read('etc/cron.d/backup'), text);
+  await node.node.undo('r3', 'x');
+  t.same(readdirSync(join(node.root, 'etc/cron.d')), []);
+  const refuses = refusing(t, 'cron');
+  refuses({ name: 'a.b', schedule: '@daily', job: 'x' }, /cron passes over/);
+  refuses({ name: 'a', schedule: '* * * *', job: 'x' }, /minute, hour/);
+  refuses({ name: 'a', schedule: '60 * * * *', job: 'x' }, /no minute of crontab/);
+  refuses({ name: 'a', schedule: '* * * * mon-fri x', job: 'x' }, /minute, hour/);
+  refuses({ name: 'a', schedule: '@noon', job: 'x' }, /minute, hour/);
+  refuses({ name: 'a', schedule: '@daily', job: 'x\ny' }, /one line/);
+  refuses({ name: 'a', schedule: '@daily' }, /takes schedule and job/);
+  refuses({ name: 'a', state: 'absent', job: 'x' }, /takes schedule and job/);
+});
+
+t.test('timer: a service and its timer, once; brought back', async (t) => {
+  const dir = t.testdir();
+  mkdirSync(join(dir, 'units'));
+  const on = new Set<string>();
+  const node = systemNode(dir, () => ({
+    systemctl: ([verb = '', ...args]) => {
+      const unit = args.at(-1) ?? '';
+      const load = existsSync(join(dir, 'units', unit)) ? 'loaded' : 'not-found';
+      const [active, enabled] = on.has(unit) ? ['active', 'enabled'] : ['inactive', 'disabled'];
+      if (verb === 'show') return { stdout: `LoadState=${load}\nActiveState=${active}\nUnitFileState=${enabled}\n` };
+      if (verb === 'enable') on.add(unit);
+      if (verb === 'disable') on.delete(unit);
+      return {};
+    },
+    'systemd-analyze': (args) => (args.at(-1) === 'tuesdays' ? { stderr: 'Failed to parse calendar expression' } : {}),
+  }));
+  const input = { name: 'backup', on_calendar: ['daily', 'Mon 03:00'], every: '1h', job: 'echo "$HOME" 100% \\n' };
+  t.match(await node.do('timer', input), { changed: true, output: { timer: 'backup.timer' } });
+  const text = (unit: string) => readFileSync(join(dir, 'units', unit), 'utf8');
+  t.match(
+    text('backup.service'),
+    'ExecStart=/bin/sh -c "echo \\"$$HOME\\" 100%% \\\\n"\n',
+    'the shell gets what was written',
+  );
+  t.match(text('backup.timer'), /^OnCalendar=daily\nOnCalendar=Mon 03:00\nOnActiveSec=1h\nOnUnitActiveSec=1h$/m);
+  t.ok(node.calls().includes('systemctl enable -- backup.timer'));
+  t.match(await node.do('timer', input), { changed: false });
+  t.match(await failure(node.do('timer', { ...input, on_calendar: 'tuesdays' })), {
+    code: 'TIMER_TIME_INVALID',
+    message: /tuesdays/,
+  });
+  const both = [text('backup.service'), text('backup.timer')];
+  t.match(await node.do('timer', { name: 'backup', state: 'absent' }), { changed: true });
+  t.same([readdirSync(join(dir, 'units')), [...on]], [[], []]);
+  t.match(await node.do('timer', { name: 'backup', state: 'absent' }), { changed: false });
+  await node.node.undo('r4', 'x');
+  t.same([text('backup.service'), text('backup.timer')], both);
+  await node.node.undo('r1', 'x');
+  t.same([readdirSync(join(dir, 'units')), [...on]], [[], []]);
+  const refuses = refusing(t, 'timer');
+  refuses({ name: 'a', job: 'x' }, /say when/);
+  refuses({ name: 'a', on_calendar: 'daily' }, /which job/);
+  refuses({ name: 'a', every: '1h', job: 'x\ny' }, /one line/);
+  refuses({ name: 'a', every: 'soon', job: 'x' }, /a span of time/);
+  refuses({ name: 'a', every: '1h', job: 'x', persistent: true }, /belongs to on_calendar/);
+  refuses({ name: 'a', state: 'absent', job: 'x' }, /only the name/);
 });

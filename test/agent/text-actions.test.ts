@@ -1,9 +1,10 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { blockInFileExecutor } from '../../agent/actions/block-in-file.ts';
 import type { ActionKind } from '../../shared/actions/index.ts';
 import { ACTIONS } from '../../shared/actions/index.ts';
-import { realHost } from '../support/real-host.ts';
+import { contextWith, realHost } from '../support/real-host.ts';
 import { failure, Node } from '../support/undo-node.ts';
 
 /** A file, actions on it, and what it then holds. */
@@ -42,6 +43,7 @@ t.test('what contradicts itself is refused before anything runs', (t) => {
   refuses('block_in_file', { block: 'b', marker: '# x' }, /\{mark\} once/);
   refuses('block_in_file', { name: 'x' }, /give block/);
   refuses('block_in_file', { name: 'x', block: 'b', state: 'absent' }, /give block/);
+  refuses('block_in_file', { name: 'x', block: 'b', template: 't' }, /give block or template/);
   refuses('block_in_file', { name: 'x', block: 'a\n# END KK MANAGED BLOCK x\n' }, /own markers/);
   t.end();
 });
@@ -187,4 +189,21 @@ t.test('a stranger can neither make an expression run for ever nor swap another 
   const theirs = { path: join(dir, 'theirs/conf'), line: 'x' };
   t.match(await failure(swapped.line(theirs)), { code: 'FILE_CHANGING' });
   t.equal(readFileSync(join(dir, 'secret'), 'utf8'), 'of root\n');
+});
+
+t.test("a block from the role's template, rendered with the step's variables", async (t) => {
+  const dir = t.testdir({ file: 'a\n' });
+  const path = join(dir, 'file');
+  let text = '{{ nodes }}\n';
+  const context = contextWith(realHost(), dir, {
+    roleFile: (name) => (name === 'templates/nodes.j2' ? text : undefined),
+    render: (template) => template.replace('{{ nodes }}', 'n1\nn2'),
+  });
+  const input = (template: string) => ACTIONS.block_in_file.input.parse({ path, name: 'x', template });
+  await blockInFileExecutor.apply(input('nodes.j2'), context);
+  t.equal(readFileSync(path, 'utf8'), 'a\n# BEGIN KK MANAGED BLOCK x\nn1\nn2\n# END KK MANAGED BLOCK x\n');
+  t.match(await blockInFileExecutor.inspect(input('nodes.j2'), context), { already: true });
+  text = 'a\n# END KK MANAGED BLOCK x\n';
+  t.match(await failure(blockInFileExecutor.inspect(input('nodes.j2'), context)), { code: 'BLOCK_HOLDS_MARKERS' });
+  t.match(await failure(blockInFileExecutor.inspect(input('none'), context)), { code: 'ROLE_FILE_MISSING' });
 });

@@ -287,6 +287,31 @@ t.test('patience', async (t) => {
   );
   t.equal(run.state.status, 'failed');
 
+  const rebooted = await runner.create(
+    graphFrom({
+      nodes: NODES,
+      roles: { a: [{ id: 't', action: 'reboot', inputs: { timeout_seconds: 90 } }] },
+      plays: [{ name: 'p', nodes: ['n0'], roles: ['a'] }],
+    }),
+    { id: 'b', by: '' },
+  );
+  const n0 = fleet.agent('n0');
+  while (n0.inbox.length > 0) n0.take();
+  const start0 = n0.moves(() => {}).find(({ kind, label }) => kind === 'start' && label.startsWith('b/'));
+  start0?.run('OUTCOME_OK');
+  fleet.deliver(runner, 'n0');
+  await runner.idle();
+  fleet.disconnect('n0');
+  clock.ms += 89_000;
+  runner.tick();
+  await runner.idle();
+  t.equal(rebooted.state.status, 'running');
+  clock.ms += 1_000;
+  runner.tick();
+  await runner.idle();
+  t.match(rebooted.state.nodeErrors[0], { code: 'REBOOT_NOT_BACK', message: /n0 was told to restart.* 90 s/ });
+  t.equal(rebooted.state.status, 'failed');
+
   const exec = await runner.create(
     graphFrom({ ...single, plays: [{ name: 'p', nodes: ['n2'], roles: ['a'] }] }, { kind: 'exec' }),
     {

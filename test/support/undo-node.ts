@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { ActionContext, ActionExecutor } from '../../agent/actions/executor.ts';
 import { createExecutors, createResourceKinds } from '../../agent/actions/index.ts';
 import { systemdExecutor } from '../../agent/actions/systemd.ts';
+import { timerExecutor } from '../../agent/actions/timer.ts';
 import type { Files } from '../../agent/files/files.ts';
 import type { Host } from '../../agent/host/host.ts';
 import { type Limits, UndoStore } from '../../agent/undo/store.ts';
@@ -64,7 +65,8 @@ export class Node {
       gather,
       root: this.#root,
     });
-    const executors = { ...all, systemd: systemdExecutor(this.state, this.#units) };
+    const units = { systemd: systemdExecutor(this.state, this.#units), timer: timerExecutor(this.state, this.#units) };
+    const executors = { ...all, ...units };
     const executor = executors[kind] as unknown as ActionExecutor<K>;
     const parsed = ACTIONS[kind].input.parse(input) as ActionInput<K>;
     const context: ActionContext = contextWith(this.#host, join(this.state, 'attempt'), {

@@ -1,20 +1,23 @@
-import { ABSENT } from '../../undo/image.ts';
+import type { Image } from '../../undo/image.ts';
 import type { ResourceKind } from '../../undo/resource.ts';
-import { numbers } from './file.ts';
+import { replaceLink } from '../timezone.ts';
+import { fileResource, numbers } from './file.ts';
 
-/** A symlink by its path: what it says, and whose it is. */
+/** A path that is left as a symlink: what it says, and whose it is; or the file that was there before. */
 export const linkResource: ResourceKind = {
-  async look(path, { host }) {
-    const present = await host.files.stat(path);
-    if (present === undefined) return ABSENT;
-    if (present.kind !== 'symlink') return { state: present.kind };
+  async look(path, hands): Promise<Image> {
+    const { files } = hands.host;
+    const present = await files.stat(path);
+    if (present?.kind !== 'symlink') return fileResource.look(path, hands);
     const { uid, gid } = present;
-    return { state: 'symlink', target: (await host.files.readLink(path)) ?? '', uid, gid };
+    return { state: 'symlink', target: (await files.readLink(path)) ?? '', uid, gid };
   },
 
-  async restore(path, before, _present, { host }) {
-    await host.files.remove(path);
-    if (before.state === 'symlink') await host.files.makeLink(path, String(before['target']), numbers(before));
+  async restore(path, before, present, hands) {
+    const { host } = hands;
+    if (before.state === 'file') return fileResource.restore(path, before, present, hands);
+    if (before.state !== 'symlink' || present.state === 'directory') await host.files.remove(path);
+    if (before.state === 'symlink') await replaceLink(path, String(before['target']), host, numbers(before));
     return undefined;
   },
 };
