@@ -12,6 +12,7 @@ import { downloadExecutor } from './download.ts';
 import type { ActionExecutor } from './executor.ts';
 import { factsExecutor } from './facts.ts';
 import { fileExecutor } from './file.ts';
+import { firewallExecutor } from './firewall.ts';
 import { groupExecutor } from './group.ts';
 import { hostnameExecutor } from './hostname.ts';
 import { httpExecutor } from './http.ts';
@@ -19,7 +20,9 @@ import { kernelModuleExecutor } from './kernel-module.ts';
 import { lineInFileExecutor } from './line-in-file.ts';
 import { mountExecutor } from './mount.ts';
 import { packageExecutor } from './package.ts';
+import { repositoryExecutor } from './repository.ts';
 import { scanPortsExecutor } from './scan-ports.ts';
+import { selinuxExecutor } from './selinux.ts';
 import { setFactExecutor } from './set-fact.ts';
 import { statExecutor } from './stat.ts';
 import { swapExecutor } from './swap.ts';
@@ -59,6 +62,7 @@ export function createExecutors({ stateFolder, undo, files, gather, root = '' }:
     download: downloadExecutor(files),
     facts: factsExecutor(gather.facts),
     file: fileExecutor,
+    firewall: firewallExecutor(root),
     group: groupExecutor(root),
     hostname: hostnameExecutor(root),
     http: httpExecutor(files),
@@ -66,7 +70,9 @@ export function createExecutors({ stateFolder, undo, files, gather, root = '' }:
     line_in_file: lineInFileExecutor,
     mount: mountExecutor(root),
     package: packageExecutor(root),
+    repository: repositoryExecutor(root),
     scan_ports: scanPortsExecutor,
+    selinux: selinuxExecutor(root),
     set_fact: setFactExecutor,
     swap: swapExecutor(root),
     stat: statExecutor,

@@ -9,6 +9,7 @@ import { directory } from './directory.ts';
 import { download } from './download.ts';
 import { facts } from './facts.ts';
 import { file } from './file.ts';
+import { firewall } from './firewall.ts';
 import { group } from './group.ts';
 import { hostname } from './hostname.ts';
 import { http } from './http.ts';
@@ -16,7 +17,9 @@ import { kernelModule } from './kernel-module.ts';
 import { lineInFile } from './line-in-file.ts';
 import { mount } from './mount.ts';
 import { packageAction } from './package.ts';
+import { repository } from './repository.ts';
 import { scanPorts } from './scan-ports.ts';
+import { selinux } from './selinux.ts';
 import { setFact } from './set-fact.ts';
 import { stat } from './stat.ts';
 import { swap } from './swap.ts';
@@ -39,6 +42,7 @@ export const ACTIONS = {
   download,
   facts,
   file,
+  firewall,
   group,
   hostname,
   http,
@@ -46,7 +50,9 @@ export const ACTIONS = {
   line_in_file: lineInFile,
   mount,
   package: packageAction,
+  repository,
   scan_ports: scanPorts,
+  selinux,
   set_fact: setFact,
   swap,
   stat,
