@@ -13,6 +13,7 @@ import { downloadExecutor } from './download.ts';
 import type { ActionExecutor } from './executor.ts';
 import { factsExecutor } from './facts.ts';
 import { fileExecutor } from './file.ts';
+import { firewallExecutor } from './firewall.ts';
 import { groupExecutor } from './group.ts';
 import { hostnameExecutor } from './hostname.ts';
 import { httpExecutor } from './http.ts';
@@ -21,7 +22,9 @@ import { lineInFileExecutor } from './line-in-file.ts';
 import { mountExecutor } from './mount.ts';
 import { packageExecutor } from './package.ts';
 import { rebootExecutor } from './reboot.ts';
+import { repositoryExecutor } from './repository.ts';
 import { scanPortsExecutor } from './scan-ports.ts';
+import { selinuxExecutor } from './selinux.ts';
 import { setFactExecutor } from './set-fact.ts';
 import { statExecutor } from './stat.ts';
 import { swapExecutor } from './swap.ts';
@@ -64,6 +67,7 @@ export function createExecutors({ stateFolder, undo, files, gather, root = '' }:
     download: downloadExecutor(files),
     facts: factsExecutor(gather.facts),
     file: fileExecutor,
+    firewall: firewallExecutor(root),
     group: groupExecutor(root),
     hostname: hostnameExecutor(root),
     http: httpExecutor(files),
@@ -72,7 +76,9 @@ export function createExecutors({ stateFolder, undo, files, gather, root = '' }:
     mount: mountExecutor(root),
     package: packageExecutor(root),
     reboot: rebootExecutor(root),
+    repository: repositoryExecutor(root),
     scan_ports: scanPortsExecutor,
+    selinux: selinuxExecutor(root),
     set_fact: setFactExecutor,
     swap: swapExecutor(root),
     stat: statExecutor,

@@ -10,6 +10,7 @@ import { directory } from './directory.ts';
 import { download } from './download.ts';
 import { facts } from './facts.ts';
 import { file } from './file.ts';
+import { firewall } from './firewall.ts';
 import { group } from './group.ts';
 import { hostname } from './hostname.ts';
 import { http } from './http.ts';
@@ -18,7 +19,9 @@ import { lineInFile } from './line-in-file.ts';
 import { mount } from './mount.ts';
 import { packageAction } from './package.ts';
 import { reboot } from './reboot.ts';
+import { repository } from './repository.ts';
 import { scanPorts } from './scan-ports.ts';
+import { selinux } from './selinux.ts';
 import { setFact } from './set-fact.ts';
 import { stat } from './stat.ts';
 import { swap } from './swap.ts';
@@ -44,6 +47,7 @@ export const ACTIONS = {
   download,
   facts,
   file,
+  firewall,
   group,
   hostname,
   http,
@@ -52,7 +56,9 @@ export const ACTIONS = {
   mount,
   package: packageAction,
   reboot,
+  repository,
   scan_ports: scanPorts,
+  selinux,
   set_fact: setFact,
   swap,
   stat,

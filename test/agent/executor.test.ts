@@ -189,6 +189,22 @@ t.test('slots, locks and alone', async (t) => {
   t.ok(bench.commands.calls.includes('late'));
 });
 
+t.test('an action that needs a lock takes it by itself', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  bench.commands.hold('holder');
+  const begun = () => bench.messages().flatMap((m) => (m.kind === 'begun' ? [m.value.task] : []));
+  bench.push([
+    task('holder', { lock: 'packages' }),
+    task('wanted', { action: 'package', inputs: { name: 'kk-none', update_cache: false } }),
+  ]);
+  await bench.settle();
+  t.same(begun(), [0], 'another one is at the packages');
+  bench.commands.release('holder');
+  await bench.settle();
+  t.same(begun(), [0, 1]);
+});
+
 t.test('gates carry values; batches wait; a closed gate blocks what needs it and only that', async (t) => {
   const bench = await Bench.open();
   bench.lease();

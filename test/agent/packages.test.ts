@@ -1,9 +1,11 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import { parseDatabase, parsePolicy, parseSimulation } from '../../agent/actions/packages/apt.ts';
 import { parseList, parseLocks, parseTransaction } from '../../agent/actions/packages/dnf.ts';
 import { lockedBy, packageFailure } from '../../agent/actions/packages/failures.ts';
+import { fingerprintsOf } from '../../agent/actions/packages/openpgp.ts';
+import { aptLists, readSources } from '../../agent/actions/packages/repository-file.ts';
 import { parseSearch, parseSummary } from '../../agent/actions/packages/zypper.ts';
 import type { Host, RunOutput } from '../../agent/host/host.ts';
 import { ACTIONS } from '../../shared/actions/index.ts';
@@ -20,6 +22,9 @@ function recorded(file: string): Map<string, RunOutput> {
     if (!found.has(line)) found.set(line, { code: Number(code), stdout, stderr });
   return found;
 }
+const KEY = join(import.meta.dirname, '../fixtures/packages/key.asc');
+/** As gpg --show-keys tells it. */
+const FINGERPRINT = 'AD7BFA7FC3DB566DCE5D52F779FC25BE3CFE1965';
 const DNF = recorded('dnf-4.14.txt');
 const ZYPPER = recorded('zypper-1.14.txt');
 
@@ -200,6 +205,7 @@ function dnfNode(dir: string) {
   const locks = new Set<string>();
   const ran: string[] = [];
   let locked = 0;
+  let isRefused = false;
   const ok = (stdout = ''): RunOutput => ({ code: 0, stdout, stderr: '' });
   const install = (words: string[]): RunOutput => {
     if (words.includes('nope')) return said(DNF, 'dnf install --assumeno nope');
@@ -229,7 +235,7 @@ function dnfNode(dir: string) {
       for (const name of held) what === 'add' ? locks.add(name) : locks.delete(name);
       return ok();
     }
-    if (verb === 'makecache') return ok();
+    if (verb === 'makecache') return isRefused ? { ...said(DNF, 'dnf makecache'), code: 1 } : ok();
     const output = verb === 'install' ? install(names) : said(DNF, `dnf ${verb} --assumeno ${names.join(' ')}`);
     if (!sets) return output;
     for (const { name, version } of parseTransaction(output.stdout).steps)
@@ -271,6 +277,9 @@ function dnfNode(dir: string) {
     ran: () => ran.splice(0),
     lock: (times: number) => {
       locked = times;
+    },
+    refuse: (value: boolean) => {
+      isRefused = value;
     },
     root: dirname(root),
   };
@@ -332,4 +341,80 @@ t.test('dnf: installed with what it needs, held, downgraded, refused, and brough
   t.same([installed.get('toola'), [...locks]], ['1.0-1', []]);
   await node.undo('r3', 'x');
   t.same([installed.get('toola'), [...locks]], ['2.0-1', ['toola']]);
+});
+
+t.test('fingerprints of keys are those that gpg tells', (t) => {
+  const key = readFileSync(KEY);
+  t.same(fingerprintsOf(key), [FINGERPRINT]);
+  const binary = Buffer.from(key.toString().split('\n').slice(2, -3).join(''), 'base64');
+  t.same(fingerprintsOf(binary), [FINGERPRINT], 'its binary form');
+  t.same(fingerprintsOf(Buffer.concat([binary, binary])), [FINGERPRINT, FINGERPRINT], 'a ring of keys');
+  t.same(fingerprintsOf(binary.subarray(0, 20)), [], 'a part of it');
+  t.same(fingerprintsOf(Buffer.from('<html>not found</html>')), []);
+  t.end();
+});
+
+t.test('repository: a .repo with its key, once; refused with another key; gone with the rollback', async (t) => {
+  const { node, ran, root, refuse } = dnfNode(t.testdir());
+  const file = join(root, 'root/etc/yum.repos.d/k8s.repo');
+  const input = {
+    name: 'k8s',
+    uris: ['https://pkgs.example/v1/rpm/'],
+    key_file: KEY,
+    fingerprints: [FINGERPRINT.toLowerCase()],
+    options: { priority: 10 },
+  };
+  const other = { ...input, fingerprints: ['0'.repeat(40)] };
+  t.match(await failure(node.do('r1', 'repository', other, 'x')), {
+    code: 'REPOSITORY_KEY_DIFFERS',
+    message: new RegExp(FINGERPRINT),
+  });
+  t.match(await failure(node.do('r1', 'repository', { ...input, key_file: file }, 'x')), {
+    code: 'REPOSITORY_KEY_MISSING',
+  });
+  const page = { ...input, key_file: undefined, key: '<html>not found</html>' };
+  t.match(await failure(node.do('r1', 'repository', page, 'x')), { code: 'REPOSITORY_KEY_INVALID' });
+  refuse(true);
+  t.match(await failure(node.do('r1', 'repository', input, 'x')), { code: 'REPOSITORY_UNREACHABLE' });
+  t.notOk(existsSync(file), 'the next run tries again');
+  refuse(false);
+  ran();
+  const done = await node.do('r1', 'repository', input, 'x');
+  t.match(done, { changed: true, output: { fingerprints: [FINGERPRINT], refreshed: true } });
+  t.same(ran(), ['dnf -y --disablerepo=* --enablerepo=k8s makecache']);
+  t.equal(
+    readFileSync(file, 'utf8'),
+    '[k8s]\nname=k8s\nbaseurl=https://pkgs.example/v1/rpm/\nenabled=1\ngpgcheck=1\ngpgkey=file:///etc/pki/rpm-gpg/kk-k8s\npriority=10\n',
+  );
+  t.match(await node.do('r2', 'repository', input, 'x'), { changed: false });
+  t.same(ran(), [], 'nothing is asked where nothing is changed');
+  await node.do('r3', 'repository', { name: 'k8s', state: 'absent' }, 'x');
+  t.notOk(existsSync(file));
+  await node.undo('r3', 'x');
+  t.ok(existsSync(file));
+  await node.undo('r1', 'x');
+  t.notOk(existsSync(file));
+  t.notOk(existsSync(join(root, 'root/etc/pki/rpm-gpg/kk-k8s')));
+  const refuses = (wrong: object, why: RegExp) =>
+    t.match(ACTIONS.repository.input.safeParse(wrong).error?.message, why, JSON.stringify(wrong));
+  refuses({ name: '../x', uris: ['https://x/'] }, /not a name/);
+  refuses({ name: 'x' }, /uris belongs/);
+  refuses({ name: 'x', uris: ['https://me:secret@x/'] }, /password/);
+  refuses({ name: 'x', uris: ['https://x/\nTrusted: yes'] }, /blanks/);
+  refuses({ name: 'x', uris: ['https://x/'], fingerprints: ['x'] }, /fingerprint/);
+});
+
+t.test('what apt names the lists of a repository', (t) => {
+  t.same(aptLists({ uris: ['http://deb.debian.org/debian'], suites: ['bookworm'] }), [
+    'deb.debian.org_debian_dists_bookworm_',
+  ]);
+  t.same(aptLists({ uris: ['file:/srv/kk-repo'], suites: ['./'] }), ['_srv_kk-repo_._']);
+  t.same(aptLists({ uris: ['https://pkgs.k8s.io/core:/stable:/v1.30/deb/'], suites: ['/'] }), [
+    'pkgs.k8s.io_core:_stable:_v1.30_deb_',
+  ]);
+  t.same(readSources('Types: deb\nURIs: http://a http://b\nSuites: x\n'), {
+    uris: ['http://a', 'http://b'],
+    suites: ['x'],
+  });
+  t.end();
 });

@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Test } from 'tap';
 import { stringify } from 'yaml';
 import type { Applied, Fleet } from './fleet.ts';
@@ -104,7 +106,7 @@ async function thereAndBack(
 export async function packageStories(t: Test, fleet: Fleet): Promise<void> {
   const repository = {
     id: 'repo',
-    file: { path: '/etc/apt/sources.list.d/kk-test.list', content: `deb [trusted=yes] file:${REPO} ./\n` },
+    repository: { name: 'kk-test', uris: [`file:${REPO}`], suites: ['./'], trusted: true },
   };
   await fleet.on(
     NODE,
@@ -113,6 +115,40 @@ export async function packageStories(t: Test, fleet: Fleet): Promise<void> {
 
   const joined = await applying(fleet, 'joining', [{ id: 'joined', debug: 'there' }]);
   t.match(joined.run, { status: 'done' }, joined.stderr);
+
+  await story(t, 'a repository with its key, and one that does not answer', async (t) => {
+    const key = await readFile(join(import.meta.dirname, '../fixtures/packages/key.asc'), 'utf8');
+    const signed = { name: 'kk-signed', uris: [`file:${REPO}`], suites: ['./'], key };
+    const failed = async (name: string, task: object): Promise<object | undefined> =>
+      (await applying(fleet, name, [{ id: name, repository: task }])).run.failures[0]?.error;
+    const before = await picture(fleet);
+    t.match(await failed('other-key', { ...signed, fingerprints: ['0'.repeat(40)] }), {
+      code: 'REPOSITORY_KEY_DIFFERS',
+    });
+    t.match(await failed('unsigned', signed), { code: /^REPOSITORY_/ }, 'it is not signed at all');
+    const away = { name: 'kk-away', uris: ['http://127.0.0.1:9/'], suites: ['./'], trusted: true };
+    t.match(await failed('away', away), { code: 'REPOSITORY_UNREACHABLE' });
+    t.equal(await picture(fleet), before, 'nothing of them is left');
+    const lists = `ls /var/lib/apt/lists | grep -c ${REPO.replaceAll('/', '_')}; true`;
+    await thereAndBack(
+      t,
+      fleet,
+      'repository',
+      [repository, { id: 'key', repository: { ...signed, uris: ['file:/srv/kk-signed'], enabled: false } }],
+      async () => {
+        t.match(
+          await fleet.on(NODE, 'cat /etc/apt/sources.list.d/kk-test.sources'),
+          /Types: deb\nURIs: file:.*\nSuites: \.\/\n/,
+        );
+        t.match(
+          await fleet.on(NODE, 'cat /etc/apt/sources.list.d/kk-signed.sources'),
+          /Signed-By: \/etc\/apt\/keyrings\/kk-kk-signed\.asc\nEnabled: no/,
+        );
+        t.equal(await fleet.on(NODE, lists), '1\n', 'what it has is known');
+      },
+    );
+    t.equal(await fleet.on(NODE, lists), '0\n', 'and forgotten again');
+  });
 
   await story(t, 'packages come with what they need, at their version, held; and go again', async (t) => {
     const tasks = [
@@ -186,5 +222,26 @@ export async function packageStories(t: Test, fleet: Fleet): Promise<void> {
     const back = await fleet.kk('rollback', broken.run.id, '--yes');
     t.equal(back.code, 0, back.stderr);
     t.notMatch(await fleet.on(NODE, 'dpkg -l'), /kk-broken/, 'what was left of it is gone');
+  });
+
+  await story(t, 'the firewall is switched off, and guards again; SELinux is not there', async (t) => {
+    const rules = 'table inet kk { chain input { type filter hook input priority 10; tcp dport 81 drop; }; }';
+    await fleet.on(
+      NODE,
+      `printf '#!/usr/sbin/nft -f\nflush ruleset\n${rules}\n' > /etc/nftables.conf; systemctl enable --now nftables`,
+    );
+    const tasks = [
+      { id: 'off', firewall: 'off' },
+      { id: 'none', selinux: { mode: 'permissive' } },
+      { id: 'ports', firewall: ['6443/tcp'] },
+    ];
+    const states = 'systemctl is-active nftables; systemctl is-enabled nftables; nft list ruleset; true';
+    const before = await fleet.on(NODE, states);
+    await thereAndBack(t, fleet, 'firewall', tasks, async () =>
+      t.equal(await fleet.on(NODE, states), 'inactive\ndisabled\n', 'nothing guards it'),
+    );
+    t.equal(await fleet.on(NODE, states), before, 'its rules are back');
+    const missing = await applying(fleet, 'selinux', [{ id: 'on', selinux: 'enforcing' }]);
+    t.match(missing.run.failures[0]?.error, { code: 'SELINUX_MISSING' });
   });
 }

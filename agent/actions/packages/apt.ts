@@ -1,6 +1,5 @@
-import { KkError } from '../../../shared/errors.ts';
 import type { Host } from '../../host/host.ts';
-import { packageFailure } from './failures.ts';
+import { packageFailure, unreadable } from './failures.ts';
 import type { Argv, Ask, Change, ChangeOptions, Foreseen, Installed, PackageManager } from './manager.ts';
 
 const FIELDS = ['Package', 'Architecture', 'db:Status-Want', 'db:Status-Status', 'Version'];
@@ -156,14 +155,4 @@ export function parseSimulation(text: string, downgrades: string[]): Foreseen {
     steps.set(name, verb === 'Inst' ? version : '');
   }
   return { steps: [...steps].map(([name, version]) => ({ name, version })), downgrades };
-}
-
-/** The error of a package file that cannot be read. */
-export function unreadable(path: string, stderr: string): KkError {
-  return new KkError({
-    code: 'PACKAGE_FILE_UNREADABLE',
-    message: `${path} is not there, or not a package that this node can install.`,
-    remedy: 'Bring the file to the node in an earlier task, whole, and of the kind of its distribution (.deb, .rpm).',
-    evidence: stderr.trim().slice(-2000),
-  });
 }

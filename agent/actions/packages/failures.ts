@@ -149,3 +149,13 @@ export function lockedBy({ code, stdout, stderr }: RunOutput): { pid: number | u
     ) ?? [];
   return { pid: pid === undefined ? undefined : Number(pid) };
 }
+
+/** The error of a package file that cannot be read. */
+export function unreadable(path: string, stderr: string): KkError {
+  return new KkError({
+    code: 'PACKAGE_FILE_UNREADABLE',
+    message: `${path} is not there, or not a package that this node can install.`,
+    remedy: 'Bring the file to the node in an earlier task, whole, and of the kind of its distribution (.deb, .rpm).',
+    evidence: stderr.trim().slice(-2000),
+  });
+}

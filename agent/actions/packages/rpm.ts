@@ -1,7 +1,6 @@
 /** What dnf, yum and zypper have in common: the database of rpm, and how its versions are written. */
 
-import { unreadable } from './apt.ts';
-import { packageFailure } from './failures.ts';
+import { packageFailure, unreadable } from './failures.ts';
 import type { Argv, Ask, Installed, PackageManager } from './manager.ts';
 
 const FORMAT = '%{NAME}\\t%{EPOCHNUM}\\t%{VERSION}\\t%{RELEASE}\\n';
