@@ -30,7 +30,7 @@ export function cpCommand(cli: Cli): Command {
       'after',
       `
 A folder's content comes into the folder that is named. From several nodes, each has a folder of its own below it.
-Takes no locks, as exec; what it replaces is not kept. Ends with 3 when it failed on any node.
+Takes no locks, as exec, and a rollback does not undo it. Ends with 3 when it failed on any node.
 
 Examples:
   kk-controller cp ./dir worker:/opt/x
@@ -132,6 +132,8 @@ async function sendBlobs(cli: Cli, copies: Copies): Promise<void> {
     cli.note(`sent ${count(wanted.length, 'file')}, ${sizeText(total)}, ${rateText(total, cli.parts.now() - begun)}`);
 }
 
+const byName = new Intl.Collator('en', { numeric: true }).compare;
+
 /** What a copy or a fetch tells of itself. */
 interface Told {
   files?: number | unknown[];
@@ -165,7 +167,7 @@ function copyWatcher(cli: Cli): Watcher {
     restart: () => nodes.clear(),
     end() {
       const width = Math.max(0, ...[...nodes.keys()].map((node) => node.length));
-      for (const [node, { files, bytes, failed }] of nodes) {
+      for (const [node, { files, bytes, failed }] of [...nodes].sort(([a], [b]) => byName(a, b))) {
         const what = failed[0] === undefined ? `${count(files, 'file')}, ${sizeText(bytes)}` : colors.red(failed[0]);
         cli.print(`${colors.cyan(clean(node).padEnd(width))}  ${what}`);
       }
