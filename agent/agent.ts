@@ -116,7 +116,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       pause: (ms, signal) => pause(clock, ms, signal),
       monotonicMs: () => clock.bootTimeMs(),
     });
-    const files = createFiles(cache, { identity: () => store.load(), nowMs: () => clock.nowMs() }, options.proxy ?? {});
+    const controller = { identity: () => store.load(), nowMs: () => clock.nowMs() };
+    const files = createFiles(cache, controller, options.proxy ?? {}, (ms, signal) => pause(clock, ms, signal));
     const executor = await Executor.start({
       journal,
       records,

@@ -60,7 +60,7 @@ async function plan(input: Input, context: ActionContext): Promise<Plan> {
     const wanted = { path: at, sha256: blob.sha256, size: blob.size, attributes, newMode, content };
     files.push({ ...(await onPath(at, () => planPlaced(wanted, context))), blob });
   }
-  const wantedFolders = isDirectory ? foldersOf(path, table) : [];
+  const wantedFolders = isDirectory ? foldersOf(path, table) : input.dest.endsWith('/') ? [dirname(path)] : [];
   const folders: string[] = [];
   for (const folder of wantedFolders)
     if ((await onPath(folder, () => directoryAt(folder, context))) === undefined) folders.push(folder);

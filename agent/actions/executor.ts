@@ -23,6 +23,8 @@ export interface ActionContext {
    * was let go on. Throws {@link Postponed} when nothing may start now.
    */
   starting(): void;
+  /** Which step it is, for what is told to the controller of it. */
+  step: { run: string; task: number };
   /** A folder of this attempt's own below the agent's state; made on demand by whoever writes there. */
   folder: string;
   /** Live output for people. */

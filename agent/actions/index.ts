@@ -12,6 +12,7 @@ import { directoryExecutor } from './directory.ts';
 import { downloadExecutor } from './download.ts';
 import type { ActionExecutor } from './executor.ts';
 import { factsExecutor } from './facts.ts';
+import { fetchExecutor } from './fetch.ts';
 import { fileExecutor } from './file.ts';
 import { firewallExecutor } from './firewall.ts';
 import { groupExecutor } from './group.ts';
@@ -66,6 +67,7 @@ export function createExecutors({ stateFolder, undo, files, gather, root = '' }:
     directory: directoryExecutor,
     download: downloadExecutor(files),
     facts: factsExecutor(gather.facts),
+    fetch: fetchExecutor(files),
     file: fileExecutor,
     firewall: firewallExecutor(root),
     group: groupExecutor(root),

@@ -449,6 +449,7 @@ export class Step {
       dryRun: share.check === true,
       context: {
         host,
+        step: { run, task: this.#task },
         folder: join(this.#ports.runsFolder, run, folderOf(this.#run, this.#task), folder),
         log: (stream, offset, data) => {
           if (spec.sensitive || part !== undefined) return;

@@ -10,6 +10,7 @@ import type {
   BlobsBody,
   BootstrapBody,
   CancelBody,
+  CopyBody,
   ExecBody,
   FactsBody,
   JoinBody,
@@ -114,6 +115,10 @@ export class Client {
   /** Sends a file under its digest; `bytes` is read as the controller takes it. */
   async addBlob(sha256: string, bytes: Readable): Promise<void> {
     await this.call({ method: 'PUT', path: `/v1/blobs/${sha256}`, stream: bytes }, z.unknown());
+  }
+
+  copy(body: CopyBody): Promise<z.infer<typeof StartedAdHoc>> {
+    return this.post('/v1/copy', body, StartedAdHoc);
   }
 
   runs(limit: number): Promise<RunSummary[]> {

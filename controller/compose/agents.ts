@@ -6,6 +6,7 @@ import type { Patience } from '../config/settings.ts';
 import { gateway, peerOf } from '../dispatch/gateway.ts';
 import type { GatewayParts, Timer } from '../dispatch/ports.ts';
 import type { Blobs } from '../operations/blobs.ts';
+import { fetching } from '../operations/fetching.ts';
 import { enrolNode } from '../pki/enrol.ts';
 import { renewNode } from '../pki/renew.ts';
 import type { Clock } from '../run/ports.ts';
@@ -47,6 +48,7 @@ export async function agentsPort(side: AgentsSide): Promise<AgentApp> {
       return found && { stream: openAgent(found), size: found.manifest.gz.size };
     },
     blob: (node, sha256, range) => side.blobs.forNode(node, sha256, range),
+    fetched: fetching(engine.runner, state.fetched, state.folder),
     async enrol(request, remote) {
       const ports = { authority, tokens, ledger: identities, endpoints, clock: clock.nowMs };
       const enrolled = await enrolNode(request, ports);

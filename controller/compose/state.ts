@@ -5,6 +5,7 @@ import { type BlobStore, openBlobs } from '../store/blobs.ts';
 import { type Database, openDatabase } from '../store/database.ts';
 import { eventLog, type RunArchive } from '../store/event-log.ts';
 import { type FactsStore, factsStore } from '../store/facts.ts';
+import { type Fetched, fetchedFiles } from '../store/fetched.ts';
 import { type Identities, openIdentities } from '../store/identities.ts';
 import { raiseGeneration } from '../store/meta.ts';
 import { type Nodes, nodeStore } from '../store/nodes.ts';
@@ -25,6 +26,7 @@ export interface State {
   logs: RunLogs;
   facts: FactsStore;
   blobs: BlobStore;
+  fetched: Fetched;
 }
 
 /** Opens the state of a folder that this process has taken, and raises its generation. */
@@ -44,5 +46,6 @@ export async function openState(folder: string, clock: Clock, onEnd: OnEnd): Pro
     logs: runLogs(join(folder, 'runs')),
     facts: factsStore(database),
     blobs: await openBlobs(join(folder, 'blobs'), clock.nowMs),
+    fetched: fetchedFiles(join(folder, 'arriving')),
   };
 }

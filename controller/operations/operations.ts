@@ -30,6 +30,7 @@ import type { NodeView } from '../views/types.ts';
 import type { Arrivals } from './arrivals.ts';
 import type { Blobs } from './blobs.ts';
 import type { Bootstrapper, Bringable } from './bootstrapper.ts';
+import { copyPlan } from './copy-plan.ts';
 import { execPlan, factsPlan, scanPlan } from './exec-plan.ts';
 import type { Generations } from './generations.ts';
 import type { Installations } from './installations.ts';
@@ -118,6 +119,7 @@ export function operations(parts: OperationsParts): Operations {
   const startAdHoc = async (plan: Plan, by: string): Promise<{ run: string }> => {
     const compiled = compile(plan, { ...DEFAULT_COMPILE_OPTIONS, kind: 'exec' });
     if ('problems' in compiled) throw new Error('an ad-hoc plan does not compile');
+    await parts.files.check(compiled.graph);
     generations.checkNew();
     const run = await runner.create(compiled.graph, { id: newRunId(clock.nowMs()), by });
     return { run: run.record.id };
@@ -202,6 +204,11 @@ export function operations(parts: OperationsParts): Operations {
       });
     },
 
+    async copy(request) {
+      const { inventory, nodes, withoutFacts } = await selected(request.selector);
+      const started = await startAdHoc(copyPlan(inventory, nodes, request), request.by);
+      return { ...started, nodes: nodes.length, withoutFacts };
+    },
     missingBlobs: (digests) => parts.blobs.missing(digests),
     addBlob: (sha256, bytes) => parts.blobs.add(sha256, bytes),
 

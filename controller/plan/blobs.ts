@@ -14,10 +14,22 @@ import type { TaskRead } from './task.ts';
 export function nameBlobs(found: RoleRead, library: Library): void {
   for (const task of found.tasks.flatMap((task) => [task, ...task.recover, ...task.rollback])) {
     const { action, inputs } = task.document;
+    if (action === 'fetch') refuseTemplate(task, library);
     if (!isActionKind(action) || !('takesFiles' in ACTIONS[action])) continue;
     if (typeof inputs !== 'object' || inputs === null || Array.isArray(inputs)) continue;
     const { src } = inputs;
     if (typeof src === 'string' && src !== '') task.document.blobs = tableFor(src, task, found, library);
+  }
+}
+
+/** The controller says where files come to, and evaluates nothing. */
+function refuseTemplate({ document: { inputs, at }, texts }: TaskRead, { problems }: Library): void {
+  if (typeof inputs !== 'object' || inputs === null || Array.isArray(inputs)) return;
+  for (const name of ['dest', 'layout', 'max_bytes']) {
+    const value = inputs[name];
+    if (typeof value !== 'string' || !isTemplate(value)) continue;
+    const message = `"${name}" of fetch is read by the controller, so it cannot be a template.`;
+    problems.add('PLAN_TYPE', texts[`/inputs/${name}`] ?? at, message, 'Write the value out.');
   }
 }
 

@@ -75,6 +75,13 @@ async function loadInventory(loader: Loader, planPath: string, plan: string): Pr
   if (table !== undefined) await loader.text(beside(file, table));
 }
 
+/** A file, or all that are below a folder, by absolute path; what cannot be taken is left out. Throws PLAN_TOO_MANY_FILES. */
+export async function hashTree(path: string): Promise<Record<string, BlobRef>> {
+  const loader = new Loader('', BUILTINS);
+  await loader.taken(path);
+  return loader.files;
+}
+
 async function loadReferences(
   loader: Loader,
   file: string,

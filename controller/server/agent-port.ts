@@ -4,6 +4,7 @@ import { ENROL_BODY_LIMIT, type EnrolAnswer, type EnrolRequest, enrolRequestSche
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { PeerVerdict } from '../pki/judge-peer.ts';
 import { type BlobRouteParts, blobRoute } from './blob-route.ts';
+import { type FetchedRouteParts, fetchedRoute } from './fetched-route.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -22,7 +23,7 @@ const AGENT_PATH = '/agent/:sha256(^[0-9a-f]{64}$)';
 export type AgentApp = FastifyInstance;
 
 /** What the routes need; `compose` hands it in. */
-export interface AgentPortParts extends BlobRouteParts {
+export interface AgentPortParts extends BlobRouteParts, FetchedRouteParts {
   tls: { key: string; cert: string };
   /** How long one request may take, from its first byte to its last, in milliseconds. */
   requestMs: number;
@@ -110,6 +111,7 @@ export function agentPort(parts: AgentPortParts): AgentApp {
     return enrolled.ok ? reply.send(enrolled.answer) : reply.code(403).send(enrolled.report);
   });
   blobRoute(app, parts);
+  app.register(fetchedRoute, { parts });
   return app;
 }
 

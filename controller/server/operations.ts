@@ -1,3 +1,4 @@
+import type { BlobRef } from '../../shared/blob.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { Vars } from '../../shared/share.ts';
 import type { Sources } from '../plan/types.ts';
@@ -93,6 +94,14 @@ export interface ScanWish {
   by: string;
 }
 
+export interface CopyRequest {
+  direction: 'to' | 'from';
+  selector: string[];
+  /** Paths are absolute on both sides; `blobs`: what is copied to nodes, by `blobName`. */
+  copies: { from: string; to: string; blobs: Record<string, BlobRef> }[];
+  by: string;
+}
+
 /** What an operator can ask of a controller; the routes of the operator API call it, `compose` makes it. */
 export interface Operations {
   status(): Promise<StatusView>;
@@ -113,6 +122,8 @@ export interface Operations {
   scan(wish: ScanWish): Promise<{ run: string; node: string }>;
   /** The facts of nodes as they were told last; without them where none were. */
   facts(selector: string[]): Promise<FactsView[]>;
+  /** Copies to or from nodes. Throws KkError SELECTOR_*, BLOBS_MISSING. */
+  copy(request: CopyRequest): Promise<Started>;
   /** Those of the digests whose file is not there yet; the others are kept for some days more. */
   missingBlobs(digests: string[]): Promise<string[]>;
   /** Takes in a file that a plan names. Throws KkError BLOB_CHANGED, DISK_FULL. */

@@ -9,6 +9,7 @@ import {
   BlobsBody,
   BootstrapBody,
   CancelBody,
+  CopyBody,
   ExecBody,
   FactsBody,
   JoinBody,
@@ -59,6 +60,9 @@ export function operatorApi(operations: Operations): FastifyInstance {
     return reply.code(201).send(await operations.scan({ ...body, from }));
   });
   app.post('/v1/facts/known', (request) => operations.facts(bodyOf(FactsBody, request.body).selector));
+  app.post('/v1/copy', large, async (request, reply) => {
+    return reply.code(201).send(await operations.copy(bodyOf(CopyBody, request.body)));
+  });
   app.post('/v1/blobs/missing', large, async (request) => {
     return { missing: await operations.missingBlobs(bodyOf(BlobsBody, request.body).sha256) };
   });

@@ -113,6 +113,24 @@ export const ExecBody = z.strictObject({
 });
 export type ExecBody = z.input<typeof ExecBody>;
 
+/** `cp`: to nodes with the digests of what is copied, by path; from them with the folder it comes into. */
+export const CopyBody = z.strictObject({
+  direction: z.enum(['to', 'from']),
+  selector: z.array(z.string().min(1)).min(1),
+  copies: z
+    .array(
+      z.strictObject({
+        from: z.string().min(1).max(4096).startsWith('/'),
+        to: z.string().min(1).max(4096).startsWith('/'),
+        blobs: z.record(z.string().max(4200), BlobRef).default({}),
+      }),
+    )
+    .min(1)
+    .max(1000),
+  by: By,
+});
+export type CopyBody = z.input<typeof CopyBody>;
+
 /** More than a plan may name. */
 export const BlobsBody = z.strictObject({ sha256: z.array(Sha256).max(200_000) });
 export type BlobsBody = z.input<typeof BlobsBody>;

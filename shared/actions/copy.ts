@@ -16,7 +16,7 @@ export const copy = defineAction({
   summary: 'a file or a directory of the plan, put on the node',
   input: z.strictObject({
     src: PlanFile,
-    /** Of a file: its path, or with a `/` at its end the directory it comes into. Of a directory: what its content comes into. */
+    /** Of a file: its path, or with a `/` at its end the directory it comes into, made where there is none. Of a directory: what its content comes into. */
     dest: AbsolutePath,
     /** Of files. Unstated: one that is there keeps its own, a new one gets 0755 where the source is executable, else 0644. */
     mode: Mode.optional(),

@@ -9,6 +9,7 @@ import { debug } from './debug.ts';
 import { directory } from './directory.ts';
 import { download } from './download.ts';
 import { facts } from './facts.ts';
+import { fetch } from './fetch.ts';
 import { file } from './file.ts';
 import { firewall } from './firewall.ts';
 import { group } from './group.ts';
@@ -46,6 +47,7 @@ export const ACTIONS = {
   directory,
   download,
   facts,
+  fetch,
   file,
   firewall,
   group,

@@ -5,6 +5,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { bytesOf } from '../../agent/config/settings.ts';
+import { Throttle } from '../../agent/files/throttle.ts';
 import { ACTIONS } from '../../shared/actions/index.ts';
 import { filesIn } from '../support/node-files.ts';
 import { failure, Node } from '../support/undo-node.ts';
@@ -163,6 +165,29 @@ t.test('what is damaged in the cache is found and brought anew', async (t) => {
   t.equal(readFileSync(join(dir, 'f'), 'utf8'), 'old', 'nothing half is put in place');
   await node.do('r3', 'download', input);
   t.equal(sha256(readFileSync(join(dir, 'f'))), SHA);
+});
+
+t.test('all that is pulled together stays below the rate', async (t) => {
+  let now = 0;
+  const waited: number[] = [];
+  const pause = async (ms: number): Promise<void> => void waited.push(ms);
+  const throttle = new Throttle({ bytesPerSecond: 1000, nowMs: () => now, pause });
+  await Promise.all([throttle.spend(500), throttle.spend(500)]);
+  now = 5000;
+  await throttle.spend(100);
+  t.same(waited, [500, 1000, 100], 'two at once share it, and what was not used is not saved up');
+  await new Throttle({ bytesPerSecond: undefined, nowMs: () => now, pause }).spend(10 ** 9);
+  t.equal(waited.length, 3);
+});
+
+t.test('settings in bytes', (t) => {
+  t.equal(bytesOf('cache', '500M'), 500 * 1024 ** 2);
+  t.equal(bytesOf('bandwidth', ''), undefined);
+  t.throws(() => bytesOf('bandwidth', '5 MB/s'), {
+    code: 'SETTING_INVALID',
+    message: /--bandwidth \(KK_AGENT_BANDWIDTH\)/,
+  });
+  t.end();
 });
 
 t.test('http: the answer, bounded, and what was expected of it', async (t) => {

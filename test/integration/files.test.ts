@@ -4,8 +4,11 @@ import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/pr
 import { join } from 'node:path';
 import t from 'tap';
 import { IdentityStore } from '../../agent/identity/identity-store.ts';
+import { runCli } from '../../controller/cli/program.ts';
+import { deskParts } from '../support/cli-desk.ts';
 import { knocker } from '../support/knock.ts';
 import { planOf, startLine } from '../support/line.ts';
+import { Pipe } from '../support/screen.ts';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -97,6 +100,91 @@ t.test('files of a plan', async (t) => {
     await line.client.cancel(run, { by: 'test' });
     await line.follow(run);
     t.match(await askAs('n1'), { status: 403, code: 'BLOB_NOT_NAMED' }, 'the run has ended');
+  });
+
+  await t.test('files of nodes come to the controller, within what the task allows', async (t) => {
+    for (const node of ['n1', 'n2']) {
+      await mkdir(at(`logs-${node}/deep`), { recursive: true });
+      await writeFile(at(`logs-${node}/a.log`), `of ${node}\n`);
+      await writeFile(at(`logs-${node}/deep/large.log`), large);
+    }
+    const logs = `${line.folder}/logs-{{ node_name }}`;
+    const tasks = [
+      `{fetch: {path: "${logs}/*.log", dest: ${line.folder}/fetched}, register: got}`,
+      `{fetch: {path: "${logs}/", dest: ${line.folder}/all, layout: node}}`,
+      '{assert: {that: ["got.count == 1", "got.brought in [0, 1]"]}}',
+    ];
+    const fetching = planOf(['n1', 'n2'], `        - {name: f, hosts: all, tasks: [${tasks.join(', ')}]}\n`);
+    const { view } = await line.apply(fetching);
+    t.equal(view.status, 'done', JSON.stringify(view.failures));
+    for (const node of ['n1', 'n2']) {
+      t.equal(await readFile(at(`fetched/${node}${line.folder}/logs-${node}/a.log`), 'utf8'), `of ${node}\n`);
+      t.equal(sha256(await readFile(at(`all/${node}/deep/large.log`))), sha256(large));
+    }
+    await line.apply(fetching);
+    t.same(await readdir(at('controller/arriving')), [], 'nothing half is left');
+    const bad = (input: string) =>
+      line.apply(planOf(['n1'], `        - {name: f, hosts: all, tasks: [{fetch: ${input}}]}\n`));
+    const failed = async (input: string) => (await bad(input)).view.failures[0]?.error?.code;
+    t.equal(await failed(`{path: "${logs}/none*", dest: x}`), 'FETCH_MISSING');
+    t.equal(await failed(`{path: "${logs}/", dest: x, max_bytes: 10}`), 'FETCH_TOO_LARGE');
+    t.equal(await failed(`{path: "${logs}/a.log", dest: ${line.folder}/plan.yaml/x}`), 'FETCH_NOT_WRITABLE');
+    await t.rejects(bad('{path: /x, dest: "{{ node_name }}"}'), { message: /cannot be a template/ });
+
+    const port = Number(new URL(line.endpoint).port);
+    const identity = await new IdentityStore(at('n1', 'identity')).load();
+    const door = knocker(port, { key: identity?.keyPem ?? '', cert: identity?.certificatePem ?? '' });
+    const hold = `        - {name: hold, hosts: n1, tasks: [{command: sleep 60}, {fetch: {path: /etc/hostname, dest: in, layout: flat}}]}\n`;
+    const run = await line.start(planOf(['n1', 'n2'], hold));
+    const put = async (wish: Record<string, string | number>, body: string) => {
+      const about = {
+        run,
+        task: 1,
+        path: '/etc/hostname',
+        name: 'hostname',
+        sha256: sha256(Buffer.from(body)),
+        size: body.length,
+        offset: 0,
+      };
+      const query = new URLSearchParams(
+        Object.entries({ ...about, ...wish }).map(([k, v]): [string, string] => [k, String(v)]),
+      );
+      return door.ask('PUT', `/fetched?${query}`, body, { 'content-type': 'application/octet-stream' });
+    };
+    t.match(await put({ task: 0 }, 'x'), { status: 403, code: 'FETCH_NOT_ASKED' }, 'a task that fetches nothing');
+    t.match(await put({ run: 'other' }, 'x'), { status: 403, code: 'FETCH_NOT_ASKED' });
+    t.match(await put({ path: '/../../x', name: '../../x' }, 'x'), { status: 409, code: 'FETCH_PATH' });
+    t.match(await put({ size: 2 ** 40 }, 'x'), { status: 409, code: 'FETCH_TOO_LARGE' });
+    t.match(await put({ sha256: 'f'.repeat(64) }, 'x'), { status: 409, code: 'FETCH_CHANGED' });
+    t.match(await put({}, 'mine'), { status: 200, body: /"done":true,"had":false/ });
+    t.equal(await readFile(at('controller/fetched/in/hostname'), 'utf8'), 'mine');
+    door.close();
+    await line.client.cancel(run, { by: 'test' });
+    await line.follow(run);
+  });
+
+  await t.test('cp, both ways', async (t) => {
+    const cp = async (...args: string[]) => {
+      const [out, err] = [new Pipe(), new Pipe()];
+      const code = await runCli(['cp', ...args], deskParts(at('controller'), out, err));
+      return { code, out: out.text, err: err.text };
+    };
+    const conf = at('roles/web/files/conf.d');
+    t.match(await cp(conf, at('dist/only.txt'), `n1,n2:${line.folder}/out-n1/cp/`), {
+      code: 0,
+      out: /n1 {2}4 files, \d+ bytes\nn2 {2}4 files/,
+      err: /2 nodes, .*\/s together/,
+    });
+    t.same(await readdir(at('out-n1/cp')), ['conf.d', 'only.txt']);
+    t.equal(await readFile(at('out-n1/cp/only.txt'), 'utf8'), 'of n1 alone\n');
+    t.match(await cp(`n1:${line.folder}/out-n1/cp/conf.d/*.conf`, at('one')), { code: 0, out: /n1 {2}2 files/ });
+    t.same((await readdir(at('one'))).sort(), ['a.conf', 'new.conf'], 'of one node: as they are called');
+    await cp(`n1,n2:${line.folder}/out-n1/cp`, at('two'));
+    t.same(await readdir(at('two/n2/cp')), ['conf.d', 'only.txt'], 'of several: a folder each');
+    t.match(await cp(`n1:${line.folder}/nothing`, at('one')), { code: 3, out: /n1 {2}FETCH_MISSING/ });
+    t.match(await cp('a', 'b'), { code: 1, err: /USAGE/ });
+    t.match(await cp('./nothing', 'n1:/x'), { code: 1, err: /SRC_MISSING/ });
+    t.match(await cp(conf, 'n9:/x'), { code: 1, err: /SELECTOR_UNKNOWN/ });
   });
 
   await t.test('what is not there is told before anything runs', async (t) => {

@@ -120,7 +120,10 @@ t.test('the port of the agents', async (t) => {
   const open = new Set(['GET /join.sh', `GET /agent/${SHA}`, 'POST /enrol']);
   const link = 'GET /agent/link';
   /** What a node may ask for, if its shares name it. */
-  const own = new Map([[`GET /blob/${SHA}`, 'BLOB_NOT_NAMED']]);
+  const own = new Map([
+    [`GET /blob/${SHA}`, 'BLOB_NOT_NAMED'],
+    ['PUT /fetched', 'REQUEST_INVALID'],
+  ]);
 
   await t.test('the route tables are what ENGINE 4.9 names', async (t) => {
     t.same(new Set(tcp.map(({ method, url }) => `${method} ${filled(url)}`)), new Set([...open, link, ...own.keys()]));
@@ -171,7 +174,8 @@ t.test('the port of the agents', async (t) => {
         }
         // Who shows a certificate learns from the link itself what is wrong with it; a plain request never gets that far.
         const isLink = code !== 'CERT_MISSING' && status === 426;
-        const refused = { status: 403, code: (what === 'a node' ? own.get(wish) : undefined) ?? code };
+        const mine = what === 'a node' ? own.get(wish) : undefined;
+        const refused = { status: mine === 'REQUEST_INVALID' ? 400 : 403, code: mine ?? code };
         const expected = isLink ? { status: 426, code: 'UPGRADE_REQUIRED' } : refused;
         if (isLink) t.match(path, /^\/agent\/(link|%6Cink)(\?|$)/);
         t.match({ status, code: answer.code }, expected, `${wish} ${body}`);

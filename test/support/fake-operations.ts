@@ -14,6 +14,7 @@ import type {
   RollbackWish,
   ScanWish,
   SkipWish,
+  Started,
   UpgradeLine,
   UpgradeWish,
 } from '../../controller/server/operations.ts';
@@ -90,6 +91,10 @@ export class FakeOperations implements Operations {
   async apply(sources: Sources, options: ApplyOptions) {
     this.asked.push({ apply: Object.keys(sources.texts), options });
     return this.#start();
+  }
+
+  async copy(): Promise<Started> {
+    return { run: 'r1', nodes: 1, withoutFacts: [] };
   }
 
   async missingBlobs(): Promise<string[]> {

@@ -17,6 +17,7 @@ export function filesIn(dir: string, { limit = 1024 ** 3, ...other }: Partial<Fi
   return {
     cache,
     proxy: {},
+    send: nowhere,
     fromController: () => ({ name: 'the controller', patience: 0, open: nowhere }),
     ...other,
   };

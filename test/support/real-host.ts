@@ -15,6 +15,7 @@ export function realHost(): Host {
 export function contextWith(host: Host, folder: string, other: Partial<ActionContext> = {}): ActionContext {
   return {
     host,
+    step: { run: 'r', task: 0 },
     folder,
     signal: new AbortController().signal,
     log: () => {},
