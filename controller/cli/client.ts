@@ -175,6 +175,14 @@ export class Client {
     return this.post(`/v1/nodes/${encodeURIComponent(name)}/revoke`, {}, NodeView);
   }
 
+  approve(name: string, body: AskBody): Promise<NodeView> {
+    return this.post(`/v1/nodes/${encodeURIComponent(name)}/approve`, body, NodeView);
+  }
+
+  reject(name: string, body: AskBody): Promise<NodeView> {
+    return this.post(`/v1/nodes/${encodeURIComponent(name)}/reject`, body, NodeView);
+  }
+
   async *upgrade(body: UpgradeBody, signal: AbortSignal): AsyncGenerator<UpgradeLine> {
     const lines = askLines(this.socket, { method: 'POST', path: '/v1/nodes/upgrade', body, signal });
     for await (const line of lines) yield line as UpgradeLine;

@@ -138,22 +138,13 @@ export interface Operations {
   revoke(name: string): Promise<NodeView>;
   /** One line per change of phase, then per result. Throws KkError SELECTOR_UNKNOWN, SELECTOR_EMPTY. */
   upgrade(wish: UpgradeWish, signal: AbortSignal): AsyncIterable<UpgradeLine>;
-  createToken(wish: {
-    ttlSeconds: number;
-    uses: number;
-    name?: string;
-    replace?: string;
-  }): Promise<{ text: string; token: TokenView }>;
+  /** Lets a machine in that waits, or not. Throws KkError JOIN_NOT_PENDING. */
+  decideJoin(name: string, decision: { what: 'approved' | 'rejected'; by: string }): Promise<NodeView>;
+  createToken(wish: NewToken): Promise<{ text: string; token: TokenView }>;
   tokens(): Promise<TokenView[]>;
   deleteToken(id: string): Promise<void>;
   /** The line to paste on a node, with a new token in it. */
-  joinCommand(wish: {
-    ttlSeconds: number;
-    uses: number;
-    name?: string;
-    replace?: string;
-    endpoint?: string;
-  }): Promise<{ command: string; token: TokenView }>;
+  joinCommand(wish: NewToken & { endpoint?: string }): Promise<{ command: string; token: TokenView }>;
   /** Puts the agent on nodes of an inventory by SSH, without a run; one line per change of phase, then per result. */
   bootstrap(sources: Sources, nodes: string[], signal: AbortSignal): AsyncIterable<BootstrapLine>;
 }
@@ -175,6 +166,18 @@ export interface UpgradeLine {
   /** With `done`: `newest`: it was; `left`: not begun, because an earlier one failed. */
   result?: 'upgraded' | 'newest' | 'failed' | 'left';
   error?: ErrorReport;
+}
+
+/** A join token to be made (pki/tokens.ts TokenWish). */
+export interface NewToken {
+  ttlSeconds: number;
+  uses: number;
+  name?: string;
+  replace?: string;
+  names?: string;
+  cidrs?: string[];
+  groups?: string[];
+  approve?: boolean;
 }
 
 export interface FollowWish {

@@ -125,6 +125,14 @@ export function operatorApi(operations: Operations): FastifyInstance {
 
   app.get('/v1/nodes', () => operations.nodes());
   app.post<WithName>('/v1/nodes/:name/revoke', (request) => operations.revoke(request.params.name));
+  for (const [verb, what] of [
+    ['approve', 'approved'],
+    ['reject', 'rejected'],
+  ] as const) {
+    app.post<WithName>(`/v1/nodes/:name/${verb}`, (request) =>
+      operations.decideJoin(request.params.name, { what, by: bodyOf(AskBody, request.body).by }),
+    );
+  }
   app.post('/v1/nodes/upgrade', (request, reply) => {
     const wish = bodyOf(UpgradeBody, request.body);
     return sendLines(request, reply, (signal) => operations.upgrade(wish, signal));

@@ -141,6 +141,10 @@ export const TokenBody = z.strictObject({
   uses: z.int().min(1).max(100_000).default(1),
   name: Name.optional(),
   replace: Name.optional(),
+  names: Name.optional(),
+  cidrs: z.array(z.string().max(64)).max(100).optional(),
+  groups: z.array(z.string().max(63)).max(100).optional(),
+  approve: z.boolean().optional(),
 });
 export type TokenBody = z.input<typeof TokenBody>;
 

@@ -1,14 +1,10 @@
 import { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { type Format, httpsEndpoint, withOutput } from '../options.ts';
-import { tokenSentence, tokenWish, withTokenOptions } from './token.ts';
+import { type TokenOptions, tokenSentence, tokenWish, withTokenOptions } from './token.ts';
 
-interface Options {
+interface Options extends TokenOptions {
   output: Format;
-  ttl: number;
-  uses: number;
-  name?: string;
-  replace?: string;
   endpoint?: string;
 }
 
