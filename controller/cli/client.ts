@@ -14,6 +14,7 @@ import type {
   FactsBody,
   JoinBody,
   PermitBody,
+  RemoveBody,
   ResumeBody,
   RetryBody,
   RollbackBody,
@@ -26,6 +27,7 @@ import {
   BackupView,
   FactsView,
   NodeView,
+  RemovedView,
   RevisedView,
   RollbackView,
   RunSummary,
@@ -42,7 +44,7 @@ const Missing = z.object({ missing: z.array(z.string()) });
 const StartedScan = Started.extend({ node: z.string() });
 const Adopted = z.object({ runs: z.array(z.string()) });
 const NewToken = z.object({ text: z.string(), token: TokenView });
-const NewJoin = z.object({ command: z.string(), token: TokenView });
+const NewJoin = z.object({ command: z.string(), token: TokenView, userData: z.string().optional() });
 
 /** The body with the sources as they were loaded: the same shape, read-only. */
 type WithSources<B extends { sources: unknown }> = Omit<B, 'sources'> & { sources: Sources };
@@ -173,6 +175,10 @@ export class Client {
 
   revoke(name: string): Promise<NodeView> {
     return this.post(`/v1/nodes/${encodeURIComponent(name)}/revoke`, {}, NodeView);
+  }
+
+  remove(name: string, body: RemoveBody): Promise<RemovedView> {
+    return this.post(`/v1/nodes/${encodeURIComponent(name)}/remove`, body, RemovedView);
   }
 
   approve(name: string, body: AskBody): Promise<NodeView> {

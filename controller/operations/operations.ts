@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { KkError } from '../../shared/errors.ts';
 import type { AgentManifest } from '../bootstrap/agent-package.ts';
+import { cloudConfig } from '../bootstrap/cloud-init.ts';
 import { joinCommand } from '../bootstrap/join-script.ts';
 import { compile, DEFAULT_COMPILE_OPTIONS } from '../compile/compile.ts';
 import type { TaskGraph } from '../compile/graph.ts';
@@ -36,6 +37,7 @@ import type { Generations } from './generations.ts';
 import type { Installations } from './installations.ts';
 import { addressesOf } from './network.ts';
 import { queueOf } from './queue.ts';
+import { nodeUnknown, removeNode } from './removal.ts';
 import { revisions } from './revisions.ts';
 import type { Rollbacks } from './rollbacks.ts';
 import { newRunId } from './run-id.ts';
@@ -268,13 +270,7 @@ export function operations(parts: OperationsParts): Operations {
     },
     async revoke(name) {
       const known = identities.node(name);
-      if (!known) {
-        throw new KkError({
-          code: 'NODE_UNKNOWN',
-          message: `There is no node "${name}".`,
-          remedy: 'See `kk-controller nodes` for the nodes there are.',
-        });
-      }
+      if (!known) throw nodeUnknown(name);
       if (!known.revoked && !(await identities.replace(known, revoked(known)))) {
         throw new KkError({
           code: 'STATE_CONFLICT',
@@ -293,6 +289,7 @@ export function operations(parts: OperationsParts): Operations {
       return nodeViewOf(name, (await parts.nodes.get(name)).record);
     },
 
+    removeNode: (name, wish) => removeNode(parts, name, wish),
     async *upgrade({ selector, ...wish }, signal) {
       const { nodes } = await selected(selector);
       yield* upgradeNodes(parts, nodes, wish, AbortSignal.any([signal, parts.stop]));
@@ -310,7 +307,7 @@ export function operations(parts: OperationsParts): Operations {
         remedy: 'See `kk-controller token list`.',
       });
     },
-    async joinCommand({ endpoint, ...wish }) {
+    async joinCommand({ endpoint, cloudInit, ...wish }) {
       const { text, token } = await mint(wish);
       const name = wish.name ?? wish.replace;
       const line = {
@@ -322,7 +319,8 @@ export function operations(parts: OperationsParts): Operations {
         ...(name === undefined ? {} : { name }),
         ...(wish.replace === undefined ? {} : { replace: true as const }),
       };
-      return { command: joinCommand({ ...line, ...who }), token };
+      const whole = { ...line, ...who };
+      return { command: joinCommand(whole), token, ...(cloudInit ? { userData: cloudConfig(whole) } : {}) };
     },
 
     async *bootstrap(sources, names, signal) {

@@ -14,6 +14,7 @@ import {
   JoinBody,
   MAX_BODY,
   PermitBody,
+  RemoveBody,
   ResumeBody,
   RetryBody,
   RollbackBody,
@@ -133,6 +134,9 @@ export function operatorApi(operations: Operations): FastifyInstance {
       operations.decideJoin(request.params.name, { what, by: bodyOf(AskBody, request.body).by }),
     );
   }
+  app.post<WithName>('/v1/nodes/:name/remove', (request) =>
+    operations.removeNode(request.params.name, bodyOf(RemoveBody, request.body)),
+  );
   app.post('/v1/nodes/upgrade', (request, reply) => {
     const wish = bodyOf(UpgradeBody, request.body);
     return sendLines(request, reply, (signal) => operations.upgrade(wish, signal));

@@ -164,6 +164,10 @@ export type NodeView = z.infer<typeof NodeView>;
 export const FactsView = z.object({ node: z.string(), at: z.string().optional(), facts: Facts.optional() });
 export type FactsView = z.infer<typeof FactsView>;
 
+/** `uninstalled` false: the machine was not there, and only forgotten. */
+export const RemovedView = z.object({ node: z.string(), uninstalled: z.boolean() });
+export type RemovedView = z.infer<typeof RemovedView>;
+
 export const TokenView = z.object({
   id: z.string(),
   name: z.string().optional(),

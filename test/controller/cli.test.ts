@@ -213,6 +213,10 @@ t.test('machines that wait, and agents that are replaced', async (t) => {
   });
   t.match(made.err, /good for 9 nodes named w\*, for 1h; into a b, from 10\.0\.0\.0\/8, to be approved\./);
 
+  t.match(await run(['nodes', 'remove', 'w1']), { code: 0, out: /w1 is no node any more: its agent has left\./ });
+  t.match(operations.asked.at(-1), { remove: 'w1', force: false, by: 'ada' });
+  t.match((await run(['nodes', 'remove', 'w1', '--force'])).out, /is forgotten.*kk-agent uninstall --yes/);
+
   operations.upgradeLines = [
     { node: 'cp1', phase: 'has the newest', done: true, result: 'newest' },
     { node: 'w1', phase: 'fetching', done: false },

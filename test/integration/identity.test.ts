@@ -286,6 +286,39 @@ t.test('who is who', async (t) => {
   });
 });
 
+t.test('agents that kk has not installed, and nodes that are forgotten', async (t) => {
+  const line = await startLine();
+  t.teardown(() => line.close());
+  const { client } = line;
+  await line.agent('n1');
+  await line.heard(({ who, message }) => who === 'n1' && message === 'connected to the controller');
+  const upgraded = client.upgrade({ selector: ['n1'] }, new AbortController().signal);
+  for await (const told of upgraded)
+    t.match(told, { result: 'failed', error: { code: 'AGENT_PACKAGE_MISSING', remedy: /package-agent/ } });
+  await t.rejects(
+    client.remove('n1', {}),
+    { code: 'AGENT_NOT_INSTALLED' },
+    'it runs from source: nothing to take away',
+  );
+  await t.rejects(client.remove('n2', {}), { code: 'NODE_UNKNOWN' });
+  const { run } = await client.exec({ selector: ['n1'], argv: ['sleep', '60'] });
+  await t.rejects(client.remove('n1', {}), { code: 'NODE_BUSY', message: new RegExp(run) });
+  await client.cancel(run, {});
+  await line.follow(run);
+  await line.agents.get('n1')?.stop();
+  await line.heard(({ who, message }) => who === '' && message === 'agent disconnected');
+  await t.rejects(client.remove('n1', {}), { code: 'NODE_AWAY', remedy: /--force/ });
+  t.match(await client.remove('n1', { force: true, by: 'ada' }), { node: 'n1', uninstalled: false });
+  t.same(await client.nodes(), []);
+  const refused = next(line, 'n1', { code: 'CERT_UNKNOWN_NODE', final: true });
+  await line.agent('n1');
+  await refused;
+  await line.agents.get('n1')?.stop();
+  await line.stopController();
+  await line.startController();
+  t.same(await client.nodes(), [], 'also after a restart');
+});
+
 t.test('a join that a person approves, while the controller is started anew', async (t) => {
   const line = await startLine();
   t.teardown(() => line.close());

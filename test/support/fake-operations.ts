@@ -242,6 +242,11 @@ export class FakeOperations implements Operations {
     yield* this.upgradeLines;
   }
 
+  async removeNode(node: string, wish: { force: boolean; by: string }) {
+    this.asked.push({ remove: node, ...wish });
+    return { node, uninstalled: !wish.force };
+  }
+
   async decideJoin(name: string, decision: { what: 'approved' | 'rejected'; by: string }) {
     this.asked.push({ decide: name, ...decision });
     return pendingView({ ...this.pending, name, decision });

@@ -4,6 +4,7 @@ import { type Format, withOutput } from '../options.ts';
 import { nodeRows } from '../output/nodes-text.ts';
 import { wakeController } from '../wake.ts';
 import { nodesApproveCommand, nodesRejectCommand } from './nodes-approve.ts';
+import { nodesRemoveCommand } from './nodes-remove.ts';
 import { nodesUpgradeCommand } from './nodes-upgrade.ts';
 
 export function nodesCommand(cli: Cli): Command {
@@ -18,7 +19,8 @@ Examples:
     )
     .addCommand(nodesApproveCommand(cli))
     .addCommand(nodesRejectCommand(cli))
-    .addCommand(nodesUpgradeCommand(cli));
+    .addCommand(nodesUpgradeCommand(cli))
+    .addCommand(nodesRemoveCommand(cli));
   return cli.action(command, async (options: { output: Format }) => {
     await wakeController(cli);
     const nodes = await cli.client.nodes();
