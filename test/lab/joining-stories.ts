@@ -36,6 +36,10 @@ find /run/kk* /run/systemd/system/kk* /sys/fs/cgroup -name '*kk-agent*' 2>/dev/n
 systemctl list-units --all --no-legend --plain 'kk-*'; systemctl list-unit-files --no-legend 'kk-*'
 ps -eo args | grep kk-agent | grep -v grep; true`;
 
+/** The controller hears that the agent goes; the rest happens on the node alone. */
+const hasLeft = (fleet: Fleet, node: string): Promise<boolean> =>
+  fleet.eventually(node, `! systemctl is-active -q kk-agent-uninstall && test ! -e ${LIBRARY}`);
+
 /** How agents come, are replaced, and go. Needs a controller, and `node` without an agent. */
 export async function joiningStories(t: Test, fleet: Fleet, [one, two]: readonly [string, string]): Promise<void> {
   const [other, broken] = [await variant(fleet, 'other'), await variant(fleet, 'broken')];
@@ -133,7 +137,7 @@ export async function joiningStories(t: Test, fleet: Fleet, [one, two]: readonly
     const { code, stdout, stderr } = await fleet.kk('nodes', 'remove', two);
     t.equal(code, 0, stderr);
     t.match(stdout, 'its agent has left');
-    t.ok(await fleet.eventually(two, `! systemctl is-active -q kk-agent-uninstall && test ! -e ${LIBRARY}`));
+    t.ok(await hasLeft(fleet, two));
     t.equal(await fleet.on(two, FOOTPRINT), bare);
     t.equal((await fleet.try(two, 'pgrep -f "[s]leep 4711"')).code, 1, 'what its commands had left running is ended');
     t.notOk((await fleet.nodes()).some(({ name }) => name === two));
@@ -166,6 +170,7 @@ export async function joiningStories(t: Test, fleet: Fleet, [one, two]: readonly
     t.ok(await until(() => fleet.connected(two), 60_000, 500), 'it has joined under its host name');
     t.ok(await fleet.eventually(two, 'test ! -e /etc/kk-join && test ! -e /etc/systemd/system/kk-join.service'));
     t.equal((await fleet.kk('nodes', 'remove', two)).code, 0);
+    t.ok(await hasLeft(fleet, two));
     t.equal(await fleet.on(two, FOOTPRINT), bare, 'user-data leaves nothing either');
   });
 }
