@@ -291,7 +291,7 @@ export function operations(parts: OperationsParts): Operations {
 
     removeNode: (name, wish) => removeNode(parts, name, wish),
     async *upgrade({ selector, ...wish }, signal) {
-      const { nodes } = await selected(selector);
+      const { nodes } = await selected(selector.length === 0 ? ['all'] : selector);
       yield* upgradeNodes(parts, nodes, wish, AbortSignal.any([signal, parts.stop]));
     },
 

@@ -226,9 +226,9 @@ t.test('machines that wait, and agents that are replaced', async (t) => {
     },
     { node: 'w2', phase: 'left as it is: an earlier one failed', done: true, result: 'left' },
   ];
-  const failed = await run(['nodes', 'upgrade', 'worker,!w3', '--batch', '1', '--limit', '2m']);
+  const failed = await run(['nodes', 'upgrade', 'worker:!w3', '--batch', '1', '--limit', '2m']);
   t.equal(failed.code, 3);
-  t.match(operations.asked.at(-1), { upgrade: { selector: ['worker', '!w3'], batch: 1, limitSeconds: 120 } });
+  t.match(operations.asked.at(-1), { upgrade: { selector: ['worker:!w3'], batch: 1, limitSeconds: 120 } });
   t.match(failed.out, /w1: failed\n.*UPGRADE_NOT_CONNECTED[\s\S]*do: Look at it/);
   t.match(failed.out, /Failed on w1; 0 agents upgraded, 1 had the newest; 1 node not begun\.\n$/);
   operations.upgradeLines = [{ node: 'w1', phase: 'runs 0.2.0-1', done: true, result: 'upgraded' }];
