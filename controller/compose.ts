@@ -106,8 +106,10 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
   const rollbacks = new Rollbacks({ ...state, ...engine, automatic: autoRollbacks(state.database), clock, log, stop });
   await rollbacks.recover();
   const manifests = packages.map(({ manifest }) => manifest);
+  const audit = (what: string, details: object): void => log.info(details, what);
   const parts = {
     ...process,
+    audit,
     manifests,
     ...state,
     ...engine,

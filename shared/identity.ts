@@ -48,6 +48,11 @@ export function parseSpiffeUri(uri: string): SpiffeId | undefined {
   return name !== undefined && isNodeName(name) ? { kind: 'node', fleetId, name } : undefined;
 }
 
+/** A public key for people to compare, from the hex sha256 of its SubjectPublicKeyInfo; in the form ssh-keygen has. */
+export function keyFingerprint(hash: string): string {
+  return `SHA256:${Buffer.from(hash, 'hex').toString('base64').replace(/=+$/, '')}`;
+}
+
 /** The parts of a join token's text `kk1.<id>.<secret>.<caHash>`. */
 export interface TokenText {
   /** 16 hex digits; not secret, names the token in lists and logs. */

@@ -1,13 +1,15 @@
 import { selfOf } from '../agent.ts';
 import { VERSION } from '../config/version.ts';
 import { createHost } from '../host/index.ts';
-import { enrol } from '../identity/enrol.ts';
 import { IdentityStore } from '../identity/identity-store.ts';
+import { joinPatiently } from '../identity/join-patiently.ts';
+import { machineWord } from '../identity/machine-word.ts';
 import { installAgent } from '../install/install.ts';
 import { judgeKnown } from '../install/known-identity.ts';
 import { LAYOUT } from '../install/layout.ts';
 import { packagedUnits } from '../install/units.ts';
 import { statePaths } from '../state-folder.ts';
+import { patienceOfPerson } from './patience.ts';
 import { tokenFromStdin } from './token.ts';
 
 /** Identity, executable and units; says in one line what it did. Throws what installAgent throws. */
@@ -41,7 +43,8 @@ export async function install(options: {
     endpoints: options.endpoint,
     name,
     join: async (endpoint) => {
-      await enrol({ endpoint, token: token ?? '', name, facts: { machineId, bootId }, store, clock: Date.now });
+      const facts = { machineId, bootId, machine: await machineWord(VERSION) };
+      await joinPatiently({ endpoint, token: token ?? '', name, facts, store, clock: Date.now }, patienceOfPerson);
     },
   });
   const what = report.joined ? 'joined' : report.changed ? 'updated' : 'unchanged';

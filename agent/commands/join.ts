@@ -1,9 +1,11 @@
 import { KkError } from '../../shared/errors.ts';
 import { selfOf } from '../agent.ts';
 import { VERSION } from '../config/version.ts';
-import { enrol } from '../identity/enrol.ts';
 import { IdentityStore } from '../identity/identity-store.ts';
+import { joinPatiently } from '../identity/join-patiently.ts';
+import { machineWord } from '../identity/machine-word.ts';
 import { statePaths } from '../state-folder.ts';
+import { patienceOfPerson } from './patience.ts';
 import { tokenFromStdin } from './token.ts';
 
 /** Gets an identity at the first endpoint that is there. Throws what `enrol` throws. */
@@ -22,7 +24,9 @@ export async function join({
   let away: unknown;
   for (const endpoint of endpoints) {
     try {
-      const identity = await enrol({ endpoint, token, name, facts: { machineId, bootId }, store, clock: Date.now });
+      const facts = { machineId, bootId, machine: await machineWord(VERSION) };
+      const input = { endpoint, token, name, facts, store, clock: Date.now };
+      const identity = await joinPatiently(input, patienceOfPerson);
       process.stdout.write(`joined as ${identity.name}\n`);
       return;
     } catch (thrown) {

@@ -2,7 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { request } from 'node:http';
 import type { TLSSocket } from 'node:tls';
-import type { EnrolAnswer, EnrolRequest } from '../../shared/enrolment.ts';
+import type { EnrolAnswer, EnrolRequest, MachineWord } from '../../shared/enrolment.ts';
 import { ENROL_BODY_LIMIT, enrolAnswerSchema, refusalSchema } from '../../shared/enrolment.ts';
 import { KkError } from '../../shared/errors.ts';
 import { parseToken } from '../../shared/identity.ts';
@@ -23,7 +23,7 @@ export interface JoinInput {
   /** The text of the token; never logged, sent only to the controller it names. */
   token: string;
   name: string;
-  facts: { machineId: string; bootId: string };
+  facts: { machineId: string; bootId: string; machine?: MachineWord };
   store: IdentityStore;
   /** Epoch milliseconds. */
   clock: () => number;
@@ -34,7 +34,7 @@ export interface JoinInput {
 /**
  * Joins the fleet: recognises the controller by the token's CA hash, only then sends the token, and keeps the identity
  * that comes back. Safe to repeat: the key of a try whose answer was lost is used again. Throws KkError:
- * TOKEN_MALFORMED, CONTROLLER_UNREACHABLE, CONTROLLER_FOREIGN, CONTROLLER_WRONG_NAME, CLOCK_SKEW, ENROL_FAILED, or the
+ * JOIN_PENDING (a person has to approve it: joinPatiently), TOKEN_MALFORMED, CONTROLLER_UNREACHABLE, CONTROLLER_FOREIGN, CONTROLLER_WRONG_NAME, CLOCK_SKEW, ENROL_FAILED, or the
  * controller's own refusal.
  */
 export async function enrol(input: JoinInput): Promise<Identity> {

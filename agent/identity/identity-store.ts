@@ -86,7 +86,7 @@ export class IdentityStore {
    * The key for joining with this token under this name: the one of an earlier try whose answer was lost, or a new one
    * from `make`, kept before it is used. Only a hash of the token is written.
    */
-  async joiningKey(token: string, name: string, make: () => Promise<string>): Promise<string> {
+  async joiningKey(token: string, name: string, make: () => Promise<string> = noKey): Promise<string> {
     const tokenHash = createHash('sha256').update(token).digest('hex');
     const text = await this.#guard(() => readIfThere(this.#path(FILES.joining)));
     const kept = joiningSchema.safeParse(parseJson(text ?? ''));
@@ -128,6 +128,11 @@ export class IdentityStore {
       throw thrown;
     }
   }
+}
+
+/** Of a join that has been begun. */
+async function noKey(): Promise<string> {
+  throw new Error('no join has been begun');
 }
 
 /** The leaf of an identity. */

@@ -1,6 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
-import { KeyObject, webcrypto } from 'node:crypto';
+import { createHash, KeyObject, webcrypto } from 'node:crypto';
 import { isPastHalfLife } from '../../shared/certificates.ts';
+import { keyFingerprint } from '../../shared/identity.ts';
 
 const EC = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 const SIGNING = { name: 'ECDSA', hash: 'SHA-256' } as const;
@@ -24,6 +25,15 @@ export async function makeCsr(name: string, key: { privateKey: KeyObject; public
     privateKey: key.privateKey.toCryptoKey(EC, true, ['sign']),
     publicKey: key.publicKey.toCryptoKey(EC, true, ['verify']),
   });
+}
+
+/** As the controller shows it to who approves the join. */
+export function publicKeyFingerprint(key: KeyObject): string {
+  return keyFingerprint(
+    createHash('sha256')
+      .update(key.export({ type: 'spki', format: 'der' }))
+      .digest('hex'),
+  );
 }
 
 /** Loaded on use: it takes 10 MB of memory, and an agent makes a request twice a week. */

@@ -47,10 +47,10 @@ export function judgeKnown(identity: Identity | undefined, wish: Wish): 'keep' |
     throw new KkError({
       code: 'NODE_NAMED_OTHERWISE',
       message: `This machine is already node ${identity.name}; it cannot also be ${wish.name}.`,
-      remedy: `Use the name ${identity.name}. Or, for a new name: ${LEAVE.toLowerCase()}, then join again.`,
+      remedy: `Use the name ${identity.name}. Or, for a new name: ${LEAVE.slice(0, 1).toLowerCase()}${LEAVE.slice(1)}, then join again.`,
     });
   }
   return wish.replace ? 'join' : 'keep';
 }
 
-const LEAVE = 'Stop kk-agent and remove /var/lib/kk-agent';
+const LEAVE = 'Say `kk-agent uninstall --yes`';

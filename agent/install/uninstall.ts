@@ -1,5 +1,5 @@
 import { readlink, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { KkError } from '../../shared/errors.ts';
 import type { Host } from '../host/host.ts';
 import type { Layout } from './layout.ts';
@@ -29,5 +29,10 @@ export async function uninstallAgent({ host, uid, layout }: UninstallInput): Pro
   // A file of somebody else's is left alone.
   const target = await readlink(command).catch(() => undefined);
   if (target?.startsWith(`${layout.library}/`)) await rm(command, { force: true });
-  for (const path of [layout.state, layout.runtime, ...layout.traces, layout.library]) await host.files.remove(path);
+  for (const path of [layout.state, layout.runtime, layout.library]) await host.files.remove(path);
+  for (const path of layout.traces) {
+    await host.files.remove(path);
+    // systemd makes the folder for the first that needs it; others' traces keep it there.
+    await host.files.removeEmpty(dirname(path));
+  }
 }

@@ -28,12 +28,18 @@ export interface JoinLine {
  * an argument nor seen by curl.
  */
 export function joinCommand(line: JoinLine): string {
-  return `curl -fsS -k --noproxy '*' ${pinOption(line)} ${scriptUrl(line)} | ${shell(line)}`;
+  return `${fetchScript(line, 'curl')} | ${shell(line)}`;
 }
 
 /** The same for a machine that has GNU wget 1.18 or later and no curl. */
 export function joinCommandWget(line: JoinLine): string {
-  return `wget -qO- --no-check-certificate --no-proxy ${pinOption(line)} ${scriptUrl(line)} | ${shell(line)}`;
+  return `${fetchScript(line, 'wget')} | ${shell(line)}`;
+}
+
+/** Prints the join script on standard output, if it is this controller's. */
+export function fetchScript(line: JoinLine, by: 'curl' | 'wget'): string {
+  const program = by === 'curl' ? `curl -fsS -k --noproxy '*'` : 'wget -qO- --no-check-certificate --no-proxy';
+  return `${program} ${pinOption(line)} ${scriptUrl(line)}`;
 }
 
 function pinOption(line: JoinLine): string {
@@ -44,14 +50,15 @@ function scriptUrl(line: JoinLine): string {
   return `${shellWord(checkedEndpoint(line.endpoint))}/join.sh`;
 }
 
-function shell({ token, name, replace }: JoinLine): string {
+function shell(line: JoinLine): string {
+  const token = line.token === undefined ? '' : `KK_JOIN_TOKEN=${shellWord(line.token)} `;
+  return `${token}${scriptEnvironment(line)}sh`;
+}
+
+/** Variables of the script before its `sh`, but for the token; each is followed by a space. */
+export function scriptEnvironment({ name, replace }: JoinLine): string {
   if (name !== undefined && !isNodeName(name)) throw new Error(`not a node name: ${JSON.stringify(name)}`);
-  return [
-    ...(token === undefined ? [] : [`KK_JOIN_TOKEN=${shellWord(token)}`]),
-    ...(name === undefined ? [] : [`KK_NODE_NAME=${name}`]),
-    ...(replace ? ['KK_REPLACE=1'] : []),
-    'sh',
-  ].join(' ');
+  return `${name === undefined ? '' : `KK_NODE_NAME=${name} `}${replace ? 'KK_REPLACE=1 ' : ''}`;
 }
 
 function shellWord(text: string): string {

@@ -106,6 +106,9 @@ export class Cli {
   /** Makes `run` what the command does; it gives the exit code. Arguments as commander hands them. */
   action<A extends unknown[]>(command: Command, run: (...args: A) => Promise<number>): Command {
     return command.action(async (...args) => {
+      // A group that lists something has an -o of its own, and takes it from the command below it.
+      const { parent } = command;
+      if (parent?.getOptionValueSource('output') === 'cli') command.setOptionValue('output', parent.opts()['output']);
       const options = command.opts<{ output?: Format }>();
       this.format = options.output ?? 'table';
       if (this.format === 'yaml') this.#asYaml = (await import('yaml')).stringify;

@@ -15,6 +15,7 @@ import type {
   FactsBody,
   JoinBody,
   PermitBody,
+  RemoveBody,
   ResumeBody,
   RetryBody,
   RollbackBody,
@@ -27,6 +28,7 @@ import {
   BackupView,
   FactsView,
   NodeView,
+  RemovedView,
   RevisedView,
   RollbackView,
   RunSummary,
@@ -43,7 +45,7 @@ const Missing = z.object({ missing: z.array(z.string()) });
 const StartedScan = Started.extend({ node: z.string() });
 const Adopted = z.object({ runs: z.array(z.string()) });
 const NewToken = z.object({ text: z.string(), token: TokenView });
-const NewJoin = z.object({ command: z.string(), token: TokenView });
+const NewJoin = z.object({ command: z.string(), token: TokenView, userData: z.string().optional() });
 
 /** The body with the sources as they were loaded: the same shape, read-only. */
 type WithSources<B extends { sources: unknown }> = Omit<B, 'sources'> & { sources: Sources };
@@ -178,6 +180,18 @@ export class Client {
 
   revoke(name: string): Promise<NodeView> {
     return this.post(`/v1/nodes/${encodeURIComponent(name)}/revoke`, {}, NodeView);
+  }
+
+  remove(name: string, body: RemoveBody): Promise<RemovedView> {
+    return this.post(`/v1/nodes/${encodeURIComponent(name)}/remove`, body, RemovedView);
+  }
+
+  approve(name: string, body: AskBody): Promise<NodeView> {
+    return this.post(`/v1/nodes/${encodeURIComponent(name)}/approve`, body, NodeView);
+  }
+
+  reject(name: string, body: AskBody): Promise<NodeView> {
+    return this.post(`/v1/nodes/${encodeURIComponent(name)}/reject`, body, NodeView);
   }
 
   async *upgrade(body: UpgradeBody, signal: AbortSignal): AsyncGenerator<UpgradeLine> {

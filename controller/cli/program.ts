@@ -78,8 +78,6 @@ export async function buildProgram(cli: Cli, meant?: string): Promise<Command> {
 
 function inherit(from: Command, to: Command): void {
   to.copyInheritedSettings(from);
-  // The -o of a group, and that of a command below it, are two.
-  if (to.commands.length > 0) to.enablePositionalOptions();
   for (const child of to.commands) inherit(to, child);
 }
 

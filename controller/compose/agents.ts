@@ -1,5 +1,7 @@
 import type { Logger } from 'pino';
 import { clockSkew } from '../../shared/clock-skew.ts';
+import { JOIN_PENDING } from '../../shared/enrolment.ts';
+import { parseToken } from '../../shared/identity.ts';
 import { type AgentPackage, openAgent } from '../bootstrap/agent-package.ts';
 import { renderJoinScript } from '../bootstrap/join-script.ts';
 import type { Patience } from '../config/settings.ts';
@@ -30,7 +32,7 @@ export interface AgentsSide {
 /** The TCP port with the agents' gateway in it, not listening yet. */
 export async function agentsPort(side: AgentsSide): Promise<AgentApp> {
   const { state, engine, clock, log, packages, endpoints } = side;
-  const { authority, identities, tokens } = state;
+  const { authority, identities, tokens, pendings } = state;
   const parts = gatewayParts(side);
   const app = agentPort({
     tls: authority.controllerTls(),
@@ -50,10 +52,13 @@ export async function agentsPort(side: AgentsSide): Promise<AgentApp> {
     blob: (node, sha256, range) => side.blobs.forNode(node, sha256, range),
     fetched: fetching(engine.runner, state.fetched, state.folder),
     async enrol(request, remote) {
-      const ports = { authority, tokens, ledger: identities, endpoints, clock: clock.nowMs };
-      const enrolled = await enrolNode(request, ports);
+      const ports = { authority, tokens, pendings, ledger: identities, endpoints, clock: clock.nowMs };
+      const enrolled = await enrolNode(request, remote, ports);
       const code = enrolled.ok ? {} : { code: enrolled.report.code };
-      log.info({ node: request.name, from: remote, ...code }, enrolled.ok ? 'node enrolled' : 'enrolment refused');
+      const token = parseToken(request.token)?.id;
+      const what = enrolled.ok ? 'node enrolled' : enrolled.asked ? 'join waits for approval' : 'enrolment refused';
+      const isRepeated = !enrolled.ok && enrolled.report.code === JOIN_PENDING && !enrolled.asked;
+      if (!isRepeated) log.info({ node: request.name, from: remote, token, ...code }, what);
       if (enrolled.ok && enrolled.replaced) engine.fleet.get(request.name)?.close(joinedAnew(request.name), true);
       if (enrolled.ok) engine.arrivals.trust(request.name);
       return enrolled;

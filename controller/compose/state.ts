@@ -9,6 +9,7 @@ import { type Fetched, fetchedFiles } from '../store/fetched.ts';
 import { type Identities, openIdentities } from '../store/identities.ts';
 import { raiseGeneration } from '../store/meta.ts';
 import { type Nodes, nodeStore } from '../store/nodes.ts';
+import { type Pendings, pendingStore } from '../store/pendings.ts';
 import { type RunLogs, runLogs } from '../store/run-logs.ts';
 import { type Tokens, tokenStore } from '../store/tokens.ts';
 import type { OnEnd } from './on-end.ts';
@@ -22,6 +23,7 @@ export interface State {
   archive: RunArchive;
   identities: Identities;
   tokens: Tokens;
+  pendings: Pendings;
   nodes: Nodes;
   logs: RunLogs;
   facts: FactsStore;
@@ -42,6 +44,7 @@ export async function openState(folder: string, clock: Clock, onEnd: OnEnd): Pro
     archive: eventLog(database),
     identities: await openIdentities(database),
     tokens: tokenStore(database),
+    pendings: pendingStore(database),
     nodes: nodeStore(database),
     logs: runLogs(join(folder, 'runs')),
     facts: factsStore(database),

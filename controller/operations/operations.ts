@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { KkError } from '../../shared/errors.ts';
 import type { AgentManifest } from '../bootstrap/agent-package.ts';
+import { cloudConfig } from '../bootstrap/cloud-init.ts';
 import { joinCommand } from '../bootstrap/join-script.ts';
 import { compile, DEFAULT_COMPILE_OPTIONS } from '../compile/compile.ts';
 import type { TaskGraph } from '../compile/graph.ts';
@@ -15,15 +16,16 @@ import { type ActiveRun, nodesWithSteps } from '../run/active-run.ts';
 import type { Clock } from '../run/ports.ts';
 import { runNotActive } from '../run/run-errors.ts';
 import type { Runner } from '../run/runner.ts';
-import type { BootstrapLine, Operations } from '../server/operations.ts';
+import type { BootstrapLine, NewToken, Operations } from '../server/operations.ts';
 import { writeBackup } from '../store/backup.ts';
 import type { BlobStore } from '../store/blobs.ts';
 import type { RunArchive } from '../store/event-log.ts';
 import type { FactsStore } from '../store/facts.ts';
 import type { Identities } from '../store/identities.ts';
 import type { NodeRecord, Nodes } from '../store/nodes.ts';
+import type { Pendings } from '../store/pendings.ts';
 import type { Tokens } from '../store/tokens.ts';
-import { nodeView, tokenView } from '../views/node-view.ts';
+import { nodeView, pendingView, tokenView } from '../views/node-view.ts';
 import { runSummary } from '../views/run-view.ts';
 import { iso } from '../views/times.ts';
 import type { NodeView } from '../views/types.ts';
@@ -36,6 +38,7 @@ import type { Generations } from './generations.ts';
 import type { Installations } from './installations.ts';
 import { addressesOf } from './network.ts';
 import { queueOf } from './queue.ts';
+import { nodeUnknown, removeNode } from './removal.ts';
 import { revisions } from './revisions.ts';
 import type { Rollbacks } from './rollbacks.ts';
 import { newRunId } from './run-id.ts';
@@ -52,6 +55,7 @@ export interface OperationsParts {
   authority: Authority;
   identities: Identities;
   tokens: Tokens;
+  pendings: Pendings;
   nodes: Nodes;
   archive: RunArchive;
   facts: FactsStore;
@@ -71,6 +75,8 @@ export interface OperationsParts {
   rollbacks: Rollbacks;
   clock: Clock;
   endpoints(): readonly string[];
+  /** Who was let in, by whose word. */
+  audit(what: string, details: object): void;
   /** Aborts when the controller stops. */
   stop: AbortSignal;
 }
@@ -93,12 +99,18 @@ export function operations(parts: OperationsParts): Operations {
         version: record?.version ?? '',
         arch: record?.arch ?? '',
         lastSeenMs: record?.lastSeenMs,
+        groups: identity?.groups,
       },
-      { connected: fleet.isConnected(name), address: fleet.get(name)?.remote, held: parts.arrivals.heldFor(name) },
+      {
+        connected: fleet.isConnected(name),
+        address: fleet.get(name)?.remote,
+        held: parts.arrivals.heldFor(name),
+        release: parts.installations.of(name)?.release,
+      },
     );
   };
 
-  const mint = async (wish: { ttlSeconds: number; uses: number; name?: string; replace?: string }) => {
+  const mint = async (wish: NewToken) => {
     const { text, record } = mintToken({
       ...wish,
       now: clock.nowMs(),
@@ -106,6 +118,7 @@ export function operations(parts: OperationsParts): Operations {
       random: randomBytes,
     });
     await tokens.add(record);
+    parts.audit('token created', { ...tokenView(record) });
     return { text, token: tokenView(record) };
   };
 
@@ -252,17 +265,19 @@ export function operations(parts: OperationsParts): Operations {
     async nodes() {
       const records = new Map((await parts.nodes.all()).map(({ name, record }) => [name, record]));
       const names = identities.all().map((identity) => identity.name);
-      return names.sort().map((name) => nodeViewOf(name, records.get(name)));
+      const nodes = names.sort().map((name) => nodeViewOf(name, records.get(name)));
+      return [...nodes, ...(await parts.pendings.all(clock.nowMs())).map(pendingView)];
+    },
+    async decideJoin(name, decision) {
+      if (!(await parts.pendings.decide(name, decision, clock.nowMs()))) throw joinNotPending(name);
+      parts.audit(`join ${decision.what}`, { node: name, by: decision.by });
+      const pending = await parts.pendings.find(name);
+      if (pending === undefined) throw joinNotPending(name);
+      return pendingView(pending);
     },
     async revoke(name) {
       const known = identities.node(name);
-      if (!known) {
-        throw new KkError({
-          code: 'NODE_UNKNOWN',
-          message: `There is no node "${name}".`,
-          remedy: 'See `kk-controller nodes` for the nodes there are.',
-        });
-      }
+      if (!known) throw nodeUnknown(name);
       if (!known.revoked && !(await identities.replace(known, revoked(known)))) {
         throw new KkError({
           code: 'STATE_CONFLICT',
@@ -281,8 +296,9 @@ export function operations(parts: OperationsParts): Operations {
       return nodeViewOf(name, (await parts.nodes.get(name)).record);
     },
 
+    removeNode: (name, wish) => removeNode(parts, name, wish),
     async *upgrade({ selector, ...wish }, signal) {
-      const { nodes } = await selected(selector);
+      const { nodes } = await selected(selector.length === 0 ? ['all'] : selector);
       yield* upgradeNodes(parts, nodes, wish, AbortSignal.any([signal, parts.stop]));
     },
 
@@ -291,14 +307,14 @@ export function operations(parts: OperationsParts): Operations {
       return (await tokens.list()).map(tokenView);
     },
     async deleteToken(id) {
-      if (await tokens.remove(id)) return;
+      if (await tokens.remove(id)) return parts.audit('token deleted', { token: id });
       throw new KkError({
         code: 'TOKEN_UNKNOWN',
         message: `There is no token "${id}".`,
         remedy: 'See `kk-controller token list`.',
       });
     },
-    async joinCommand({ endpoint, ...wish }) {
+    async joinCommand({ endpoint, cloudInit, ...wish }) {
       const { text, token } = await mint(wish);
       const name = wish.name ?? wish.replace;
       const line = {
@@ -310,7 +326,8 @@ export function operations(parts: OperationsParts): Operations {
         ...(name === undefined ? {} : { name }),
         ...(wish.replace === undefined ? {} : { replace: true as const }),
       };
-      return { command: joinCommand({ ...line, ...who }), token };
+      const whole = { ...line, ...who };
+      return { command: joinCommand(whole), token, ...(cloudInit ? { userData: cloudConfig(whole) } : {}) };
     },
 
     async *bootstrap(sources, names, signal) {
@@ -362,6 +379,14 @@ async function* bootstrapLines(
   yield* queue.items;
 }
 
+function joinNotPending(name: string): KkError {
+  return new KkError({
+    code: 'JOIN_NOT_PENDING',
+    message: `No machine waits for approval as "${name}".`,
+    remedy: 'See `kk-controller nodes` for those that wait; one that has waited for a day has to join again.',
+  });
+}
+
 /** A dry run looks by agents that are there; it puts none anywhere. Throws KkError NODE_NOT_JOINED. */
 function checkJoined(graph: TaskGraph, identities: Identities): void {
   const missing = [...nodesWithSteps(graph)].filter((name) => identities.node(name)?.revoked ?? true);
@@ -410,9 +435,20 @@ async function knownInventory(parts: OperationsParts): Promise<Inventory> {
     .map((identity) => identity.name)
     .sort();
   const at = { file: 'fleet', line: 0, column: 0 };
-  const groups = Object.entries(planned?.groups ?? {}).map(([name, group]) => [
+  const groupsOf = new Map(
+    parts.identities
+      .all()
+      .map(({ name, groups = [] }) => [name, [...(planned?.nodes[name]?.groups ?? ['all']), ...groups]]),
+  );
+  const named = new Set([...Object.keys(planned?.groups ?? {}), ...[...groupsOf.values()].flat()]);
+  const groups = [...named].map((name) => [
     name,
-    { name, nodes: group.nodes.filter((node) => names.includes(node)), children: [], vars: {} },
+    {
+      name,
+      nodes: names.filter((node) => planned?.groups[name]?.nodes.includes(node) || groupsOf.get(node)?.includes(name)),
+      children: [],
+      vars: {},
+    },
   ]);
   return {
     nodes: names.map((name) => ({
@@ -420,7 +456,7 @@ async function knownInventory(parts: OperationsParts): Promise<Inventory> {
       address: planned?.nodes[name]?.address ?? parts.fleet.get(name)?.remote ?? '',
       ssh: undefined,
       vars: {},
-      groups: planned?.nodes[name]?.groups ?? ['all'],
+      groups: [...new Set(groupsOf.get(name))],
       at,
     })),
     groups: { ...Object.fromEntries(groups), all: { name: 'all', nodes: names, children: [], vars: {} } },

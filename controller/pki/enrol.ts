@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto';
 import type { EnrolAnswer, EnrolRequest } from '../../shared/enrolment.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import { isNodeName, NODE_NAME_RULE, parseToken } from '../../shared/identity.ts';
+import { isSameJoin, judgeApproval, MOST_PENDING, waits } from './approval.ts';
 import type { Authority } from './authority.ts';
 import { readCsr } from './certs.ts';
 import { admitted } from './ledger.ts';
-import type { IdentityLedger, NodeIdentity, TokenStore } from './ports.ts';
+import type { IdentityLedger, NodeIdentity, PendingStore, TokenStore } from './ports.ts';
 import type { EnrolmentToken, Verdict } from './tokens.ts';
 import { judgeToken, refusal, tokenUsed } from './tokens.ts';
 
@@ -14,6 +15,7 @@ export interface EnrolPorts {
   authority: Authority;
   tokens: TokenStore;
   ledger: IdentityLedger;
+  pendings: PendingStore;
   /** Where agents shall connect, best first. */
   endpoints: () => readonly string[];
   /** Epoch milliseconds. */
@@ -30,13 +32,15 @@ export type Enrolment =
       /** The name was known before: the old certificates have just been superseded, close their sessions. */
       replaced: boolean;
     }
-  | { ok: false; report: ErrorReport };
+  /** `asked`: a join was written down for a person to approve; asked again it is not new. */
+  | { ok: false; report: ErrorReport; asked?: true };
 
 /**
  * One enrolment (ENGINE 4.4, 4.5). Cheap refusals come first; the token is used up only when nothing but the signature
- * is missing. An agent that lost the answer may ask again with the same token and key until the token expires.
+ * is missing, or that and a person's approval. An agent that lost the answer may ask again with the same token and key until
+ * the token expires. `address`: where it asks from.
  */
-export async function enrolNode(request: EnrolRequest, ports: EnrolPorts): Promise<Enrolment> {
+export async function enrolNode(request: EnrolRequest, address: string, ports: EnrolPorts): Promise<Enrolment> {
   const { authority, tokens, ledger } = ports;
   const now = ports.clock();
   const { name } = request;
@@ -62,12 +66,30 @@ export async function enrolNode(request: EnrolRequest, ports: EnrolPorts): Promi
   const known = ledger.node(name);
   const again = known !== undefined && !known.revoked && known.tokenId === text.id && known.keyHash === keyHash;
   const token = await tokens.find(text.id);
-  const judged = judgeToken(token, text.secret, { now, name, again });
+  const asked = { name, keyHash, tokenId: text.id, address, ...(request.machine && { machine: request.machine }) };
+  const pending = await ports.pendings.find(name);
+  const judged = judgeToken(token, text.secret, {
+    ...{ now, name, address, again },
+    waits: pending !== undefined && isSameJoin(pending, asked),
+  });
   if (!judged.ok) return judged;
   if (token === undefined) return tokenUsed(text.id);
   const named = judgeName({ name, known, keyHash, token });
   if (!named.ok) return named;
-  if (!again && !(await tokens.take(token.id, now))) return tokenUsed(token.id);
+  const approval = token.approve && !again ? judgeApproval(asked, pending, now) : undefined;
+  if (approval?.next === 'answer') return { ok: false, report: approval.report };
+  // Approved: it was taken when the join was asked for.
+  if (!again && approval?.next !== 'sign' && !(await tokens.take(token.id, now))) return tokenUsed(token.id);
+  if (approval?.next === 'keep') {
+    if (await ports.pendings.keep(approval.pending, { now, most: MOST_PENDING })) {
+      return { ok: false, report: waits(approval.pending).report, asked: true };
+    }
+    return refusal(
+      'JOINS_TOO_MANY',
+      `${MOST_PENDING} joins wait for approval, or another one of ${name} was faster.`,
+      'On the controller: see `kk-controller nodes`, approve or reject those that wait; then join again.',
+    );
+  }
 
   const signed = await authority.signNode({ csrPem: request.csr, name, now });
   const next = admitted({
@@ -75,6 +97,7 @@ export async function enrolNode(request: EnrolRequest, ports: EnrolPorts): Promi
     serial: signed.serial,
     keyHash,
     tokenId: token.id,
+    groups: token.groups,
   });
   if (!(await ledger.replace(known, next))) {
     return refusal(
@@ -83,6 +106,7 @@ export async function enrolNode(request: EnrolRequest, ports: EnrolPorts): Promi
       'Join again; if the token is used up, make a new one with `kk-controller token create`.',
     );
   }
+  if (approval !== undefined) await ports.pendings.remove(name);
   return {
     ok: true,
     answer: {

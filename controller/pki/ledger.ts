@@ -2,13 +2,20 @@
 import type { NodeIdentity } from './ports.ts';
 
 /** Newly admitted, or replaced: every serial issued before is superseded at once, and an old revocation ends. */
-export function admitted(input: { name: string; serial: string; keyHash: string; tokenId: string }): NodeIdentity {
+export function admitted(input: {
+  name: string;
+  serial: string;
+  keyHash: string;
+  tokenId: string;
+  groups?: string[];
+}): NodeIdentity {
   return {
     name: input.name,
     current: input.serial,
     keyHash: input.keyHash,
     tokenId: input.tokenId,
     revoked: false,
+    ...(input.groups === undefined || input.groups.length === 0 ? {} : { groups: input.groups }),
   };
 }
 

@@ -1,3 +1,4 @@
+import type { PendingJoin } from './approval.ts';
 import type { EnrolmentToken } from './tokens.ts';
 
 /** What is known about the identity of a node; a plain value, kept by the store under `name`. */
@@ -13,6 +14,8 @@ export interface NodeIdentity {
   tokenId: string;
   /** Set by `revoke`: no certificate of this node opens anything until a replacing token admits it anew. */
   revoked: boolean;
+  /** Groups of the fleet that its token put it into. */
+  groups?: string[];
 }
 
 /** Reading side of the ledger: everything that decides about a certificate. */
@@ -34,4 +37,12 @@ export interface TokenStore {
   find(id: string): Promise<EnrolmentToken | undefined>;
   /** Uses the token up by one, atomically; false when it is gone, expired at `now` or has no use left. */
   take(id: string, now: number): Promise<boolean>;
+}
+
+/** Joins that wait for approval. The store implements it. */
+export interface PendingStore {
+  find(name: string): Promise<PendingJoin | undefined>;
+  /** Keeps a new one, atomically; false when somebody else waits under that name, or `most` are waiting. Forgets expired ones. */
+  keep(pending: PendingJoin, limits: { now: number; most: number }): Promise<boolean>;
+  remove(name: string): Promise<void>;
 }

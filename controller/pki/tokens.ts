@@ -5,6 +5,7 @@ import type { ErrorReport } from '../../shared/errors.ts';
 import { KkError } from '../../shared/errors.ts';
 import { formatToken, isNodeName, NODE_NAME_RULE } from '../../shared/identity.ts';
 import type { Random } from './certs.ts';
+import { isNetwork, isWithin } from './networks.ts';
 
 /** A join token on record. Times are epoch milliseconds. The secret itself is nowhere but in the token's text. */
 export interface EnrolmentToken {
@@ -17,6 +18,12 @@ export interface EnrolmentToken {
   usesLeft: number;
   /** The only name it admits; absent: any name that is free. */
   name?: string;
+  /** Pattern of the names it admits: `*` for any characters, `?` for one. */
+  names?: string;
+  /** Networks it admits nodes from; absent: any. */
+  cidrs?: string[];
+  /** A person has to approve each join. */
+  approve?: boolean;
   /** Groups the admitted nodes join. */
   groups: string[];
   /** A node that may come back with a new key; always equal to `name`. */
@@ -31,6 +38,9 @@ export interface TokenWish {
   ttlSeconds: number;
   uses: number;
   name?: string;
+  names?: string;
+  cidrs?: readonly string[];
+  approve?: boolean;
   groups?: readonly string[];
   /** Admit this known node again with a new key. */
   replace?: string;
@@ -58,6 +68,9 @@ export function mintToken(wish: TokenWish): {
     ssh: wish.ssh ?? false,
     ...(name === undefined ? {} : { name }),
     ...(wish.replace === undefined ? {} : { replace: wish.replace }),
+    ...(wish.names === undefined ? {} : { names: wish.names }),
+    ...(wish.cidrs === undefined || wish.cidrs.length === 0 ? {} : { cidrs: [...wish.cidrs] }),
+    ...(wish.approve ? { approve: true } : {}),
   };
   return { text: formatToken({ id, secret, caHash: wish.caHash }), record };
 }
@@ -77,22 +90,52 @@ function refuseBadWish(wish: TokenWish, name: string | undefined): void {
   if (name !== undefined && wish.uses !== 1) {
     throw bad(`A token for one node (${name}) cannot have ${wish.uses} uses.`, 'Leave the uses at 1, or the name out.');
   }
+  if (wish.names !== undefined && (name !== undefined || !NAME_PATTERN.test(wish.names))) {
+    const why = name === undefined ? `${JSON.stringify(wish.names)} is no pattern of names` : `it is for ${name} alone`;
+    throw bad(
+      `A token cannot have these names: ${why}.`,
+      "Give a pattern like 'worker*' without --name and --replace.",
+    );
+  }
+  const network = wish.cidrs?.find((one) => !isNetwork(one));
+  if (network !== undefined) throw bad(`${JSON.stringify(network)} is no network.`, 'Write it like 10.0.0.0/8.');
+  const group = wish.groups?.find((one) => !GROUP.test(one) || one === 'all');
+  if (group !== undefined) {
+    throw bad(
+      `${JSON.stringify(group)} is no group that a token can put nodes into.`,
+      'Use letters, digits, "_" and "-"; every node is in `all` anyway.',
+    );
+  }
   if (!Number.isFinite(wish.ttlSeconds) || wish.ttlSeconds <= 0) {
     throw bad(`A token cannot live for ${wish.ttlSeconds} seconds.`, 'Give a duration above 0.');
   }
 }
 
+const NAME_PATTERN = /^[a-z0-9.*?-]{1,63}$/;
+/** As the inventory has them. */
+const GROUP = /^[A-Za-z_][A-Za-z0-9_-]{0,62}$/;
+
 /** Yes, or a refusal that can be sent to the one who asked. */
 export type Verdict = { ok: true } | { ok: false; report: ErrorReport };
+
+/** Who wants to join with a token, from where; `now` is epoch milliseconds. */
+export interface TokenUse {
+  now: number;
+  name: string;
+  address: string;
+  again?: boolean;
+  waits?: boolean;
+}
 
 /**
  * May the bearer of `secret` enrol as `name` now? An unknown id and a wrong secret read the same, and take the same
  * comparison. `again` = this token admitted this very node and key before and the answer was lost: uses do not count.
+ * `waits`: it waits for approval with this token, which has its own end.
  */
 export function judgeToken(
   record: EnrolmentToken | undefined,
   secret: string,
-  { now, name, again = false }: { now: number; name: string; again?: boolean },
+  { now, name, address, again = false, waits = false }: TokenUse,
 ): Verdict {
   const expected = record === undefined ? Buffer.alloc(32) : Buffer.from(record.secretHash, 'hex');
   const same = timingSafeEqual(expected, hashOf(secret));
@@ -103,14 +146,14 @@ export function judgeToken(
       `Check that it was copied whole; ${NEW_TOKEN}`,
     );
   }
-  if (now >= record.expiresAt) {
+  if (now >= record.expiresAt && !waits) {
     return refusal(
       'TOKEN_EXPIRED',
       `Token ${record.id} expired at ${readableTime(record.expiresAt)}.`,
       sentence(NEW_TOKEN),
     );
   }
-  if (record.usesLeft < 1 && !again) return tokenUsed(record.id);
+  if (record.usesLeft < 1 && !again && !waits) return tokenUsed(record.id);
   if (record.name !== undefined && record.name !== name) {
     return refusal(
       'TOKEN_NAME_MISMATCH',
@@ -118,7 +161,43 @@ export function judgeToken(
       `Join as ${record.name}, or ${NEW_TOKEN}`,
     );
   }
+  if (record.names !== undefined && !fitsPattern(record.names, name)) {
+    return refusal(
+      'TOKEN_NAME_MISMATCH',
+      `Token ${record.id} is for names like ${record.names}, not for ${name}.`,
+      `Join under such a name, or ${NEW_TOKEN}`,
+    );
+  }
+  if (record.cidrs !== undefined && !isWithin(address, record.cidrs)) {
+    return refusal(
+      'TOKEN_ADDRESS_MISMATCH',
+      `Token ${record.id} is for machines in ${record.cidrs.join(', ')}; this one comes from ${address}.`,
+      `Join from there, or ${NEW_TOKEN}`,
+    );
+  }
   return { ok: true };
+}
+
+/** Without a regular expression of a person's making: time is bounded by the lengths of both. */
+function fitsPattern(pattern: string, name: string): boolean {
+  let fits = new Set([0]);
+  for (const letter of name) {
+    const next = new Set<number>();
+    for (const at of closure(pattern, fits)) {
+      const wanted = pattern[at];
+      if (wanted === '*') next.add(at);
+      else if (wanted === '?' || wanted === letter) next.add(at + 1);
+    }
+    fits = next;
+  }
+  return closure(pattern, fits).has(pattern.length);
+}
+
+/** A `*` may stand for nothing. */
+function closure(pattern: string, places: ReadonlySet<number>): Set<number> {
+  const all = new Set(places);
+  for (const at of all) if (pattern[at] === '*') all.add(at + 1);
+  return all;
 }
 
 /** The refusal of a token without a use left; also when somebody was faster. */

@@ -1,6 +1,12 @@
 import type { Readable } from 'node:stream';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { ENROL_BODY_LIMIT, type EnrolAnswer, type EnrolRequest, enrolRequestSchema } from '../../shared/enrolment.ts';
+import {
+  ENROL_BODY_LIMIT,
+  type EnrolAnswer,
+  type EnrolRequest,
+  enrolRequestSchema,
+  JOIN_PENDING,
+} from '../../shared/enrolment.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { PeerVerdict } from '../pki/judge-peer.ts';
 import { type BlobRouteParts, blobRoute } from './blob-route.ts';
@@ -108,7 +114,8 @@ export function agentPort(parts: AgentPortParts): AgentApp {
         .code(400)
         .send({ code: 'REQUEST_INVALID', message: parsed.error.message.slice(0, 300), remedy: 'Update kk-agent.' });
     const enrolled = await parts.enrol(parsed.data, request.ip);
-    return enrolled.ok ? reply.send(enrolled.answer) : reply.code(403).send(enrolled.report);
+    if (enrolled.ok) return reply.send(enrolled.answer);
+    return reply.code(enrolled.report.code === JOIN_PENDING ? 202 : 403).send(enrolled.report);
   });
   blobRoute(app, parts);
   app.register(fetchedRoute, { parts });

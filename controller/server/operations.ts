@@ -6,6 +6,7 @@ import type {
   BackupView,
   FactsView,
   NodeView,
+  RemovedView,
   RevisedView,
   RollbackView,
   RunSummary,
@@ -147,24 +148,19 @@ export interface Operations {
   backup(file: string, logs: boolean): Promise<BackupView>;
   nodes(): Promise<NodeView[]>;
   revoke(name: string): Promise<NodeView>;
+  /** Takes the agent off a node and forgets the node. Throws KkError NODE_UNKNOWN, NODE_AWAY, NODE_BUSY. */
+  removeNode(name: string, wish: { force: boolean; by: string }): Promise<RemovedView>;
   /** One line per change of phase, then per result. Throws KkError SELECTOR_UNKNOWN, SELECTOR_EMPTY. */
   upgrade(wish: UpgradeWish, signal: AbortSignal): AsyncIterable<UpgradeLine>;
-  createToken(wish: {
-    ttlSeconds: number;
-    uses: number;
-    name?: string;
-    replace?: string;
-  }): Promise<{ text: string; token: TokenView }>;
+  /** Lets a machine in that waits, or not. Throws KkError JOIN_NOT_PENDING. */
+  decideJoin(name: string, decision: { what: 'approved' | 'rejected'; by: string }): Promise<NodeView>;
+  createToken(wish: NewToken): Promise<{ text: string; token: TokenView }>;
   tokens(): Promise<TokenView[]>;
   deleteToken(id: string): Promise<void>;
-  /** The line to paste on a node, with a new token in it. */
-  joinCommand(wish: {
-    ttlSeconds: number;
-    uses: number;
-    name?: string;
-    replace?: string;
-    endpoint?: string;
-  }): Promise<{ command: string; token: TokenView }>;
+  /** The line to paste on a node, with a new token in it; with `cloudInit` the same as user-data, too. */
+  joinCommand(
+    wish: NewToken & { endpoint?: string; cloudInit?: boolean },
+  ): Promise<{ command: string; token: TokenView; userData?: string }>;
   /** Puts the agent on nodes of an inventory by SSH, without a run; one line per change of phase, then per result. */
   bootstrap(sources: Sources, nodes: string[], signal: AbortSignal): AsyncIterable<BootstrapLine>;
 }
@@ -186,6 +182,18 @@ export interface UpgradeLine {
   /** With `done`: `newest`: it was; `left`: not begun, because an earlier one failed. */
   result?: 'upgraded' | 'newest' | 'failed' | 'left';
   error?: ErrorReport;
+}
+
+/** A join token to be made (pki/tokens.ts TokenWish). */
+export interface NewToken {
+  ttlSeconds: number;
+  uses: number;
+  name?: string;
+  replace?: string;
+  names?: string;
+  cidrs?: string[];
+  groups?: string[];
+  approve?: boolean;
 }
 
 export interface FollowWish {

@@ -15,6 +15,7 @@ import {
   JoinBody,
   MAX_BODY,
   PermitBody,
+  RemoveBody,
   ResumeBody,
   RetryBody,
   RollbackBody,
@@ -129,6 +130,17 @@ export function operatorApi(operations: Operations): FastifyInstance {
 
   app.get('/v1/nodes', () => operations.nodes());
   app.post<WithName>('/v1/nodes/:name/revoke', (request) => operations.revoke(request.params.name));
+  for (const [verb, what] of [
+    ['approve', 'approved'],
+    ['reject', 'rejected'],
+  ] as const) {
+    app.post<WithName>(`/v1/nodes/:name/${verb}`, (request) =>
+      operations.decideJoin(request.params.name, { what, by: bodyOf(AskBody, request.body).by }),
+    );
+  }
+  app.post<WithName>('/v1/nodes/:name/remove', (request) =>
+    operations.removeNode(request.params.name, bodyOf(RemoveBody, request.body)),
+  );
   app.post('/v1/nodes/upgrade', (request, reply) => {
     const wish = bodyOf(UpgradeBody, request.body);
     return sendLines(request, reply, (signal) => operations.upgrade(wish, signal));

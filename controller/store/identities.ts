@@ -4,6 +4,8 @@ import type { Database } from './database.ts';
 
 export interface Identities extends IdentityLedger {
   all(): NodeIdentity[];
+  /** Forgets the identity if it still is this one: no certificate of it opens anything, and the name is free. */
+  remove(known: NodeIdentity): Promise<boolean>;
 }
 
 /** The ledger of issued identities: read from memory at every handshake, written through. */
@@ -15,6 +17,15 @@ export async function openIdentities(database: Database): Promise<Identities> {
   return {
     node: (name) => known.get(name),
     all: () => [...known.values()],
+    async remove(identity) {
+      const body = JSON.stringify(identity);
+      if (JSON.stringify(known.get(identity.name)) !== body) return false;
+      const sql = 'DELETE FROM identities WHERE name = ? AND body = ?';
+      const { changes } = await database.transact([{ sql, values: [identity.name, body] }]);
+      if (changes[0] !== 1) return false;
+      known.delete(identity.name);
+      return true;
+    },
     async replace(previous, next) {
       const before = previous && JSON.stringify(previous);
       const held = known.get(next.name);

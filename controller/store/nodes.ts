@@ -27,6 +27,8 @@ export interface Nodes {
   /** Notes when a node was last there, and nothing else of it. */
   seen(name: string, atMs: number): Promise<void>;
   all(): Promise<{ name: string; record: NodeRecord | undefined }[]>;
+  /** Nothing is known of it any more, its journal included. */
+  remove(name: string): Promise<void>;
 }
 
 export function nodeStore(database: Database): Nodes {
@@ -50,6 +52,9 @@ export function nodeStore(database: Database): Nodes {
     async seen(name, atMs) {
       const sql = `UPDATE nodes SET body = json_set(body, '$.lastSeenMs', ?) WHERE name = ? AND body <> '{}'`;
       await database.transact([{ sql, values: [atMs, name] }]);
+    },
+    async remove(name) {
+      await database.transact([{ sql: 'DELETE FROM nodes WHERE name = ?', values: [name] }]);
     },
     async all() {
       return (await database.select('SELECT name, body FROM nodes ORDER BY name')).map((row) => ({

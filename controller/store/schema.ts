@@ -59,4 +59,8 @@ export const MIGRATIONS: readonly string[] = [
   -- What a node told of itself last (shared/facts.ts, as JSON), and when.
   CREATE TABLE facts (node TEXT PRIMARY KEY, at_ms INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
   `,
+  `
+  -- Joins that wait for a person (controller/pki/approval.ts PendingJoin).
+  CREATE TABLE pendings (name TEXT PRIMARY KEY, body TEXT NOT NULL, expires_ms INTEGER NOT NULL) WITHOUT ROWID;
+  `,
 ];

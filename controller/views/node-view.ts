@@ -1,3 +1,5 @@
+import type { MachineWord } from '../../shared/enrolment.ts';
+import { keyFingerprint } from '../../shared/identity.ts';
 import { iso } from './times.ts';
 import type { NodeView, TokenView } from './types.ts';
 
@@ -11,6 +13,7 @@ export interface KnownNode {
   version: string;
   arch: string;
   lastSeenMs: number | undefined;
+  groups?: readonly string[] | undefined;
 }
 
 /** What only the running controller knows about it. */
@@ -20,6 +23,20 @@ export interface LiveNode {
   address?: string | undefined;
   /** Code of the reason why it is held. */
   held?: string | undefined;
+  /** What is installed there. */
+  release?: string | undefined;
+}
+
+/** A join that waits (pki/approval.ts PendingJoin); times: milliseconds since 1970. */
+export interface WaitingJoin {
+  name: string;
+  keyHash: string;
+  tokenId: string;
+  askedAt: number;
+  expiresAt: number;
+  address: string;
+  machine?: MachineWord;
+  decision?: { what: 'approved' | 'rejected'; by: string };
 }
 
 export function nodeView(known: KnownNode, live: LiveNode): NodeView {
@@ -35,6 +52,25 @@ export function nodeView(known: KnownNode, live: LiveNode): NodeView {
     certificateEnds: iso(known.certificateEndsMs),
     machineId: known.machineId,
     ...(live.held === undefined ? {} : { held: live.held }),
+    ...(known.groups === undefined ? {} : { groups: [...known.groups] }),
+    ...(live.release ? { release: live.release } : {}),
+  };
+}
+
+/** A machine that waits for approval, among the nodes. */
+export function pendingView({ name, address, askedAt, machine, decision, ...rest }: WaitingJoin): NodeView {
+  return {
+    ...{ name, connected: false, revoked: false, version: machine?.version ?? '', arch: machine?.arch ?? '' },
+    ...{ address, joined: iso(askedAt), certificateEnds: '', machineId: '' },
+    pending: {
+      state: decision?.what ?? 'pending',
+      fingerprint: keyFingerprint(rest.keyHash),
+      token: rest.tokenId,
+      asked: iso(askedAt),
+      expires: iso(rest.expiresAt),
+      ...(decision === undefined ? {} : { by: decision.by }),
+      ...(machine === undefined ? {} : { machine }),
+    },
   };
 }
 
@@ -46,11 +82,19 @@ export function tokenView(token: {
   usesLeft: number;
   name?: string;
   replace?: string;
+  names?: string;
+  cidrs?: string[];
+  groups?: string[];
+  approve?: boolean;
 }): TokenView {
   return {
     id: token.id,
     ...(token.name === undefined ? {} : { name: token.name }),
     ...(token.replace === undefined ? {} : { replace: token.replace }),
+    ...(token.names === undefined ? {} : { names: token.names }),
+    ...(token.cidrs === undefined ? {} : { cidrs: token.cidrs }),
+    ...(token.groups === undefined || token.groups.length === 0 ? {} : { groups: token.groups }),
+    ...(token.approve ? { approve: true } : {}),
     usesLeft: token.usesLeft,
     created: iso(token.createdAt),
     expires: iso(token.expiresAt),

@@ -147,6 +147,9 @@ export type ScanBody = z.input<typeof ScanBody>;
 export const CancelBody = z.strictObject({ force: z.boolean().default(false), by: By }).prefault({});
 export type CancelBody = z.input<typeof CancelBody>;
 
+export const RemoveBody = z.strictObject({ force: z.boolean().default(false), by: By }).prefault({});
+export type RemoveBody = z.input<typeof RemoveBody>;
+
 export const UpgradeBody = z.strictObject({
   selector: z.array(z.string().min(1)).max(10_000).default([]),
   batch: z.int().min(1).max(10_000).default(10),
@@ -159,10 +162,17 @@ export const TokenBody = z.strictObject({
   uses: z.int().min(1).max(100_000).default(1),
   name: Name.optional(),
   replace: Name.optional(),
+  names: Name.optional(),
+  cidrs: z.array(z.string().max(64)).max(100).optional(),
+  groups: z.array(z.string().max(63)).max(100).optional(),
+  approve: z.boolean().optional(),
 });
 export type TokenBody = z.input<typeof TokenBody>;
 
-export const JoinBody = TokenBody.extend({ endpoint: z.string().max(2000).optional() });
+export const JoinBody = TokenBody.extend({
+  endpoint: z.string().max(2000).optional(),
+  cloudInit: z.boolean().optional(),
+});
 export type JoinBody = z.input<typeof JoinBody>;
 
 export const BootstrapBody = z.strictObject({ sources: SourcesBody, nodes: z.array(Name).max(100_000) });

@@ -128,6 +128,35 @@ export const NodeView = z.object({
   machineId: z.string(),
   /** DUPLICATE_IDENTITY and the like: why the node is held. */
   held: z.string().optional(),
+  /** Of the fleet, by the token it joined with. */
+  groups: z.array(z.string()).optional(),
+  /** "<version>-<digest>" of its executable; absent: not connected, or not installed by kk. */
+  release: z.string().optional(),
+  /** It is no node yet: a person has to approve it. */
+  pending: z
+    .object({
+      state: z.enum(['pending', 'approved', 'rejected']),
+      /** Of its key. */
+      fingerprint: z.string(),
+      token: z.string(),
+      asked: z.string(),
+      expires: z.string(),
+      /** Who decided. */
+      by: z.string().optional(),
+      /** What the machine says of itself. */
+      machine: z
+        .object({
+          hostname: z.string(),
+          os: z.string(),
+          kernel: z.string(),
+          arch: z.string(),
+          version: z.string(),
+          cpus: z.number(),
+          memory: z.number(),
+        })
+        .optional(),
+    })
+    .optional(),
 });
 export type NodeView = z.infer<typeof NodeView>;
 
@@ -135,10 +164,18 @@ export type NodeView = z.infer<typeof NodeView>;
 export const FactsView = z.object({ node: z.string(), at: z.string().optional(), facts: Facts.optional() });
 export type FactsView = z.infer<typeof FactsView>;
 
+/** `uninstalled` false: the machine was not there, and only forgotten. */
+export const RemovedView = z.object({ node: z.string(), uninstalled: z.boolean() });
+export type RemovedView = z.infer<typeof RemovedView>;
+
 export const TokenView = z.object({
   id: z.string(),
   name: z.string().optional(),
   replace: z.string().optional(),
+  names: z.string().optional(),
+  cidrs: z.array(z.string()).optional(),
+  groups: z.array(z.string()).optional(),
+  approve: z.boolean().optional(),
   usesLeft: z.number(),
   created: z.string(),
   expires: z.string(),

@@ -10,18 +10,25 @@ import { socketPath } from '../../controller/config/settings.ts';
 const MAIN = join(import.meta.dirname, '../../controller/main.ts');
 const START_MS = 60_000;
 
+/** `lease`: as for `serve`; `agents`: folder of the packaged agents, default the project's own. */
+export interface ControllerOptions {
+  lease?: string;
+  execArgv?: readonly string[];
+  agents?: string;
+}
+
 /** A real controller, as a process that can be killed; it keeps its port over restarts. */
 export class ControllerProcess {
   readonly folder: string;
   readonly client: Client;
-  readonly #options: { lease?: string; execArgv?: readonly string[] };
+  readonly #options: ControllerOptions;
   endpoint = '';
   #child: ChildProcess | undefined;
   #gone: Promise<unknown> = Promise.resolve();
   #ended: string | undefined;
 
-  /** `folder`: its state; its log is beside it. `lease`: as for `serve`. */
-  constructor(folder: string, options: { lease?: string; execArgv?: readonly string[] } = {}) {
+  /** `folder`: its state; its log is beside it. */
+  constructor(folder: string, options: ControllerOptions = {}) {
     this.folder = folder;
     this.#options = options;
     this.client = new Client(socketPath(folder));
@@ -39,11 +46,11 @@ export class ControllerProcess {
   async start(): Promise<void> {
     await mkdir(this.folder, { recursive: true, mode: 0o700 });
     const log = openSync(this.logPath, 'a', 0o600);
-    const { lease, execArgv = [] } = this.#options;
+    const { lease, execArgv = [], agents } = this.#options;
     const port = this.endpoint === '' ? 0 : new URL(this.endpoint).port;
     const listen = ['--listen', `127.0.0.1:${port}`, ...(lease === undefined ? [] : ['--lease', lease])];
     const child = spawn(process.execPath, [...execArgv, MAIN, '--state', this.folder, 'serve', ...listen], {
-      env: { PATH: process.env['PATH'] },
+      env: { PATH: process.env['PATH'], ...(agents === undefined ? {} : { KK_AGENTS: agents }) },
       stdio: ['ignore', log, log, 'ipc'],
     });
     closeSync(log);

@@ -14,6 +14,7 @@ import { uniform, type Work } from './behaviour.ts';
 import type { Deed, Ledger } from './ledger.ts';
 import { quickDisk } from './quick-disk.ts';
 import { SimulatedHost, simulatedFacts } from './simulated-host.ts';
+import { SimulatedInstaller } from './simulated-installer.ts';
 
 /** The same for all machines of a process. */
 export interface MachineParts {
@@ -44,6 +45,7 @@ export class SimulatedMachine {
   readonly node: string;
   readonly #parts: MachineParts;
   readonly #host: SimulatedHost;
+  readonly #installer: SimulatedInstaller;
   #agent: RunningAgent | undefined;
   #socket: TLSSocket | undefined;
   #draws = 0;
@@ -58,6 +60,14 @@ export class SimulatedMachine {
       onStop: (stopped) => ledger.add({ node, stopped }),
       onWrite: (wrote, content) =>
         ledger.add({ node, wrote, ...(content === undefined ? {} : { content: content.toString('base64') }) }),
+    });
+    this.#installer = new SimulatedInstaller({
+      target: join(this.#paths().root, 'incoming', 'kk-agent'),
+      identity: () => new IdentityStore(this.#paths().identity).load(),
+      restart: async () => {
+        await this.stop();
+        await this.start();
+      },
     });
   }
 
@@ -94,6 +104,7 @@ export class SimulatedMachine {
         disk: quickDisk,
         gather: { facts: async () => simulatedFacts(seed, node, BOOT, Date.now()), forRule: gatherForRule },
       },
+      installer: this.#installer,
       random: () => uniform(`${seed} ${node} jitter ${this.#draws++}`)[0],
       dial: this.#dial(onLink),
     });

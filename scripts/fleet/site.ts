@@ -20,6 +20,8 @@ export interface SiteOptions {
   lease?: string;
   /** Of the controller's node. */
   execArgv?: readonly string[];
+  /** Folder of the packaged agents. */
+  packages?: string;
 }
 
 /** How often the end of a run is looked for. */
@@ -40,9 +42,13 @@ export class Site {
   }
 
   /** Resolves when every agent is connected. Leaves nothing behind when it throws. */
-  static async open({ folder: wanted, agents, lease, execArgv, ...rest }: SiteOptions): Promise<Site> {
+  static async open({ folder: wanted, agents, lease, execArgv, packages, ...rest }: SiteOptions): Promise<Site> {
     const folder = wanted ?? (await mkdtemp(join(tmpdir(), 'kk-fleet-')));
-    const limits = { ...(lease === undefined ? {} : { lease }), ...(execArgv === undefined ? {} : { execArgv }) };
+    const limits = {
+      ...(lease === undefined ? {} : { lease }),
+      ...(execArgv === undefined ? {} : { execArgv }),
+      ...(packages === undefined ? {} : { agents: packages }),
+    };
     const controller = new ControllerProcess(join(folder, 'controller'), limits);
     try {
       await controller.start();

@@ -700,3 +700,18 @@ t.test('restart: nothing of a run starts before it is known that a later one has
   t.same(bench.commands.calls, []);
   t.match(bench.blocked(), [{ cause: /r2/, cancelled: true }]);
 });
+
+t.test('an agent that is about to be replaced starts nothing, and commands at work do not hold it', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  bench.commands.hold('long');
+  bench.push(chain([task('long'), task('next')]));
+  await bench.settle();
+  await bench.executor.standStill();
+  bench.commands.release('long');
+  await bench.settle();
+  t.same(bench.commands.calls, ['long'], 'what the next agent is to begin is not begun');
+  bench.executor.goOn();
+  await bench.settle();
+  t.same(bench.outcomes(), { 0: 'ok', 1: 'ok' }, 'without a successor it goes on');
+});

@@ -28,7 +28,7 @@ const UNITS = Object.fromEntries(UNIT_NAMES.map((name) => [name, `of before: ${n
 async function machine(top: string, programs: (argv: readonly string[]) => number | undefined = () => 0) {
   const layout: Layout = {
     ...{ library: join(top, 'library'), state: join(top, 'state'), units: join(top, 'units') },
-    ...{ commands: join(top, 'bin'), runtime: join(top, 'run'), traces: [join(top, 'stamp')] },
+    ...{ commands: join(top, 'bin'), runtime: join(top, 'run'), traces: [join(top, 'timers', 'stamp')] },
   };
   await mkdir(layout.units, { recursive: true });
   await writeFile(join(top, 'download'), 'old agent');
@@ -274,6 +274,8 @@ t.test('an uninstalled agent leaves nothing', async (t) => {
   const { layout } = m;
   for (const folder of [layout.units, layout.state, layout.runtime, layout.commands])
     await mkdir(folder, { recursive: true });
+  await mkdir(join(layout.library, '..', 'timers'));
+  await writeFile(layout.traces[0] ?? '', '');
   for (const name of UNIT_NAMES) await writeFile(join(layout.units, name), '');
   await writeFile(join(layout.units, 'others.service'), '');
   await writeFile(join(layout.commands, 'kk-agent'), "somebody else's");

@@ -195,6 +195,48 @@ t.test('a broken plan is told whole, with its lines, before any controller is as
   t.match([missing.code, missing.err], [1, /PLAN_NOT_FOUND/]);
 });
 
+t.test('machines that wait, and agents that are replaced', async (t) => {
+  const { run, operations } = await desk(t);
+  const { out } = await run(['nodes', 'approve', 'w9']);
+  t.match(
+    lines(out)[1],
+    /^w9 +approved +10\.0\.0\.9 +x64 +0\.1\.0 +- +1m +- +SHA256:\S+ w9, Debian 12, 4 CPUs, 8 GiB$/,
+  );
+  t.match(operations.asked.at(-1), { decide: 'w9', what: 'approved', by: 'ada' });
+  t.match(JSON.parse((await run(['nodes', 'reject', 'w9', '-o', 'json'])).out), [{ pending: { state: 'rejected' } }]);
+  t.match((await run(['nodes', 'approve'])).err, /names or --all/);
+  t.match((await run(['nodes', 'approve', '--all'])).out, /No machine waits/);
+  const wish = ['--uses', '9', '--names', 'w*', '--groups', 'a,b', '--cidr', '10.0.0.0/8', '--approve'];
+  const made = await run(['token', 'create', ...wish]);
+  t.match(operations.asked.at(-1), {
+    token: { uses: 9, names: 'w*', groups: ['a', 'b'], cidrs: ['10.0.0.0/8'], approve: true },
+  });
+  t.match(made.err, /good for 9 nodes named w\*, for 1h; into a b, from 10\.0\.0\.0\/8, to be approved\./);
+
+  t.match(await run(['nodes', 'remove', 'w1']), { code: 0, out: /w1 is no node any more: its agent has left\./ });
+  t.match(operations.asked.at(-1), { remove: 'w1', force: false, by: 'ada' });
+  t.match((await run(['nodes', 'remove', 'w1', '--force'])).out, /is forgotten.*kk-agent uninstall --yes/);
+
+  operations.upgradeLines = [
+    { node: 'cp1', phase: 'has the newest', done: true, result: 'newest' },
+    { node: 'w1', phase: 'fetching', done: false },
+    {
+      ...{ node: 'w1', phase: 'failed', done: true, result: 'failed' as const },
+      error: { code: 'UPGRADE_NOT_CONNECTED', message: 'It did not come.', remedy: 'Look at it.' },
+    },
+    { node: 'w2', phase: 'left as it is: an earlier one failed', done: true, result: 'left' },
+  ];
+  const failed = await run(['nodes', 'upgrade', 'worker:!w3', '--batch', '1', '--limit', '2m']);
+  t.equal(failed.code, 3);
+  t.match(operations.asked.at(-1), { upgrade: { selector: ['worker:!w3'], batch: 1, limitSeconds: 120 } });
+  t.match(failed.out, /w1: failed\n.*UPGRADE_NOT_CONNECTED[\s\S]*do: Look at it/);
+  t.match(failed.out, /Failed on w1; 0 agents upgraded, 1 had the newest; 1 node not begun\.\n$/);
+  operations.upgradeLines = [{ node: 'w1', phase: 'runs 0.2.0-1', done: true, result: 'upgraded' }];
+  t.match(await run(['nodes', 'upgrade']), { code: 0, out: /Done: 1 agent upgraded, 0 had the newest\./ });
+  const json = (await run(['nodes', 'upgrade', '-o', 'json'])).out;
+  t.match(JSON.parse(json), { node: 'w1', result: 'upgraded' }, 'its own -o, not that of the list');
+});
+
 t.test('plan: what would run where and in which order', async (t) => {
   const { run, plan } = await desk(t, false);
   t.same(lines((await run(['plan', plan])).out), [

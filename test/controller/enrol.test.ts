@@ -8,6 +8,7 @@ import t from 'tap';
 import type { JoinInput } from '../../agent/identity/enrol.ts';
 import { enrol } from '../../agent/identity/enrol.ts';
 import { certificateOf, IdentityStore } from '../../agent/identity/identity-store.ts';
+import { joinPatiently } from '../../agent/identity/join-patiently.ts';
 import { makeKeyAndCsr } from '../../agent/identity/keys.ts';
 import type { Authority } from '../../controller/pki/authority.ts';
 import { openAuthority } from '../../controller/pki/authority.ts';
@@ -18,8 +19,8 @@ import { revoked } from '../../controller/pki/ledger.ts';
 import { renewNode } from '../../controller/pki/renew.ts';
 import type { TokenWish } from '../../controller/pki/tokens.ts';
 import { judgeToken, mintToken } from '../../controller/pki/tokens.ts';
-import { isNodeName, parseSpiffeUri, parseToken } from '../../shared/identity.ts';
-import { MemoryLedger } from '../support/memory-ledger.ts';
+import { isNodeName, keyFingerprint, parseSpiffeUri, parseToken } from '../../shared/identity.ts';
+import { MemoryLedger, MemoryPendings } from '../support/memory-ledger.ts';
 
 const HOUR = 60 * 60 * 1000;
 const START = Date.UTC(2030, 0, 1);
@@ -52,7 +53,7 @@ t.test('tokens', async (t) => {
   if (!parts) return t.fail('unreadable');
   t.notOk(JSON.stringify(record).includes(parts.secret), 'the secret is not on record');
   const codeFor = (given: Parameters<typeof judgeToken>[0], secret: string, now: number, name = 'n1') => {
-    const verdict = judgeToken(given, secret, { now, name });
+    const verdict = judgeToken(given, secret, { now, name, address: '10.0.0.7' });
     return verdict.ok ? 'ok' : verdict.report.code;
   };
   t.equal(codeFor(record, parts.secret, START + HOUR - 1), 'ok');
@@ -72,6 +73,30 @@ t.test('tokens', async (t) => {
   ]) {
     t.throws(() => mint(wish), { code: 'TOKEN_WISH_INVALID' }, JSON.stringify(wish));
   }
+  t.throws(() => mint({ names: 'worker*', name: 'n1' }), { code: 'TOKEN_WISH_INVALID' });
+  t.throws(() => mint({ names: 'worker[0-9]' }), { code: 'TOKEN_WISH_INVALID', message: /pattern/ });
+  t.throws(() => mint({ cidrs: ['10.0.0.0/8', '10.0'] }), { code: 'TOKEN_WISH_INVALID', message: /"10\.0"/ });
+  t.throws(() => mint({ groups: ['all'] }), { code: 'TOKEN_WISH_INVALID' });
+  const rule = (wish: Partial<TokenWish>, name: string, address = '10.1.2.3'): string => {
+    const made = mint({ uses: 5, ...wish });
+    const verdict = judgeToken(made.record, parseToken(made.text)?.secret ?? '', { now: START, name, address });
+    return verdict.ok ? 'ok' : verdict.report.code;
+  };
+  for (const [pattern, good, bad] of [
+    ['worker*', ['worker', 'worker7'], ['aworker7', 'control1']],
+    ['w?.rack*1', ['w1.rack1', 'w2.rack21'], ['w.rack1', 'w1.rack2']],
+    ['*', ['anything'], []],
+    [`${'*a'.repeat(20)}b`, [], ['a'.repeat(60)]],
+  ] as const) {
+    for (const name of good) t.equal(rule({ names: pattern }, name), 'ok', `${pattern} ${name}`);
+    for (const name of bad) t.equal(rule({ names: pattern }, name), 'TOKEN_NAME_MISMATCH', `${pattern} ${name}`);
+  }
+  const cidrs = ['10.0.0.0/8', 'fd00::/8'];
+  t.equal(rule({ cidrs }, 'n1'), 'ok');
+  t.equal(rule({ cidrs }, 'n1', '::ffff:10.9.9.9'), 'ok', 'IPv4 over an IPv6 socket');
+  t.equal(rule({ cidrs }, 'n1', 'fd12::1'), 'ok');
+  t.equal(rule({ cidrs }, 'n1', '192.168.0.1'), 'TOKEN_ADDRESS_MISMATCH');
+  t.equal(rule({ cidrs }, 'n1', 'fe80::1%eth0'), 'TOKEN_ADDRESS_MISMATCH');
   t.throws(() => mint({ name: 'Bad Name' }), { code: 'NODE_NAME_INVALID' });
 });
 
@@ -82,13 +107,29 @@ async function serve(
   ledger: MemoryLedger,
   tls: { key: string; cert: string } = authority.controllerTls(),
 ) {
-  const seen = { drop: false, bodies: [] as string[], outcomes: [] as Enrolment[] };
+  const pendings = new MemoryPendings();
+  const seen = {
+    drop: false,
+    bodies: [] as string[],
+    outcomes: [] as Enrolment[],
+    now: START,
+    from: '10.1.0.7',
+    pendings,
+  };
   const server = createServer({ ...tls, minVersion: 'TLSv1.3' }, async (request, response) => {
     let body = '';
     for await (const part of request) body += part;
     seen.bodies.push(body);
-    const ports = { authority, ledger, tokens: ledger, clock: () => START, endpoints: () => ['https://10.0.0.9:7443'] };
-    const outcome = await enrolNode(JSON.parse(body), ports);
+    const tokens = ledger;
+    const ports = {
+      authority,
+      ledger,
+      tokens,
+      pendings,
+      clock: () => seen.now,
+      endpoints: () => ['https://10.0.0.9:7443'],
+    };
+    const outcome = await enrolNode(JSON.parse(body), seen.from, ports);
     seen.outcomes.push(outcome);
     if (seen.drop) return response.destroy();
     response.writeHead(outcome.ok ? 200 : 403, { 'content-type': 'application/json' });
@@ -163,8 +204,15 @@ t.test('joining over TLS 1.3', async (t) => {
     t.equal(elsewhere.seen.bodies.length + poser.seen.bodies.length + seen.bodies.length - sent, 0);
     const foreignToken = mint({ caHash: foreign.caHash }).text;
     const { csrPem: csr } = await makeKeyAndCsr('n8');
-    const ports = { authority, ledger, tokens: ledger, clock: () => START, endpoints: () => [] };
-    const outcome = await enrolNode({ token: foreignToken, name: 'n8', csr, ...FACTS }, ports);
+    const ports = {
+      authority,
+      ledger,
+      tokens: ledger,
+      pendings: seen.pendings,
+      clock: () => START,
+      endpoints: () => [],
+    };
+    const outcome = await enrolNode({ token: foreignToken, name: 'n8', csr, ...FACTS }, '10.1.0.7', ports);
     t.match(outcome, { ok: false, report: { code: 'TOKEN_FOREIGN' } });
   });
 
@@ -226,6 +274,74 @@ t.test('joining over TLS 1.3', async (t) => {
     const broken = await store.load().catch((thrown: Error) => thrown);
     t.match(broken, { code: 'IDENTITY_DAMAGED', remedy: /--replace/ });
     t.notOk(String(broken).includes('secret'));
+  });
+
+  t.test('a join that has to be approved', async (t) => {
+    const { pendings } = seen;
+    const machine = { hostname: 'h', os: 'Debian', kernel: '6', arch: 'x64', version: '1', cpus: 2, memory: 1024 };
+    const text = token({ uses: 3, approve: true, groups: ['worker'], ttlSeconds: 60 });
+    const store = new IdentityStore(join(home, 'waits'));
+    const said: string[] = [];
+    const naps: number[] = [];
+    const ask = (name: string, whenAsleep: (nap: number) => void, own = store) =>
+      joinPatiently(
+        { endpoint, token: text, name, facts: { ...FACTS, machine }, store: own, clock: () => START },
+        {
+          say: (line) => said.push(line),
+          random: () => 1,
+          async sleep(ms) {
+            naps.push(ms);
+            whenAsleep(naps.length);
+          },
+        },
+      );
+    const decide = (name: string, what: 'approved' | 'rejected'): void => {
+      const one = pendings.waiting.get(name);
+      if (one) pendings.waiting.set(name, { ...one, decision: { what, by: 'ada' } });
+    };
+    const identity = await ask('waits', (nap) => {
+      if (nap === 2) seen.drop = true;
+      if (nap === 3) seen.drop = false;
+      // Its token has expired meanwhile, which does not matter to who waits.
+      if (nap === 4) seen.now = START + 120_000;
+      if (nap === 5) decide('waits', 'approved');
+    });
+    t.match(identity, { name: 'waits' });
+    t.same(naps, [2000, 3000, 4500, 6750, 10_125], 'asked more and more seldom, also when nobody answers');
+    t.equal(said.length, 2, 'told once');
+    t.match(said[0], /kk-controller nodes approve waits/);
+    t.match(ledger.nodes.get('waits'), { groups: ['worker'] }, 'and its groups are the token’s');
+    t.equal(pendings.waiting.size, 0);
+    seen.now = START;
+    t.equal(ledger.tokens.get(parseToken(text)?.id ?? '')?.usesLeft, 2, 'one use');
+
+    const other = new IdentityStore(join(home, 'other'));
+    const rejected = ask('second', () => decide('second', 'rejected'));
+    await t.rejects(rejected, { code: 'JOIN_REJECTED' });
+    const hash = pendings.waiting.get('second')?.keyHash ?? '';
+    t.match(said.at(-1), keyFingerprint(hash), 'the machine shows the key that is approved');
+    await t.rejects(
+      ask('second', () => {}),
+      { code: 'JOIN_REJECTED' },
+      'asking again changes nothing',
+    );
+    const took = ask('second', () => decide('second', 'approved'), other);
+    t.match(await took, { name: 'second' }, 'another machine may have the name then');
+    await t.rejects(
+      ask('fourth', () => {}, other),
+      { code: 'TOKEN_USED' },
+      'a use is taken by asking: a flood ends there',
+    );
+
+    const late = token({ approve: true });
+    const first = new IdentityStore(join(home, 'late'));
+    const input = { token: late, name: 'late', store: first };
+    await t.rejects(join1(input), { code: 'JOIN_PENDING' });
+    const rival = token({ approve: true });
+    await t.rejects(join1({ token: rival, name: 'late' }), { code: 'NAME_PENDING' }, 'nobody is pushed aside');
+    seen.now = START + 25 * HOUR;
+    await t.rejects(join1(input), { code: 'JOIN_EXPIRED' });
+    seen.now = START;
   });
 
   t.test('nobody there', async (t) => {

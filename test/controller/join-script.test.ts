@@ -1,5 +1,8 @@
+import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import t from 'tap';
+import { parse } from 'yaml';
+import { cloudConfig } from '../../controller/bootstrap/cloud-init.ts';
 import { joinCommand, joinCommandWget, renderJoinScript } from '../../controller/bootstrap/join-script.ts';
 import { parseErrorText } from '../../shared/error-text.ts';
 import { controllerStandIn, standInAgent } from '../support/agent-stand-in.ts';
@@ -22,6 +25,23 @@ t.test('the line and the script hold values, never more than values', async (t) 
   }
   t.throws(() => renderJoinScript({ endpoints: [endpoint], pin: "'$(id)'", agents: [] }));
   t.throws(() => joinCommand({ endpoint, pin: PIN, name: 'n;id' }));
+});
+
+t.test('user-data joins a machine without a person, and the token is in a file of root alone', async (t) => {
+  const data = cloudConfig({ endpoint: 'https://10.0.0.1:7443', pin: PIN, token: TOKEN, name: 'n1' });
+  t.match(data, /^#cloud-config\n/);
+  const config = parse(data) as {
+    write_files: { path: string; permissions: string; content: string }[];
+    runcmd: string[][];
+  };
+  const holding = config.write_files.filter(({ content }) => content.includes(TOKEN));
+  t.match(holding, [{ path: '/etc/kk-join/token', permissions: '0600', content: `${TOKEN}\n` }]);
+  t.equal(holding.length, 1);
+  t.notMatch(JSON.stringify(config.runcmd), TOKEN);
+  const script = config.write_files.find(({ path }) => path.endsWith('join.sh'))?.content ?? '';
+  t.equal(spawnSync('sh', ['-n'], { input: script }).status, 0);
+  t.match(script, `--pinnedpubkey sha256//${PIN} https://10.0.0.1:7443/join.sh`);
+  t.match(script, 'KK_NODE_NAME=n1 sh');
 });
 
 t.test('a machine joins by the line', { skip: noSpareMachine() }, async (t) => {

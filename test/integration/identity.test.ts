@@ -4,8 +4,11 @@ import t from 'tap';
 import { selfOf } from '../../agent/agent.ts';
 import { enrol } from '../../agent/identity/enrol.ts';
 import { IdentityStore } from '../../agent/identity/identity-store.ts';
+import { joinPatiently } from '../../agent/identity/join-patiently.ts';
 import { makeKeyAndCsr } from '../../agent/identity/keys.ts';
+import { machineWord } from '../../agent/identity/machine-word.ts';
 import { helloOf } from '../../agent/link/hello.ts';
+import type { TokenBody } from '../../controller/views/requests.ts';
 import { encodeToController } from '../../shared/protocol/codec.ts';
 import type { FromAgent } from '../../shared/protocol/messages.ts';
 import { type Credentials, openLink } from '../support/knock.ts';
@@ -243,7 +246,7 @@ t.test('who is who', async (t) => {
         (error: { code: string; remedy: string }) => (error.remedy ? error.code : 'no remedy'),
       );
     };
-    const make = async (wish: { name?: string; replace?: string; uses?: number } = {}): Promise<string> =>
+    const make = async (wish: Partial<TokenBody> = {}): Promise<string> =>
       (await client.createToken({ ttlSeconds: 60, uses: 1, ...wish })).text;
     const once = await make();
     t.equal(await tryJoin(once, 'x1'), 'joined x1');
@@ -252,6 +255,14 @@ t.test('who is who', async (t) => {
     t.equal(await tryJoin(await make(), 'x1'), 'NAME_TAKEN', 'a known name with a new key');
     t.equal(await tryJoin(await make({ replace: 'x1' }), 'x1'), 'joined x1');
     t.equal(await tryJoin(await make(), 'Not A Name'), 'NODE_NAME_INVALID');
+    t.equal(await tryJoin(await make({ names: 'w*' }), 'x4'), 'TOKEN_NAME_MISMATCH');
+    t.equal(await tryJoin(await make({ cidrs: ['10.0.0.0/8'] }), 'x4'), 'TOKEN_ADDRESS_MISMATCH');
+    t.equal(await tryJoin(await make({ cidrs: ['127.0.0.0/8'], groups: ['edge'] }), 'x9'), 'joined x9');
+    t.match(
+      (await client.nodes()).find(({ name }) => name === 'x9'),
+      { groups: ['edge'] },
+      'its token has put it there',
+    );
     const late = await make();
     line.clock.offsetMs = 61_000;
     t.equal(await tryJoin(late, 'x4'), 'TOKEN_EXPIRED');
@@ -273,6 +284,77 @@ t.test('who is who', async (t) => {
       'the stranger was not even greeted',
     );
   });
+});
+
+t.test('agents that kk has not installed, and nodes that are forgotten', async (t) => {
+  const line = await startLine();
+  t.teardown(() => line.close());
+  const { client } = line;
+  await line.agent('n1');
+  await line.heard(({ who, message }) => who === 'n1' && message === 'connected to the controller');
+  const upgraded = client.upgrade({ selector: ['n1'] }, new AbortController().signal);
+  for await (const told of upgraded)
+    t.match(told, { result: 'failed', error: { code: 'AGENT_PACKAGE_MISSING', remedy: /package-agent/ } });
+  await t.rejects(
+    client.remove('n1', {}),
+    { code: 'AGENT_NOT_INSTALLED' },
+    'it runs from source: nothing to take away',
+  );
+  await t.rejects(client.remove('n2', {}), { code: 'NODE_UNKNOWN' });
+  const { run } = await client.exec({ selector: ['n1'], argv: ['sleep', '60'] });
+  await t.rejects(client.remove('n1', {}), { code: 'NODE_BUSY', message: new RegExp(run) });
+  await client.cancel(run, {});
+  await line.follow(run);
+  await line.agents.get('n1')?.stop();
+  await line.heard(({ who, message }) => who === '' && message === 'agent disconnected');
+  await t.rejects(client.remove('n1', {}), { code: 'NODE_AWAY', remedy: /--force/ });
+  t.match(await client.remove('n1', { force: true, by: 'ada' }), { node: 'n1', uninstalled: false });
+  t.same(await client.nodes(), []);
+  const refused = next(line, 'n1', { code: 'CERT_UNKNOWN_NODE', final: true });
+  await line.agent('n1');
+  await refused;
+  await line.agents.get('n1')?.stop();
+  await line.stopController();
+  await line.startController();
+  t.same(await client.nodes(), [], 'also after a restart');
+});
+
+t.test('a join that a person approves, while the controller is started anew', async (t) => {
+  const line = await startLine();
+  t.teardown(() => line.close());
+  const { client } = line;
+  const { text, token } = await client.createToken({ ttlSeconds: 60, uses: 2, groups: ['edge'], approve: true });
+  t.match(token, { approve: true, groups: ['edge'] });
+  const store = new IdentityStore(join(line.folder, 'edge1', 'identity'));
+  const { machineId, bootId } = await selfOf('test');
+  const facts = { machineId, bootId, machine: await machineWord('test') };
+  const input = { endpoint: line.endpoint, token: text, name: 'edge1', facts, store, clock: Date.now };
+  const said: string[] = [];
+  let naps = 0;
+  const joined = joinPatiently(input, {
+    say: (text) => said.push(text),
+    random: () => 0,
+    async sleep() {
+      naps += 1;
+      if (naps === 2) await line.stopController();
+      if (naps === 4) await line.startController();
+      if (naps !== 5) return;
+      const waits = (await client.nodes()).find(({ name }) => name === 'edge1');
+      t.match(waits, { connected: false, address: '127.0.0.1', pending: { state: 'pending', token: token.id } });
+      t.match(waits?.pending?.machine, { version: 'test', arch: process.arch });
+      t.match(said[1], waits?.pending?.fingerprint, 'both sides show the same key');
+      t.match(await client.approve('edge1', { by: 'ada' }), { pending: { state: 'approved', by: 'ada' } });
+    },
+  });
+  t.match(await joined, { name: 'edge1' });
+  await line.agent('edge1');
+  await line.heard(({ who, message }) => who === 'edge1' && message === 'connected to the controller');
+  const { run } = await client.exec({ selector: ['edge'], argv: ['true'] });
+  t.match((await line.follow(run)).view.nodes, [{ node: 'edge1', state: 'done' }], 'the group is one of the fleet');
+  await t.rejects(client.approve('edge1', {}), { code: 'JOIN_NOT_PENDING' });
+  const asked = line.said.filter(({ who, message }) => who === '' && message === 'join waits for approval');
+  t.equal(asked.length, 1, 'the log is not filled by asking again');
+  t.ok(line.said.some(({ message, details }) => message === 'join approved' && details['by'] === 'ada'));
 });
 
 t.test("a node whose clock is behind the controller's certificate says so", async (t) => {

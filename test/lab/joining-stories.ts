@@ -1,5 +1,6 @@
 import { dirname, join as joinPath } from 'node:path';
 import type { Test } from 'tap';
+import { parse } from 'yaml';
 import type { UpgradeLine } from '../../controller/cli/client.ts';
 import { cut, join } from '../../scripts/lab/api.ts';
 import { until } from '../../scripts/lab/commands.ts';
@@ -28,15 +29,41 @@ const lastLines = (stdout: string): UpgradeLine[] =>
     .map((line) => JSON.parse(line) as UpgradeLine)
     .filter(({ done }) => done);
 
+/** Everything on the node that is not log, memory or a running system's own. */
+const FOOTPRINT = `find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /var/log -o -path /var/tmp \
+  -o -path /root -o -path /run \\) -prune -o -print | sort
+find /run/kk* /run/systemd/system/kk* /sys/fs/cgroup -name '*kk-agent*' 2>/dev/null | sort
+systemctl list-units --all --no-legend --plain 'kk-*'; systemctl list-unit-files --no-legend 'kk-*'
+ps -eo args | grep kk-agent | grep -v grep; true`;
+
+/** The controller hears that the agent goes; the rest happens on the node alone. */
+const hasLeft = (fleet: Fleet, node: string): Promise<boolean> =>
+  fleet.eventually(node, `! systemctl is-active -q kk-agent-uninstall && test ! -e ${LIBRARY}`);
+
 /** How agents come, are replaced, and go. Needs a controller, and `node` without an agent. */
 export async function joiningStories(t: Test, fleet: Fleet, [one, two]: readonly [string, string]): Promise<void> {
   const [other, broken] = [await variant(fleet, 'other'), await variant(fleet, 'broken')];
 
+  const bare = await fleet.on(two, FOOTPRINT);
+  await story(t, 'a machine waits until a person lets it in', async (t) => {
+    const joining = fleet.try(two, await fleet.joinLine('--approve', '--groups', 'edge', '--name', two));
+    const waits = async (): Promise<boolean> => (await fleet.kk('nodes')).stdout.includes(`${two}  pending`);
+    t.ok(await until(waits, 60_000, 250));
+    const [node] = (await fleet.nodes()).filter(({ name }) => name === two);
+    t.match(node, { address: fleet.addressOf(two), pending: { machine: { hostname: two, os: /Debian/ } } });
+    await fleet.serveAgents(undefined);
+    t.equal((await fleet.kk('nodes', 'approve', two)).code, 0);
+    const { code, stderr } = await joining;
+    t.equal(code, 0, stderr);
+    t.match(stderr, `kk: waiting for approval. On the controller: kk-controller nodes approve ${two}`);
+    t.match(stderr, node?.pending?.fingerprint, 'the machine shows the same key');
+    t.ok(await until(() => fleet.connected(two), 30_000, 250));
+    t.equal((await fleet.kk('exec', 'edge', '--', 'true')).code, 0, 'in the group of its token');
+  });
+
   await story(t, 'agents are upgraded while a command runs', async (t) => {
-    for (const node of [one, two]) {
-      const joined = await fleet.try(node, await fleet.joinLine('--name', node));
-      t.equal(joined.code, 0, joined.stderr);
-    }
+    const joined = await fleet.try(one, await fleet.joinLine('--name', one));
+    t.equal(joined.code, 0, joined.stderr);
     t.ok(await until(async () => (await fleet.connected(one)) && (await fleet.connected(two)), 30_000, 250));
     const before = await releaseOn(fleet, one);
     await fleet.inventory('inventory.yaml', {
@@ -101,5 +128,49 @@ export async function joiningStories(t: Test, fleet: Fleet, [one, two]: readonly
     t.equal(await releaseOn(fleet, one), before);
     await join(fleet.name, one);
     t.match(lastLines((await upgrading).stdout), [{ node: one, error: { code: 'UPGRADE_NOT_CONNECTED' } }]);
+  });
+
+  await story(t, 'a removed node is as it was before it joined', async (t) => {
+    t.ok(await until(() => fleet.connected(two), 30_000, 250));
+    const lasting = await fleet.kk('exec', two, '--', 'nohup sleep 4711 >/dev/null 2>&1 & echo begun');
+    t.match(lasting.stdout, 'begun');
+    const { code, stdout, stderr } = await fleet.kk('nodes', 'remove', two);
+    t.equal(code, 0, stderr);
+    t.match(stdout, 'its agent has left');
+    t.ok(await hasLeft(fleet, two));
+    t.equal(await fleet.on(two, FOOTPRINT), bare);
+    t.equal((await fleet.try(two, 'pgrep -f "[s]leep 4711"')).code, 1, 'what its commands had left running is ended');
+    t.notOk((await fleet.nodes()).some(({ name }) => name === two));
+    const again = await fleet.try(two, await fleet.joinLine('--name', two));
+    t.equal(again.code, 0, again.stderr);
+    await fleet.on(two, 'kk-agent uninstall --yes');
+    t.equal(await fleet.on(two, FOOTPRINT), bare, 'also by hand');
+    t.match((await fleet.kk('nodes', 'remove', two)).stderr, 'NODE_AWAY');
+    t.equal((await fleet.kk('nodes', 'remove', two, '--force')).code, 0);
+  });
+
+  await story(t, 'a machine joins by its user-data, again and again until it is let in', async (t) => {
+    const { stdout } = await fleet.kk('join-command', '--cloud-init', '--endpoint', fleet.endpoint);
+    const config = parse(stdout) as {
+      write_files: { path: string; permissions: string; content: string }[];
+      runcmd: string[][];
+    };
+    await fleet.endController('SIGTERM');
+    // What cloud-init does at a first boot.
+    for (const { path, permissions, content } of config.write_files) {
+      const text = Buffer.from(content).toString('base64');
+      await fleet.on(
+        two,
+        `mkdir -p $(dirname ${path}); echo ${text} | base64 -d > ${path}; chmod ${permissions} ${path}`,
+      );
+    }
+    for (const argv of config.runcmd) await fleet.on(two, argv.join(' '));
+    t.ok(await fleet.eventually(two, 'journalctl -u kk-join | grep -q "Main process exited"'), 'nobody is there yet');
+    await fleet.serve();
+    t.ok(await until(() => fleet.connected(two), 60_000, 500), 'it has joined under its host name');
+    t.ok(await fleet.eventually(two, 'test ! -e /etc/kk-join && test ! -e /etc/systemd/system/kk-join.service'));
+    t.equal((await fleet.kk('nodes', 'remove', two)).code, 0);
+    t.ok(await hasLeft(fleet, two));
+    t.equal(await fleet.on(two, FOOTPRINT), bare, 'user-data leaves nothing either');
   });
 }

@@ -1,4 +1,9 @@
+import { createHash } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import t from 'tap';
+import type { UpgradeLine } from '../../controller/cli/client.ts';
 import { graphOf } from '../../scripts/bench/compile.ts';
 import { behaviourOf } from '../../scripts/fleet/behaviour.ts';
 import { chain, type FleetPlan } from '../../scripts/fleet/plans.ts';
@@ -54,6 +59,52 @@ t.test('fifty machines, gates, failures and a killed process: the run ends as th
   const audit = new Audit(site.fleet.ledgers(), SEED);
   t.equal(await audit.check(run, graphOf(plan), view), 500);
   t.same(audit.findings, { lost: 0, twice: 0, examples: [] });
+  await site.fleet.stop();
+  t.same(site.fleet.fatal, []);
+});
+
+t.test('two hundred machines join and are upgraded, batch after batch', async (t) => {
+  const packages = t.testdir({ [`linux-${process.arch}`]: {} });
+  const executable = Buffer.from('an agent of another version');
+  const gz = gzipSync(executable);
+  const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+  const manifest = {
+    ...{ version: '0.2.0', arch: process.arch, inputs: sha256(gz) },
+    binary: { sha256: sha256(executable), size: executable.length },
+    gz: { sha256: sha256(gz), size: gz.length },
+  };
+  await writeFile(join(packages, `linux-${process.arch}`, 'manifest.json'), JSON.stringify(manifest));
+  await writeFile(join(packages, `linux-${process.arch}`, 'kk-agent.gz'), gz);
+  const began = performance.now();
+  const site = await Site.open({ agents: 200, processes: 2, seed: SEED, work: { ms: [0, 0], fail: 0 }, packages });
+  t.teardown(() => site.close());
+  t.comment(`200 joined over TLS and connected in ${((performance.now() - began) / 1000).toFixed(1)} s`);
+
+  const { client } = site.controller;
+  const upgrade = async (): Promise<UpgradeLine[]> => {
+    const lines: UpgradeLine[] = [];
+    const wish = { selector: [], batch: 50, limitSeconds: 60 };
+    for await (const line of client.upgrade(wish, new AbortController().signal)) lines.push(line);
+    return lines;
+  };
+  const started = performance.now();
+  const lines = await upgrade();
+  t.comment(`200 upgraded in batches of 50 in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  t.equal(lines.filter(({ result }) => result === 'upgraded').length, 200);
+  const under = { now: 0, most: 0 };
+  for (const { done, phase } of lines) {
+    if (phase === 'asked') under.now += 1;
+    else if (done) under.now -= 1;
+    under.most = Math.max(under.most, under.now);
+  }
+  t.equal(under.most, 50, 'never more than a batch at once');
+  const release = `0.2.0-${manifest.binary.sha256.slice(0, 8)}`;
+  const nodes = await client.nodes();
+  t.equal(nodes.filter((node) => node.connected && node.release === release).length, 200);
+  t.ok(
+    (await upgrade()).every(({ result }) => result === 'newest'),
+    'and are then left alone',
+  );
   await site.fleet.stop();
   t.same(site.fleet.fatal, []);
 });

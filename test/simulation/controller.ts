@@ -224,6 +224,7 @@ export class Controller {
         }),
       seen: () => ifAlive(() => {}),
       all: () => ifAlive(() => []),
+      remove: () => ifAlive(() => {}),
     };
   }
 }

@@ -8,6 +8,7 @@ import type {
   ApplyOptions,
   BootstrapLine,
   ExecRequest,
+  NewToken,
   Operations,
   ResumeOptions,
   RetryWish,
@@ -18,7 +19,7 @@ import type {
   UpgradeLine,
   UpgradeWish,
 } from '../../controller/server/operations.ts';
-import { nodeView, tokenView } from '../../controller/views/node-view.ts';
+import { nodeView, pendingView, tokenView, type WaitingJoin } from '../../controller/views/node-view.ts';
 import { runSummary, runView } from '../../controller/views/run-view.ts';
 import { streamLines } from '../../controller/views/stream-lines.ts';
 import type { FactsView, RevisedView, RollbackView, RunView, StreamLine } from '../../controller/views/types.ts';
@@ -246,10 +247,29 @@ export class FakeOperations implements Operations {
     yield* this.upgradeLines;
   }
 
-  async createToken(wish: { ttlSeconds: number; uses: number; name?: string; replace?: string }) {
+  async removeNode(node: string, wish: { force: boolean; by: string }) {
+    this.asked.push({ remove: node, ...wish });
+    return { node, uninstalled: !wish.force };
+  }
+
+  async decideJoin(name: string, decision: { what: 'approved' | 'rejected'; by: string }) {
+    this.asked.push({ decide: name, ...decision });
+    return pendingView({ ...this.pending, name, decision });
+  }
+
+  pending: WaitingJoin = {
+    ...{ name: 'w9', keyHash: 'ab'.repeat(32), tokenId: 't1', askedAt: NOW - MINUTE, expiresAt: NOW + 60 * MINUTE },
+    address: '10.0.0.9',
+    machine: {
+      ...{ hostname: 'w9', os: 'Debian 12', kernel: '6.1', arch: 'x64', version: '0.1.0' },
+      ...{ cpus: 4, memory: 8 * 2 ** 30 },
+    },
+  };
+
+  async createToken(wish: NewToken) {
     this.asked.push({ token: wish });
     const token = { id: 't1', createdAt: NOW, expiresAt: NOW + wish.ttlSeconds * 1000, usesLeft: wish.uses };
-    return { text: 'kk1.t1.secret', token: tokenView({ ...token, ...(wish.name ? { name: wish.name } : {}) }) };
+    return { text: 'kk1.t1.secret', token: tokenView({ ...token, ...wish }) };
   }
 
   async tokens() {

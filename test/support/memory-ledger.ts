@@ -1,5 +1,26 @@
-import type { IdentityLedger, NodeIdentity, TokenStore } from '../../controller/pki/ports.ts';
+import type { PendingJoin } from '../../controller/pki/approval.ts';
+import type { IdentityLedger, NodeIdentity, PendingStore, TokenStore } from '../../controller/pki/ports.ts';
 import type { EnrolmentToken } from '../../controller/pki/tokens.ts';
+
+/** Joins that wait, in memory. */
+export class MemoryPendings implements PendingStore {
+  readonly waiting = new Map<string, PendingJoin>();
+
+  async find(name: string): Promise<PendingJoin | undefined> {
+    return this.waiting.get(name);
+  }
+
+  async keep(pending: PendingJoin, { most }: { now: number; most: number }): Promise<boolean> {
+    const known = this.waiting.get(pending.name);
+    if (this.waiting.size >= most || (known !== undefined && known.decision?.what !== 'rejected')) return false;
+    this.waiting.set(pending.name, pending);
+    return true;
+  }
+
+  async remove(name: string): Promise<void> {
+    this.waiting.delete(name);
+  }
+}
 
 /** The ledger and the tokens in memory, with the same promises as the store's. */
 export class MemoryLedger implements IdentityLedger, TokenStore {

@@ -1,15 +1,12 @@
 import { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { type Format, httpsEndpoint, withOutput } from '../options.ts';
-import { tokenSentence, tokenWish, withTokenOptions } from './token.ts';
+import { type TokenOptions, tokenSentence, tokenWish, withTokenOptions } from './token.ts';
 
-interface Options {
+interface Options extends TokenOptions {
   output: Format;
-  ttl: number;
-  uses: number;
-  name?: string;
-  replace?: string;
   endpoint?: string;
+  cloudInit?: true;
 }
 
 export function joinCommandCommand(cli: Cli): Command {
@@ -18,19 +15,26 @@ export function joinCommandCommand(cli: Cli): Command {
     .option('--endpoint <url>', 'the address of this controller as the node reaches it', (text: string) =>
       String(httpsEndpoint(text, undefined)),
     )
+    .option('--cloud-init', 'print user-data with which machines join at their first boot, by themselves')
     .addHelpText(
       'after',
       `
-Only the line goes to standard output; it holds a new join token.
+Only the line (or the user-data) goes to standard output; it holds a new join token. User-data for many machines needs a token with
+as many --uses; each then joins under its host name, and tries for a day.
 
 Examples:
   kk-controller join-command
   kk-controller join-command --name worker7 --ttl 10m
-  kk-controller join-command --endpoint https://203.0.113.7:9443`,
+  kk-controller join-command --endpoint https://203.0.113.7:9443
+  kk-controller join-command --cloud-init --uses 20 --names 'worker*' --groups worker --ttl 1d > user-data`,
     );
-  return cli.action(command, async ({ output, endpoint, ...token }: Options) => {
-    const made = await cli.client.joinCommand({ ...tokenWish(token), ...(endpoint === undefined ? {} : { endpoint }) });
-    cli.show(output, made, () => [made.command]);
+  return cli.action(command, async ({ output, endpoint, cloudInit, ...token }: Options) => {
+    const made = await cli.client.joinCommand({
+      ...tokenWish(token),
+      ...(endpoint === undefined ? {} : { endpoint }),
+      ...(cloudInit ? { cloudInit } : {}),
+    });
+    cli.show(output, made, () => [made.userData?.trimEnd() ?? made.command]);
     if (output === 'table') cli.note(tokenSentence(made.token, cli.parts.now()));
     return 0;
   });

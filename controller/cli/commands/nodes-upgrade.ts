@@ -5,6 +5,7 @@ import type { UpgradeLine } from '../client.ts';
 import { startLive } from '../live.ts';
 import { durationOption, type Format, wholeNumber, withOutput } from '../options.ts';
 import { upgradeConclusion, upgradeFrame, upgradeText } from '../output/upgrade-text.ts';
+import { SELECTOR_HELP, selectorOf } from '../selector.ts';
 import { wakeController } from '../wake.ts';
 
 interface Options {
@@ -16,7 +17,7 @@ interface Options {
 export function nodesUpgradeCommand(cli: Cli): Command {
   const command = withOutput(new Command('upgrade'))
     .description("Replace the nodes' agents by the packaged one of this controller")
-    .argument('[selector]', 'nodes and groups, separated by commas; !x leaves x out (default: all)')
+    .argument('[selector]', 'nodes and groups: see below (default: all)')
     .option('--batch <number>', 'how many at once; a batch in which one fails is the last', wholeNumber, 10)
     .addOption(
       durationOption('--limit <duration>', 'how long a new agent may take to connect', '60s', {
@@ -30,18 +31,19 @@ export function nodesUpgradeCommand(cli: Cli): Command {
 A node whose new agent does not connect within the limit goes back to the one before by itself, also when this controller is
 away. Commands of a plan go on meanwhile. Agents that are the packaged one are left alone. Ends with 3 when one failed.
 
+${SELECTOR_HELP}
+
 Examples:
   kk-controller nodes upgrade
   kk-controller nodes upgrade worker7
-  kk-controller nodes upgrade 'worker,!worker7' --batch 50`,
+  kk-controller nodes upgrade 'worker:!worker7' --batch 50`,
     );
   return cli.action(command, async (selector: string | undefined, options: Options) => {
     await wakeController(cli);
     const stop = new AbortController();
     const stopListening = cli.parts.onInterrupt(() => stop.abort());
-    const chosen = (selector ?? '').split(',').filter((word) => word !== '');
     try {
-      const wish = { selector: chosen, batch: options.batch, limitSeconds: options.limit };
+      const wish = { selector: selectorOf(selector ?? 'all'), batch: options.batch, limitSeconds: options.limit };
       const latest = await watch(cli, cli.client.upgrade(wish, stop.signal), options.output);
       if (stop.signal.aborted) {
         cli.note('Nothing more is begun; the nodes that have begun end it by themselves.');

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import type { TokenView } from '../../views/types.ts';
 import type { Cli } from '../cli.ts';
-import { durationOption, type Format, wholeNumber, withOutput } from '../options.ts';
+import { durationOption, eachOfList, type Format, wholeNumber, withOutput } from '../options.ts';
 import { table } from '../output/table.ts';
 import { span } from '../output/text.ts';
 import { wakeController } from '../wake.ts';
@@ -12,6 +12,10 @@ interface CreateOptions {
   uses: number;
   name?: string;
   replace?: string;
+  names?: string;
+  groups?: string[];
+  cidr?: string[];
+  approve?: true;
 }
 
 export function tokenCommand(cli: Cli): Command {
@@ -38,6 +42,7 @@ Only the token goes to standard output. \`join-command\` gives the whole line to
 Examples:
   kk-controller token create
   kk-controller token create --name worker7 --ttl 10m
+  kk-controller token create --uses 50 --names 'worker*' --groups worker --cidr 10.0.0.0/8 --approve
   kk-controller token create --replace worker7     a machine that was set up anew keeps its name`,
     );
   return cli.action(command, async (options: CreateOptions) => {
@@ -59,12 +64,13 @@ function list(cli: Cli): Command {
       if (tokens.length === 0) return ['No tokens. Make one with: kk-controller token create'];
       const rows = tokens.map((token) => [
         token.id,
-        token.name ?? 'any',
+        token.name ?? token.names ?? 'any',
         token.replace ? 'yes' : 'no',
         String(token.usesLeft),
         until(token, cli.parts.now()),
+        rulesOf(token).join(', '),
       ]);
-      return table(['token', 'for node', 'replaces', 'uses left', 'expires in'], rows);
+      return table(['token', 'for node', 'replaces', 'uses left', 'expires in', 'rules'], rows);
     });
     return 0;
   });
@@ -89,15 +95,25 @@ export function withTokenOptions(command: Command): Command {
     .addOption(durationOption('--ttl <duration>', 'how long it is good', '1h', { least: '1s', most: '365d' }))
     .option('--uses <number>', 'how many nodes may join with it', wholeNumber, 1)
     .option('--name <node>', 'the only name that may join with it')
-    .option('--replace <node>', 'a known name that may join again with a new key');
+    .option('--replace <node>', 'a known name that may join again with a new key')
+    .option('--names <pattern>', 'names that may join with it: * for any characters, ? for one')
+    .option('--groups <names>', 'groups that the nodes are put into, separated by commas (repeatable)', eachOfList)
+    .option('--cidr <networks>', 'networks that nodes may join from, separated by commas (repeatable)', eachOfList)
+    .option('--approve', 'each join waits for `nodes approve`');
 }
 
-export function tokenWish({ ttl, uses, name, replace }: Omit<CreateOptions, 'output'>) {
+export type TokenOptions = Omit<CreateOptions, 'output'>;
+
+export function tokenWish({ ttl, uses, name, replace, names, groups, cidr, approve }: TokenOptions) {
   return {
     ttlSeconds: ttl,
     uses,
     ...(name === undefined ? {} : { name }),
     ...(replace === undefined ? {} : { replace }),
+    ...(names === undefined ? {} : { names }),
+    ...(groups === undefined ? {} : { groups }),
+    ...(cidr === undefined ? {} : { cidrs: cidr }),
+    ...(approve ? { approve } : {}),
   };
 }
 
@@ -105,7 +121,18 @@ export function tokenWish({ ttl, uses, name, replace }: Omit<CreateOptions, 'out
 export function tokenSentence(token: TokenView, nowMs: number): string {
   const who = token.replace ?? token.name;
   const uses = token.usesLeft === 1 ? 'one node' : `${token.usesLeft} nodes`;
-  return `Token ${token.id}: good for ${who ?? uses}, for ${until(token, nowMs)}.`;
+  const rules = rulesOf(token);
+  const named = token.names === undefined ? '' : ` named ${token.names}`;
+  const further = rules.length === 0 ? '' : `; ${rules.join(', ')}`;
+  return `Token ${token.id}: good for ${who ?? uses}${named}, for ${until(token, nowMs)}${further}.`;
+}
+
+function rulesOf({ groups, cidrs, approve }: TokenView): string[] {
+  return [
+    ...(groups === undefined ? [] : [`into ${groups.join(' ')}`]),
+    ...(cidrs === undefined ? [] : [`from ${cidrs.join(' ')}`]),
+    ...(approve ? ['to be approved'] : []),
+  ];
 }
 
 function until(token: TokenView, nowMs: number): string {

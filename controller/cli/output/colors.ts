@@ -15,7 +15,7 @@ export function painted(word: string, colors: Colors): string {
   return ACTIVE.has(word) ? colors.cyan(word) : word;
 }
 
-const GOOD = new Set(['done', 'pass', 'ok', 'connected']);
+const GOOD = new Set(['done', 'pass', 'ok', 'connected', 'approved']);
 const BAD = new Set([
   'failed',
   'fail',
@@ -25,7 +25,8 @@ const BAD = new Set([
   'precheck_failed',
   'revoked',
   'refused',
+  'rejected',
   'cancel undelivered',
 ]);
-const DOUBTFUL = new Set(['warn', 'changed', 'blocked', 'cancelled', 'away', 'held', 'paused', 'unknown']);
+const DOUBTFUL = new Set(['warn', 'changed', 'blocked', 'cancelled', 'away', 'held', 'paused', 'unknown', 'pending']);
 const ACTIVE = new Set(['working', 'running', 'joining']);

@@ -1,0 +1,60 @@
+import { Command } from 'commander';
+import { KkError } from '../../../shared/errors.ts';
+import type { NodeView } from '../../views/types.ts';
+import type { Cli } from '../cli.ts';
+import { type Format, withOutput } from '../options.ts';
+import { nodeRows } from '../output/nodes-text.ts';
+import { wakeController } from '../wake.ts';
+
+interface Options {
+  output: Format;
+  all?: true;
+}
+
+export function nodesApproveCommand(cli: Cli): Command {
+  const command = withOutput(new Command('approve'))
+    .description('Let machines in that wait for approval')
+    .argument('[nodes...]', 'their names, as `nodes` shows them')
+    .option('--all', 'all that wait now')
+    .addHelpText(
+      'after',
+      `
+A machine waits when its token was made with --approve. Compare the fingerprint of its key with the one that it shows.
+
+Examples:
+  kk-controller nodes approve worker7
+  kk-controller nodes approve --all`,
+    );
+  return decide(cli, command, (name) => cli.client.approve(name, { by: cli.parts.settings.user }));
+}
+
+export function nodesRejectCommand(cli: Cli): Command {
+  const command = withOutput(new Command('reject'))
+    .description('Refuse machines that wait for approval')
+    .argument('[nodes...]', 'their names, as `nodes` shows them')
+    .option('--all', 'all that wait now')
+    .addHelpText('after', '\nExamples:\n  kk-controller nodes reject worker7\n  kk-controller nodes reject --all');
+  return decide(cli, command, (name) => cli.client.reject(name, { by: cli.parts.settings.user }));
+}
+
+function decide(cli: Cli, command: Command, one: (name: string) => Promise<NodeView>): Command {
+  return cli.action(command, async (names: string[], { output, all }: Options) => {
+    if (names.length > 0 === (all === true)) {
+      throw new KkError({
+        code: 'USAGE',
+        message: 'Either names or --all are needed.',
+        remedy: `See \`kk-controller nodes ${command.name()} --help\`.`,
+      });
+    }
+    await wakeController(cli);
+    const waiting = async (): Promise<string[]> =>
+      (await cli.client.nodes()).filter(({ pending }) => pending?.state === 'pending').map(({ name }) => name);
+    const decided: NodeView[] = [];
+    for (const name of all ? await waiting() : names) decided.push(await one(name));
+    cli.show(output, decided, () => {
+      if (decided.length === 0) return ['No machine waits for approval.'];
+      return nodeRows(decided, cli.parts.now(), cli.colors);
+    });
+    return 0;
+  });
+}
