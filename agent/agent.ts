@@ -28,6 +28,7 @@ import type { Installer } from './link/installer.ts';
 import { Link } from './link/link.ts';
 import { LiveLog } from './link/live-log.ts';
 import { type Dial, dialWith } from './link/transport.ts';
+import { Shells } from './shell/shells.ts';
 import { lockState, statePaths } from './state-folder.ts';
 import { writeStatus } from './status.ts';
 import { UndoStore } from './undo/store.ts';
@@ -156,6 +157,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       work: executor,
       installer,
       log,
+      shells: new Shells({ alone: () => executor.alone(), logger }),
       clock,
       random: options.random ?? Math.random,
       logger,

@@ -117,6 +117,7 @@ export async function startLine(options: Partial<ServeOptions> = {}, offsetMs = 
           untilIdle: false,
           leaseSeconds: 3600,
           connectTimeoutSeconds: 20,
+          shellIdleSeconds: 0,
           agentFolder: join(folder, 'no-agents'),
           ...options,
         },
