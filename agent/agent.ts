@@ -45,6 +45,8 @@ export interface AgentOptions {
   machineId?: string;
   /** What tells this boot from others; default: the kernel's. */
   bootId?: string;
+  /** Where scripts lie while they run; default: a folder of the machine's own. */
+  scripts?: string;
   /** Parts of the machine that are simulated; default: the real ones. */
   machine?: Partial<Machine>;
   /** Bytes of files that are kept for the next run; default: that of the setting. */
@@ -125,7 +127,13 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       blobs: await BlobFolder.open(paths.blobs, patient(disk, patience)),
       host,
       clock,
-      actions: createExecutors({ stateFolder: paths.root, undo, files, gather }),
+      actions: createExecutors({
+        stateFolder: paths.root,
+        undo,
+        files,
+        gather,
+        ...(options.scripts === undefined ? {} : { scripts: options.scripts }),
+      }),
       commandFailure,
       remember: (...change) => undo.remember(...change),
       gatherFacts: gather.facts,

@@ -148,6 +148,7 @@ export async function startLine(options: Partial<ServeOptions> = {}, offsetMs = 
       if (!(await new IdentityStore(statePaths(stateFolder).identity).load())) await line.join(name);
       const agent = await startAgent({
         stateFolder,
+        scripts: join(folder, `${own}-scripts`),
         ...(machineId === undefined ? {} : { machineId }),
         // Near the shortest pause before a reconnect.
         random: () => 0.02,
