@@ -58,14 +58,7 @@ export interface ExecutorOptions {
 }
 
 /** One executor for each action kind of the catalogue; a kind without one does not compile. */
-export function createExecutors({
-  stateFolder,
-  undo,
-  files,
-  gather,
-  root = '',
-  scripts = SCRIPTS,
-}: ExecutorOptions): {
+export function createExecutors({ stateFolder, undo, files, gather, root = '', scripts = SCRIPTS }: ExecutorOptions): {
   readonly [K in ActionKind]: ActionExecutor<K>;
 } {
   return {
