@@ -28,6 +28,7 @@ import type { Installer } from './link/installer.ts';
 import { Link } from './link/link.ts';
 import { LiveLog } from './link/live-log.ts';
 import { type Dial, dialWith } from './link/transport.ts';
+import { Shells } from './shell/shells.ts';
 import { lockState, statePaths } from './state-folder.ts';
 import { writeStatus } from './status.ts';
 import { UndoStore } from './undo/store.ts';
@@ -44,6 +45,8 @@ export interface AgentOptions {
   machineId?: string;
   /** What tells this boot from others; default: the kernel's. */
   bootId?: string;
+  /** Where scripts lie while they run; default: a folder of the machine's own. */
+  scripts?: string;
   /** Parts of the machine that are simulated; default: the real ones. */
   machine?: Partial<Machine>;
   /** Bytes of files that are kept for the next run; default: that of the setting. */
@@ -125,7 +128,13 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       blobs: await BlobFolder.open(paths.blobs, patient(disk, patience)),
       host,
       clock,
-      actions: createExecutors({ stateFolder: paths.root, undo, files, gather }),
+      actions: createExecutors({
+        stateFolder: paths.root,
+        undo,
+        files,
+        gather,
+        ...(options.scripts === undefined ? {} : { scripts: options.scripts }),
+      }),
       commandFailure,
       remember: (...change) => undo.remember(...change),
       gatherFacts: gather.facts,
@@ -157,6 +166,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       work: executor,
       installer,
       log,
+      shells: new Shells({ alone: () => executor.alone(), logger }),
       clock,
       random: options.random ?? Math.random,
       logger,

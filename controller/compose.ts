@@ -4,7 +4,7 @@ import { performance } from 'node:perf_hooks';
 import pino, { type Logger } from 'pino';
 import { type AgentPackage, readAgentPackages } from './bootstrap/agent-package.ts';
 import { Address } from './compose/address.ts';
-import { agentsPort } from './compose/agents.ts';
+import { agentsPort, timer } from './compose/agents.ts';
 import { makeEngine } from './compose/engine.ts';
 import type { OnEnd } from './compose/on-end.ts';
 import { openState } from './compose/state.ts';
@@ -15,6 +15,7 @@ import { Bootstrapper } from './operations/bootstrapper.ts';
 import { bringNodes } from './operations/bring.ts';
 import { operations } from './operations/operations.ts';
 import { Rollbacks } from './operations/rollbacks.ts';
+import { Shells } from './operations/shells.ts';
 import type { ActiveRun } from './run/active-run.ts';
 import type { Clock } from './run/ports.ts';
 import { listenOnSocket } from './server/listen-on-socket.ts';
@@ -105,6 +106,14 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
   for (const run of runner.active.values()) bring(run);
   const rollbacks = new Rollbacks({ ...state, ...engine, automatic: autoRollbacks(state.database), clock, log, stop });
   await rollbacks.recover();
+  const shells = new Shells({
+    fleet,
+    identities,
+    clock,
+    timer,
+    idleMs: options.shellIdleSeconds * 1000,
+    audit: (what, details) => log.info(details, what),
+  });
   const manifests = packages.map(({ manifest }) => manifest);
   const audit = (what: string, details: object): void => log.info(details, what);
   const parts = {
@@ -117,12 +126,16 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
     bootstrapper,
     bring,
     rollbacks,
+    shells,
     clock,
     endpoints,
     stop,
   };
   const api = operatorApi(operations(parts));
-  onEnd(() => api.close());
+  onEnd(async () => {
+    shells.close();
+    await api.close();
+  });
   let lastBusyMs = clock.monotonicMs();
   api.addHook('onResponse', async () => {
     lastBusyMs = clock.monotonicMs();
@@ -137,7 +150,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
   const tick = setInterval(() => {
     runner.tick();
     engine.arrivals.tick();
-    if (runner.active.size > 0 || hub.busy) lastBusyMs = clock.monotonicMs();
+    if (runner.active.size > 0 || hub.busy || shells.size > 0) lastBusyMs = clock.monotonicMs();
     if (options.untilIdle && clock.monotonicMs() - lastBusyMs > IDLE_MS) stopping.abort();
   }, TICK_MS);
   const certificates = setInterval(() => {

@@ -12,6 +12,7 @@ const who = userInfo();
 // run here, so HOME, which sudo may leave as it was, is not asked. Where it cannot be made, nothing is kept.
 enableCompileCache(join(who.homedir, '.cache', 'kk-controller'));
 const { runCli } = await import('./cli/program.ts');
+const { ownTerminal } = await import('./cli/terminal.ts');
 const { readSettings } = await import('./config/settings.ts');
 const { VERSION } = await import('./config/version.ts');
 
@@ -48,7 +49,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   now: Date.now,
   version: VERSION,
   self: { command: process.execPath, args: [here] },
-  ...(process.stdin.isTTY ? { ask } : {}),
+  ...(process.stdin.isTTY ? { ask, terminal: ownTerminal(process) } : {}),
   onInterrupt: (handler) => onSignals(['SIGINT'], handler),
   onStop: (handler) => onSignals(['SIGINT', 'SIGTERM'], handler),
   async backup(stateFolder, file, logs) {

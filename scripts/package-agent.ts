@@ -1,6 +1,6 @@
 /**
- * Packages the agent as one executable file (Node's "single executable application"): the bundle of agent/main.ts and
- * the systemd units, inside a stripped Node binary. `npm run package-agent [-- --arch x64]`.
+ * Packages the agent as one executable file (Node's "single executable application"): the bundle of agent/main.ts, the
+ * systemd units and the native part of node-pty, inside a stripped Node binary. `npm run package-agent [-- --arch x64]`.
  *
  * Measured for linux-x64: 111 MB, 43 MB as gzip. Of the gzip levels 4 is the bend: level 1 is 3 MB more and saves 1 s,
  * level 6 is 1 MB less and costs 3 s.
@@ -35,6 +35,9 @@ const RECIPE = 3;
 const RUNTIME_FLAGS = ['--max-semi-space-size=1'];
 /** The units that `kk-agent install` writes, carried inside the executable as assets. */
 const UNITS = ['kk-agent.service', 'kk-agent-renew.service', 'kk-agent-renew.timer', 'kk-agent-upgrade.service'];
+/** The native part of node-pty for that architecture: prebuilt, and content with glibc 2.28 as Node is. */
+const ptyOf = (arch: Architecture): string =>
+  join(ROOT, 'node_modules/node-pty/prebuilds', `linux-${arch}`, 'pty.node');
 /** Strips foreign binaries, too; Debian names the cross variants so. */
 const STRIP: Record<Architecture, string> = { x64: 'x86_64-linux-gnu-strip', arm64: 'aarch64-linux-gnu-strip' };
 
@@ -62,6 +65,7 @@ export async function packageAgent(input: PackageInput = {}): Promise<AgentManif
   const bundle = await bundleAgent(input.entry ?? join(ROOT, 'agent', 'main.ts'));
   const strip = await stripFor(arch);
   const units = await Promise.all(UNITS.map((name) => readFile(join(ROOT, 'systemd', name), 'utf8')));
+  const pty = await readFile(ptyOf(arch));
   const inputs = digestOf([
     RECIPE,
     GZIP_LEVEL,
@@ -70,6 +74,7 @@ export async function packageAgent(input: PackageInput = {}): Promise<AgentManif
     basename(strip ?? ''),
     version,
     bundle,
+    pty,
     ...units,
   ]);
   const known = await recorded(folder);
@@ -78,7 +83,7 @@ export async function packageAgent(input: PackageInput = {}): Promise<AgentManif
   const work = await workFolder(folder);
   const binary = join(work, 'kk-agent');
   say('bundling into Node');
-  await inject({ work, binary, bundle, node: node.path, strip, canCache: arch === process.arch });
+  await inject({ arch, work, binary, bundle, node: node.path, strip, canCache: arch === process.arch });
   say('compressing');
   await pipeline(createReadStream(binary), createGzip({ level: GZIP_LEVEL }), createWriteStream(`${binary}.gz`));
   const manifest: AgentManifest = {
@@ -161,6 +166,7 @@ async function bundleAgent(entry: string): Promise<Uint8Array> {
 }
 
 async function inject(input: {
+  arch: Architecture;
   work: string;
   binary: string;
   bundle: Uint8Array;
@@ -174,7 +180,8 @@ async function inject(input: {
   const blob = join(work, 'agent.blob');
   const config = join(work, 'sea.json');
   await writeFile(main, input.bundle);
-  const assets = Object.fromEntries(UNITS.map((name) => [name, join(ROOT, 'systemd', name)]));
+  const units = UNITS.map((name) => [name, join(ROOT, 'systemd', name)]);
+  const assets = Object.fromEntries([...units, ['pty.node', ptyOf(input.arch)]]);
   const settings = {
     ...{ main, output: blob, assets, execArgv: RUNTIME_FLAGS, disableExperimentalSEAWarning: true },
     useCodeCache: input.canCache,

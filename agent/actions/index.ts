@@ -25,6 +25,7 @@ import { packageExecutor } from './package.ts';
 import { rebootExecutor } from './reboot.ts';
 import { repositoryExecutor } from './repository.ts';
 import { scanPortsExecutor } from './scan-ports.ts';
+import { scriptExecutor } from './script.ts';
 import { selinuxExecutor } from './selinux.ts';
 import { setFactExecutor } from './set-fact.ts';
 import { statExecutor } from './stat.ts';
@@ -41,6 +42,9 @@ import { waitForExecutor } from './wait-for.ts';
 export { commandFailure } from './command.ts';
 export { createResourceKinds } from './resources/index.ts';
 
+/** In memory, and root's alone to write to. */
+const SCRIPTS = '/run/kk-agent-scripts';
+
 export interface ExecutorOptions {
   /** The agent's state folder: systemd's stamps are kept there. */
   stateFolder: string;
@@ -49,11 +53,13 @@ export interface ExecutorOptions {
   files: Files;
   /** What /proc, /sys, /usr, /var, /lib/modules and the files in /etc of actions about the system are below; by default this machine's own. */
   root?: string;
+  /** Where scripts lie while they run; default: {@link SCRIPTS}. */
+  scripts?: string;
   gather: { facts: typeof gatherFacts; forRule: typeof gatherForRule };
 }
 
 /** One executor for each action kind of the catalogue; a kind without one does not compile. */
-export function createExecutors({ stateFolder, undo, files, gather, root = '' }: ExecutorOptions): {
+export function createExecutors({ stateFolder, undo, files, gather, root = '', scripts = SCRIPTS }: ExecutorOptions): {
   readonly [K in ActionKind]: ActionExecutor<K>;
 } {
   return {
@@ -80,6 +86,7 @@ export function createExecutors({ stateFolder, undo, files, gather, root = '' }:
     reboot: rebootExecutor(root),
     repository: repositoryExecutor(root),
     scan_ports: scanPortsExecutor,
+    script: scriptExecutor(scripts),
     selinux: selinuxExecutor(root),
     set_fact: setFactExecutor,
     swap: swapExecutor(root),

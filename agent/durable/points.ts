@@ -13,6 +13,8 @@ export const WRITES = {
   'agent.identity': 'replace',
   'agent.identity.commit': 'rename',
   'agent.identity.remove': 'remove',
+  /** The native part of node-pty, out of the executable. */
+  'agent.pty': 'replace',
   'agent.install.unfinished': 'replace',
   'agent.install.executable': 'sync',
   'agent.install.release': 'rename',

@@ -1,4 +1,4 @@
-import type { ActionKind } from '../../shared/actions/index.ts';
+import { type ActionKind, runsProgram } from '../../shared/actions/index.ts';
 import { crash } from '../../shared/crash.ts';
 import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
 import type { Json, StepResult, TaskSpec } from '../../shared/share.ts';
@@ -26,7 +26,7 @@ export interface Attempted {
 const ABANDON_MS = 90_000;
 
 /** What they begin goes on, or has come about, when the agent is there again. */
-const OUTLIVING: ReadonlySet<string> = new Set<ActionKind>(['command', 'reboot']);
+const OUTLIVING: ReadonlySet<string> = new Set<ActionKind>(['command', 'reboot', 'script']);
 
 export interface AttemptOptions {
   executor: ActionExecutor<ActionKind>;
@@ -48,7 +48,7 @@ export async function attempt(spec: TaskSpec, options: AttemptOptions): Promise<
   const signal = AbortSignal.any([cancelled, timeout.signal]);
   // A command's wrapper keeps its timeout, with its output; this timer is then only for a wrapper that does not.
   const patience = ABANDON_MS + graceMs(inputs);
-  const margin = spec.action === 'command' ? patience : 0;
+  const margin = runsProgram(spec.action) ? patience : 0;
   const stopTimer =
     spec.timeout > 0 ? clock.after(spec.timeout * 1000 + margin, () => timeout.abort(timedOut(spec))) : () => {};
   const abandoned = abandonment(signal, clock, patience);

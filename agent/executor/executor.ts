@@ -138,6 +138,12 @@ export class Executor implements Work {
     return this.#live.size;
   }
 
+  /** Name of a step that wants the node for itself and is at work. */
+  alone(): string | undefined {
+    const found = [...this.#live].find(([key, { spec }]) => spec.alone && this.#phases.get(key) === 'working');
+    return found?.[1].spec.name;
+  }
+
   handle(message: WorkMessage): void {
     this.#inbox.handle(message);
   }

@@ -1,4 +1,5 @@
 /** From what an action gave to what a register holds and what travels. Pure. */
+import { runsProgram } from '../../shared/actions/index.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import { KkError } from '../../shared/errors.ts';
 import { Captured, type Json, type StepResult, type TaskSpec } from '../../shared/share.ts';
@@ -29,7 +30,7 @@ export function registerOf(
   error?: ErrorReport,
 ): Fields {
   const fields: Fields = typeof output === 'object' && output !== null && !Array.isArray(output) ? { ...output } : {};
-  if (action === 'command') {
+  if (runsProgram(action)) {
     for (const name of ['stdout', 'stderr']) {
       const captured = Captured.safeParse(fields[name]);
       if (!captured.success) continue;
@@ -106,7 +107,7 @@ export function checkedRegister(spec: TaskSpec, value: Json): Json {
 
 function principal(action: string, type: string, fields: Fields): Json {
   const { stdout } = fields;
-  if (action !== 'command' || type === 'map' || type === 'any' || typeof stdout !== 'string') return fields;
+  if (!runsProgram(action) || type === 'map' || type === 'any' || typeof stdout !== 'string') return fields;
   const text = stdout.trim();
   if (type === 'list') return fields['stdout_lines'] ?? [];
   if (type === 'integer' || type === 'number') return text === '' ? text : Number(text);

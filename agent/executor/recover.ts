@@ -1,5 +1,5 @@
 /** `recover:` tasks: what restores a known state before an interrupted step runs again (ENGINE 3.3). */
-import { ACTIONS, type ActionKind } from '../../shared/actions/index.ts';
+import { ACTIONS, type ActionKind, runsProgram } from '../../shared/actions/index.ts';
 import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
 import type { Scope } from '../../shared/expr/index.ts';
 import type { Json, RecoverTask, TaskSpec } from '../../shared/share.ts';
@@ -59,7 +59,7 @@ async function one(
     tried = await ports.attempt(spec, index, inputs, scope);
   }
   const { output, changed, error } = tried;
-  const failure = error ?? (spec.action === 'command' ? ports.commandFailure(output ?? null) : undefined);
+  const failure = error ?? (runsProgram(spec.action) ? ports.commandFailure(output ?? null) : undefined);
   if (failure !== undefined) throw new KkError(failure);
   return typedRegister(spec, registerOf(spec.action, output, { ...flags, changed, skipped: false }));
 }

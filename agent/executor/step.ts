@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { ACTIONS, type ActionKind, isActionKind } from '../../shared/actions/index.ts';
+import { ACTIONS, type ActionKind, isActionKind, runsProgram } from '../../shared/actions/index.ts';
 import { blocksAround } from '../../shared/blocks.ts';
 import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
 import type { Scope } from '../../shared/expr/index.ts';
@@ -387,8 +387,9 @@ export class Step {
   async #followRecovery(item: number, number: number, extra: Record<string, Json>): Promise<void> {
     const was = this.#run.steps.get(this.#task)?.byItem.get(item)?.recovering;
     const task = was && this.#spec.recover?.[was.index];
-    if (task?.action !== 'command' || was?.boot !== this.#ports.bootId) return;
-    const spec = asTask(this.#spec, task);
+    if (task === undefined || !runsProgram(task.action) || was?.boot !== this.#ports.bootId) return;
+    // A script's process is a command's, and is found as one.
+    const spec = { ...asTask(this.#spec, task), action: 'command' };
     const scope = this.#variables.scopeOf(spec, extra);
     await this.#tryOne(spec, { item, number, part: partOf(was.round, was.index) }, NOTHING_TO_DO, scope, {
       recovering: { bootId: was.boot },
@@ -399,12 +400,12 @@ export class Step {
 
   /** A command's process is found again by its folder; anything else must be repeatable. */
   #canRecover(inputs: Inputs): boolean {
-    return inputs.repeatable || this.#spec.action === 'command';
+    return inputs.repeatable || runsProgram(this.#spec.action);
   }
 
   /** Its process may be there still; doing it again would be a start, which needs lease, slot and lock (ENGINE 2.6). */
   #mayLive(boot: string): boolean {
-    return this.#spec.action === 'command' && boot === this.#ports.bootId;
+    return runsProgram(this.#spec.action) && boot === this.#ports.bootId;
   }
 
   async #attempt(
@@ -493,7 +494,7 @@ export class Step {
   #judge(tried: Attempted, extra: Record<string, Json>, attempts: number): { end: ItemEnd; final: boolean } {
     const spec = this.#spec;
     const { output } = tried;
-    const isCommand = spec.action === 'command' && output !== undefined;
+    const isCommand = runsProgram(spec.action) && output !== undefined;
     let error = tried.error;
     if (error === undefined && isCommand && spec.failedWhen.length === 0) error = this.#ports.commandFailure(output);
     let { changed } = tried;

@@ -6,6 +6,8 @@ export interface Account {
   uid: number;
   gid: number;
   home: string;
+  /** What a login starts. */
+  shell: string;
   /** Supplementary groups. */
   groups: number[];
 }
@@ -22,11 +24,11 @@ async function rows(path: string): Promise<string[][]> {
 export async function accountOf(user: string): Promise<Account | undefined> {
   const row = (await rows('/etc/passwd')).find((r) => r[0] === user || r[2] === user);
   if (row?.[0] === undefined) return undefined;
-  const [name, , uid, gid, , home] = row;
+  const [name, , uid, gid, , home, shell] = row;
   const groups = (await rows('/etc/group'))
     .filter((g) => (g[3] ?? '').split(',').includes(name))
     .map((g) => Number(g[2]));
-  return { name, uid: Number(uid), gid: Number(gid), home: home || '/', groups };
+  return { name, uid: Number(uid), gid: Number(gid), home: home || '/', shell: shell || '/bin/sh', groups };
 }
 
 export async function uidOf(user: string): Promise<number | undefined> {

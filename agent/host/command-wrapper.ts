@@ -1,5 +1,5 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
-import { accessSync, constants, existsSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { crash } from '../../shared/crash.ts';
 import { claim, replace } from '../durable/files.ts';
@@ -15,6 +15,7 @@ import {
   type Status,
   type WrapperSpec,
 } from './command-folder.ts';
+import { whyUnfit } from './fitness.ts';
 import { startTicks } from './process-identity.ts';
 
 /** After the main process ended, what it left in its pipes is read for at most so long. */
@@ -67,7 +68,7 @@ export async function runWrapper(folder: string): Promise<never> {
     process.exit(0);
   };
 
-  const unfit = whyNot(spec);
+  const unfit = whyUnfit(spec);
   if (unfit !== undefined) return finish({ error: unfit });
   const { pid: ownPid, startTicks: since } = self();
   const cgroup = makeCgroup(`kk-command-${ownPid}-${since}`);
@@ -111,27 +112,6 @@ function ownBootId(): string {
 
 function self(): { pid: number; startTicks: number } {
   return { pid: process.pid, startTicks: startTicks(process.pid) ?? 0 };
-}
-
-/** Looks as execvp(3) would, so that "no such program" is told from a program that itself exits with 127. */
-function whyNot({ program, env, cwd }: WrapperSpec): Status['error'] {
-  if (statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    return { code: 'no-folder', message: cwd };
-  }
-  const places = program.includes('/') ? [''] : (env.PATH ?? '').split(':');
-  let found = false;
-  for (const place of places) {
-    const path = place === '' ? (program.startsWith('/') ? program : join(cwd, program)) : join(place, program);
-    if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) continue;
-    found = true;
-    try {
-      accessSync(path, constants.X_OK);
-      return undefined;
-    } catch {
-      // An executable one may be further down the path.
-    }
-  }
-  return { code: found ? 'not-executable' : 'not-found', message: program };
 }
 
 function begin(spec: WrapperSpec, cgroup: string | undefined): Promise<ChildProcess> {

@@ -1,5 +1,5 @@
 import { capabilities } from '../../shared/actions/index.ts';
-import { PROTOCOL_LEVEL } from '../../shared/protocol/level.ts';
+import { PROTOCOL_LEVEL, SHELL_CAPABILITY } from '../../shared/protocol/level.ts';
 import type { Hello } from '../../shared/protocol/messages.ts';
 import type { Held } from './work.ts';
 
@@ -26,7 +26,7 @@ export function helloOf(self: Self, nowMs: number, held: Held | undefined): Hell
   const { journalId, lastSequence, generation, runs, blobs, lives } = held ?? NOTHING_HELD;
   return {
     level: PROTOCOL_LEVEL,
-    capabilities: capabilities(),
+    capabilities: [...capabilities(), SHELL_CAPABILITY],
     version: self.version,
     machine_id: self.machineId,
     boot_id: self.bootId,

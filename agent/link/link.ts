@@ -8,6 +8,7 @@ import { helloOf, type Self } from './hello.ts';
 import type { Installer } from './installer.ts';
 import type { LiveLog } from './live-log.ts';
 import { notJoined, renewIdentity } from './renew.ts';
+import type { ShellWork } from './shell-work.ts';
 import { type Ending, Talk } from './talk.ts';
 import type { Dial } from './transport.ts';
 import type { Work } from './work.ts';
@@ -33,6 +34,7 @@ export interface LinkOptions {
   work: Work;
   installer: Installer;
   log: LiveLog;
+  shells: ShellWork;
   clock: Clock;
   /** Uniform in [0, 1). */
   random: () => number;
@@ -89,12 +91,13 @@ export class Link {
   }
 
   async #connectTo(endpoint: string, identity: Identity): Promise<Ending> {
-    const { work, installer, log, clock, self, dial, logger } = this.#options;
+    const { work, installer, log, shells, clock, self, dial, logger } = this.#options;
     let stopWatch = (): void => {};
     const talk = new Talk({
       work,
       installer,
       log,
+      shells,
       clock,
       hello: helloOf(self, clock.nowMs(), work.held()),
       onWelcome: (welcome) => {

@@ -8,6 +8,7 @@ import { Heartbeat } from './heartbeat.ts';
 import type { Installer } from './installer.ts';
 import type { LiveLog } from './live-log.ts';
 import { Outbox } from './outbox.ts';
+import type { ShellMessage, ShellWork } from './shell-work.ts';
 import type { Connection, ConnectionEvents } from './transport.ts';
 import type { Wish, Work, WorkMessage } from './work.ts';
 
@@ -18,6 +19,7 @@ export interface TalkOptions {
   work: Work;
   installer: Installer;
   log: LiveLog;
+  shells: ShellWork;
   clock: Clock;
   hello: Hello;
   /** The first message was a Welcome of a level we speak. */
@@ -49,6 +51,18 @@ const WORK_KINDS: ReadonlySet<ForAgent['kind']> = new Set<WorkMessage['kind']>([
 
 function isWork(message: ForAgent): message is WorkMessage {
   return WORK_KINDS.has(message.kind);
+}
+
+const SHELL_KINDS: ReadonlySet<ForAgent['kind']> = new Set<ShellMessage['kind']>([
+  'shell_open',
+  'shell_input',
+  'shell_resize',
+  'shell_credit',
+  'shell_close',
+]);
+
+function isShell(message: ForAgent): message is ShellMessage {
+  return SHELL_KINDS.has(message.kind);
 }
 
 /** Holds the conversation; `ended` resolves when the connection is gone and never rejects. */
@@ -115,6 +129,7 @@ export class Talk implements ConnectionEvents {
     this.#heartbeat?.stop();
     this.#outbox?.close();
     this.#options.log.disconnected();
+    this.#options.shells.disconnected();
     const welcomed = this.#outbox !== undefined;
     this.#resolve({
       code: 'CONNECTION_LOST',
@@ -154,6 +169,10 @@ export class Talk implements ConnectionEvents {
       this.#options.work.handle(message);
       return;
     }
+    if (isShell(message)) {
+      this.#options.shells.handle(message);
+      return;
+    }
     switch (message.kind) {
       case 'heartbeat_answer':
         this.#heartbeat?.answered(message.value.id);
@@ -179,10 +198,11 @@ export class Talk implements ConnectionEvents {
       return;
     }
     this.#stopWaiting();
-    const { work, log, clock } = this.#options;
+    const { work, log, shells, clock } = this.#options;
     const send = (frame: Uint8Array): void => this.#connection?.send(frame);
     this.#outbox = new Outbox(work, ack, send);
     log.connected(welcome.log_credit, send);
+    shells.connected((answer) => send(encodeToController(answer)));
     this.#options.onWelcome(welcome);
     work.welcomed(welcome.generation);
     this.#heartbeat = new Heartbeat({

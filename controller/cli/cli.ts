@@ -6,6 +6,7 @@ import type { BackupView } from '../views/types.ts';
 import { Client } from './client.ts';
 import type { Format } from './options.ts';
 import { type Colors, colorsFor } from './output/colors.ts';
+import type { Terminal } from './terminal.ts';
 
 /** Where text goes: a terminal, a pipe, a test's buffer. */
 export type Output = NodeJS.WritableStream & { isTTY?: boolean; columns?: number; rows?: number };
@@ -21,6 +22,8 @@ export interface CliParts {
   self: { command: string; args: readonly string[] };
   /** Asks a person on the terminal; absent: there is none. */
   ask?: (question: string) => Promise<string>;
+  /** Standard input, when it is a terminal. */
+  terminal?: Terminal;
   /** Calls `handler` at each Ctrl-C until the returned function is called. */
   onInterrupt: (handler: () => void) => () => void;
   /** The same for Ctrl-C and the TERM of a service manager. */

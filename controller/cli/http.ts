@@ -111,7 +111,7 @@ function parsed(text: string): unknown {
   }
 }
 
-function unreachable(socket: string, cause: unknown): KkError {
+export function unreachable(socket: string, cause: unknown): KkError {
   const denied = isSystemError(cause, 'EACCES') || isSystemError(cause, 'EPERM');
   return new KkError({
     code: 'CONTROLLER_UNREACHABLE',
@@ -126,7 +126,7 @@ function unreachable(socket: string, cause: unknown): KkError {
   });
 }
 
-function lost(socket: string, cause: unknown): KkError {
+export function lost(socket: string, cause: unknown): KkError {
   return new KkError({
     code: 'CONTROLLER_LOST',
     message: `The connection to the controller on ${socket} broke off.`,

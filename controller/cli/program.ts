@@ -31,6 +31,7 @@ const COMMANDS: readonly (readonly [string, () => Promise<MakeCommand>])[] = [
   ['revoke', async () => (await import('./commands/revoke.ts')).revokeCommand],
   ['exec', async () => (await import('./commands/exec.ts')).execCommand],
   ['cp', async () => (await import('./commands/cp.ts')).cpCommand],
+  ['shell', async () => (await import('./commands/shell.ts')).shellCommand],
   ['facts', async () => (await import('./commands/facts.ts')).factsCommand],
   ['actions', async () => (await import('./commands/actions.ts')).actionsCommand],
   ['inventory', async () => (await import('./commands/inventory.ts')).inventoryCommand],

@@ -103,7 +103,10 @@ export function textsOf(plan: Plan, { document, roleUse, play, role }: DraftTask
     if (typeof value === 'string') {
       if (isCondition) condition(value, document.places[pointer]);
       else if (isTemplate(value))
-        texts.push({ ast: parseTemplate(value, place(document.places[pointer])), shell: pointer === '/inputs/shell' });
+        texts.push({
+          ast: parseTemplate(value, place(document.places[pointer])),
+          shell: isRunByShell(document.action, pointer),
+        });
     } else if (Array.isArray(value)) for (const [i, item] of value.entries()) walk(item, `${pointer}/${i}`);
     else if (value && typeof value === 'object')
       for (const [key, item] of Object.entries(value)) walk(item, `${pointer}/${key}`);
@@ -126,4 +129,9 @@ function templateFileOf(plan: Plan, role: string, inputs: Json): { path: string;
   const path = `${role}/templates/${String(name)}`;
   const files = plan.roles[role]?.files ?? {};
   return typeof name === 'string' && Object.hasOwn(files, path) ? { path, text: files[path] ?? '' } : undefined;
+}
+
+/** Texts in which a foreign value could become a command. */
+function isRunByShell(action: string, pointer: string): boolean {
+  return pointer === '/inputs/shell' || (action === 'script' && pointer === '/inputs/content');
 }

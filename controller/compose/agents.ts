@@ -131,7 +131,8 @@ function gatewayParts({ state, engine, clock, log, ...side }: AgentsSide): Gatew
   };
 }
 
-function timer(ms: number, then: () => void): Timer {
+/** A timer of the machine's. */
+export function timer(ms: number, then: () => void): Timer {
   const set = setTimeout(then, ms);
   return { refresh: () => set.refresh(), cancel: () => clearTimeout(set) };
 }

@@ -30,6 +30,8 @@ export interface Settings {
   color: boolean;
   /** May a terminal be drawn over? Not a dumb one (an editor's, a serial line's log). */
   live: boolean;
+  /** TERM: the kind of terminal this is. */
+  term: string;
   /** Who asks, for the audit: the local user's name. */
   user: string;
 }
@@ -47,6 +49,7 @@ export function readSettings(
     agentFolder: env.KK_AGENTS || undefined,
     color: !env.NO_COLOR && env.TERM !== 'dumb',
     live: env.TERM !== 'dumb',
+    term: env.TERM ?? '',
     user: who.uid === 0 && env.SUDO_USER ? `${env.SUDO_USER} (sudo)` : who.user,
   };
 }
@@ -71,6 +74,8 @@ export interface ServeOptions {
   leaseSeconds: number;
   /** How long a run waits for a node to which nothing was sent yet (ENGINE 2.6). */
   connectTimeoutSeconds: number;
+  /** How long a shell may be open in which nothing is typed and nothing printed; 0: for ever. */
+  shellIdleSeconds: number;
   /** Where the packaged agents lie (`linux-x64/manifest.json` and so on); they may be missing until a node needs one. */
   agentFolder: string;
   /** How long the agents' port waits for a peer. */

@@ -14,6 +14,7 @@ import { seenWith } from '../pki/ledger.ts';
 import type { Fleet } from './fleet.ts';
 import type { GatewayParts, Timer } from './ports.ts';
 import { closeWith, Session } from './session.ts';
+import { isShellAnswer } from './shells.ts';
 import { commonLevel, welcomeFor } from './welcome.ts';
 
 /** As many heartbeats missing and the agent is gone, whatever TCP believes: it judges us by the same number. */
@@ -130,6 +131,7 @@ export class Conversation {
 
   private onClose(): void {
     if (!this.session) return;
+    this.session.shells.cut();
     const current = this.fleet.get(this.session.node) === this.session;
     this.fleet.remove(this.session);
     if (current) this.parts.left(this.session.node);
@@ -228,6 +230,10 @@ export class Conversation {
     const { parts } = this;
     if (isDurable(message)) {
       this.onDurable(session, message);
+      return;
+    }
+    if (isShellAnswer(message)) {
+      session.shells.take(message);
       return;
     }
     switch (message.kind) {

@@ -3,6 +3,7 @@ import type { ErrorReport } from '../../shared/errors.ts';
 import { encodeToAgent } from '../../shared/protocol/codec.ts';
 import type { ForAgent, Hello } from '../../shared/protocol/messages.ts';
 import type { Machine } from '../pki/judge-duplicate.ts';
+import { SessionShells } from './shells.ts';
 
 /** WebSocket close codes we use (RFC 6455, 7.4). */
 const POLICY = 1008;
@@ -14,6 +15,11 @@ export class Session {
   readonly journal: string;
   readonly machine: Machine;
   readonly serial: string;
+  /** Of the agent's package. */
+  readonly version: string;
+  /** What its agent can do, by its Hello. */
+  readonly capabilities: ReadonlySet<string>;
+  readonly shells: SessionShells;
   /** Address the agent comes from. */
   readonly remote: string;
   /** The last durable message that was taken in. */
@@ -27,6 +33,9 @@ export class Session {
     this.journal = parts.hello.journal_id;
     this.machine = { machineId: parts.hello.machine_id, bootId: parts.hello.boot_id };
     this.serial = parts.serial;
+    this.version = parts.hello.version;
+    this.capabilities = new Set(parts.hello.capabilities);
+    this.shells = new SessionShells(parts.node, (message) => this.send(message));
     this.remote = parts.remote;
     this.received = parts.acked;
     this.acked = parts.acked;

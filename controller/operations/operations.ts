@@ -44,6 +44,7 @@ import type { Rollbacks } from './rollbacks.ts';
 import { newRunId } from './run-id.ts';
 import type { Runs } from './runs.ts';
 import { readsFacts, selectNodes } from './select-nodes.ts';
+import type { Shells } from './shells.ts';
 import { upgradeNodes } from './upgrader.ts';
 
 export interface OperationsParts {
@@ -73,6 +74,7 @@ export interface OperationsParts {
   /** Brings the nodes of a run that are not there. */
   bring(run: ActiveRun): void;
   rollbacks: Rollbacks;
+  shells: Shells;
   clock: Clock;
   endpoints(): readonly string[];
   /** Who was let in, by whose word. */
@@ -224,6 +226,8 @@ export function operations(parts: OperationsParts): Operations {
     },
     missingBlobs: (digests) => parts.blobs.missing(digests),
     addBlob: (sha256, bytes) => parts.blobs.add(sha256, bytes),
+
+    shell: (wish, screen) => parts.shells.begin(wish, screen),
 
     async runs(limit) {
       return (await parts.archive.list(limit)).map((record) => runSummary(record, clock.nowMs()));

@@ -6,7 +6,14 @@ import { isSystemError, KkError } from '../../shared/errors.ts';
 import { hashFile } from './hash-file.ts';
 import { MAX_TEXT } from './parse.ts';
 import { BUILTIN, beside, playbookFiles, roleFolders } from './paths.ts';
-import { inventoryFileOf, playbookReferencesOf, type References, referencesOf, tableOf } from './references.ts';
+import {
+  hookScriptsOf,
+  inventoryFileOf,
+  playbookReferencesOf,
+  type References,
+  referencesOf,
+  tableOf,
+} from './references.ts';
 import type { Sources } from './types.ts';
 
 export interface LoadOptions {
@@ -48,6 +55,8 @@ export async function loadSources(planPath: string, options: LoadOptions = {}): 
         });
   }
   await loadInventory(loader, planPath, plan);
+
+  for (const script of hookScriptsOf(plan)) await loader.text(beside(planPath, script), MAX_ROLE_FILE);
 
   for (const reference of playbookReferencesOf(plan)) {
     if (typeof reference !== 'string') {

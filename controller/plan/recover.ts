@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { ACTIONS, type ActionKind } from '../../shared/actions/index.ts';
+import { ACTIONS, type ActionKind, runsProgram } from '../../shared/actions/index.ts';
 import { BLOCK } from '../../shared/blocks.ts';
 import { type DocNode, keyPlace } from './document.ts';
 import type { Problems } from './problems.ts';
@@ -58,8 +58,8 @@ function checkRepeatable({ action, inputs, at }: TaskDocument, problems: Problem
     'PLAN_NOT_REPEATABLE',
     at,
     `This recover task cannot be repeated, and a crash may meet it as it met its task.`,
-    action === 'command'
-      ? 'Give the command `creates` or `unless`, which say that nothing is to do.'
+    runsProgram(action)
+      ? `Give the ${action} \`creates\` or \`unless\`, which say that nothing is to do.`
       : 'Use an action that looks before it acts.',
   );
 }

@@ -2,7 +2,7 @@ import { ACTIONS } from '../../shared/actions/index.ts';
 import { isBesidePlan } from '../../shared/blob.ts';
 import { isTemplate } from '../../shared/expr/index.ts';
 import { BlockPart } from '../../shared/share.ts';
-import { type DocNode, nodeAt } from './document.ts';
+import { type DocNode, nodeAt, textsOf } from './document.ts';
 import { parseYaml } from './parse.ts';
 import { Problems } from './problems.ts';
 
@@ -27,6 +27,15 @@ export function playbookReferencesOf(plan: string): (string | DocNode)[] {
   const document = parse(plan);
   const list = document && nodeAt(document, ['spec', 'playbooks']);
   return list?.kind === 'list' ? list.items.map((item) => text(item) ?? item) : [];
+}
+
+/** The scripts of a plan's hooks. */
+export function hookScriptsOf(plan: string): string[] {
+  const document = parse(plan);
+  return itemsOf(document && nodeAt(document, ['spec', 'hooks'])).flatMap((hook) => {
+    const scripts = nodeAt(hook, ['scripts']);
+    return scripts ? [...textsOf(scripts)].map(({ node }) => node.value) : [];
+  });
 }
 
 export interface References {

@@ -5,7 +5,7 @@ import type { RoleRead } from './role.ts';
 import type { TaskRead } from './task.ts';
 import type { Use } from './uses.ts';
 
-const TAKES_FILES: ReadonlySet<string> = new Set<ActionKind>(['block_in_file', 'file', 'systemd']);
+const TAKES_FILES: ReadonlySet<string> = new Set<ActionKind>(['block_in_file', 'file', 'script', 'systemd']);
 const KINDS = { template: 'templates', source: 'files' } as const;
 
 /**

@@ -269,18 +269,45 @@ export const PlaybookReference = z.union([
 
 export const PlanMetadata = z.strictObject({ name: z.string().refine(isNodeName, NODE_NAME_RULE) });
 
+const Scripts = z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]);
+
+/** Scripts beside a play. */
+export const Hook = z
+  .strictObject({
+    before: z.string().min(1).optional().describe('name of a play'),
+    after: z.string().min(1).optional().describe('name of a play'),
+    scripts: z
+      .strictObject({
+        all: Scripts.optional().describe('on every node of the play'),
+        groups: z.record(Word, Scripts).optional().describe('then on nodes of these groups, in this order'),
+        hosts: z.record(NodeName, Scripts).optional().describe('then on these nodes'),
+      })
+      .describe('files, relative to the plan file'),
+    args: z.array(Anything).optional(),
+    env: Anything.optional().describe('variables of their environment'),
+    user: Anything.optional().describe('default: root'),
+    timeout: Duration.optional().describe('for each'),
+  })
+  .meta({ id: 'hook' });
+
 /** The outer frame of a plan file; inventory and playbooks have readers of their own. */
 export const PlanFrame = z.strictObject({
   apiVersion: z.literal('kk.dev/v1'),
   kind: z.literal('Plan'),
   metadata: PlanMetadata,
-  spec: z.strictObject({ inventory: Anything, playbooks: z.array(Anything).min(1), config: VarMap.optional() }),
+  spec: z.strictObject({
+    inventory: Anything,
+    playbooks: z.array(Anything).min(1),
+    hooks: z.array(Anything).optional(),
+    config: VarMap.optional(),
+  }),
 });
 
 const PlanDocument = PlanFrame.extend({
   spec: z.strictObject({
     inventory: z.union([InventoryReference, Inventory]),
     playbooks: z.array(PlaybookReference).min(1),
+    hooks: z.array(Hook).optional().describe('scripts before and after plays'),
     config: VarMap.optional(),
   }),
 });

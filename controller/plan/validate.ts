@@ -2,6 +2,7 @@ import type { ErrorReport } from '../../shared/errors.ts';
 import type { Vars } from '../../shared/share.ts';
 import { type DocNode, nodeAt, toJson } from './document.ts';
 import { checkExpressions } from './expressions.ts';
+import { isHook, withHooks } from './hooks.ts';
 import { type InventoryRead, readInventory } from './inventory.ts';
 import { Library } from './library.ts';
 import { checkNeeds } from './needs.ts';
@@ -57,7 +58,9 @@ function readPlan(root: DocNode, library: Library, options: ParseOptions): Plan 
   refuseDuplicatePlays(reads, problems);
 
   const roles = new Roles(library);
-  const plays = reads.map((play) => placePlay(play, inventory, roles, problems));
+  const all = withHooks(nodeAt(root, ['spec', 'hooks']), reads, library);
+  const plays = all.map((play) => placePlay(play, inventory, roles, problems));
+  if (inventory) placeHooks(plays, problems);
   if (inventory) placeTasks(plays, inventory, problems);
   const plan: Plan = {
     name: frame.metadata?.name ?? '',
@@ -150,6 +153,24 @@ function placePlay(read: PlayRead, inventory: InventoryRead | undefined, roles: 
   });
   const serial = nodes.length === 0 ? undefined : read.serial?.map((size) => batchSize(size, nodes.length));
   return { play: { ...read.play, nodes, serial, roles: read.roles.map(({ use }) => use) }, read, roles: found };
+}
+
+/** A hook runs on nodes of its play, and has its script. */
+function placeHooks(plays: readonly PlanPlay[], problems: Problems): void {
+  for (const { play, read, roles } of plays) {
+    if (!isHook(read)) continue;
+    const { of, source, text } = read.hook;
+    const target = new Set(plays.find((other) => other.play.name === of)?.play.nodes);
+    const nodes = play.nodes.filter((node) => target.has(node));
+    const [scope] = read.hosts;
+    if (nodes.length === 0 && play.nodes.length > 0 && scope) {
+      const message = `The play "${of}" runs on no node of "${scope.name}", so this script would never run.`;
+      problems.add('PLAN_EMPTY_GROUP', scope.at, message, 'Name a group or host of the play, or remove the script.');
+    }
+    play.nodes = nodes;
+    const [role] = roles;
+    if (role) role.role.files[`${role.role.name}/files/${source}`] = text;
+  }
 }
 
 /** At least one node, so that a small share of few nodes still goes on. */

@@ -103,6 +103,42 @@ export interface CopyRequest {
   by: string;
 }
 
+/** A program on a terminal of a node. */
+export interface ShellWish {
+  node: string;
+  /** Default: root. */
+  user?: string;
+  /** None: the user's login shell; one word is a line of shell; several are a program and its arguments. */
+  argv: string[];
+  /** TERM of the person's terminal, and its size. */
+  term: string;
+  columns: number;
+  rows: number;
+  /** Also while a step of the node is alone. */
+  now: boolean;
+  by: string;
+}
+
+/** What a shell shows to its person. */
+export interface ShellScreen {
+  /** The program runs; so many bytes may be typed. */
+  opened(credit: number): void;
+  /** Resolves when the bytes are on their way: until then they are counted as not taken. */
+  show(data: Uint8Array): Promise<void>;
+  /** So many bytes more may be typed. */
+  taken(bytes: number): void;
+  /** Once, the last of all; not after {@link ShellKeys.close}. */
+  ended(end: { code: number; signal: number } | { report: ErrorReport }): void;
+}
+
+/** What the person does. */
+export interface ShellKeys {
+  type(data: Uint8Array): void;
+  resize(columns: number, rows: number): void;
+  /** The person is gone. */
+  close(): void;
+}
+
 /** What an operator can ask of a controller; the routes of the operator API call it, `compose` makes it. */
 export interface Operations {
   status(): Promise<StatusView>;
@@ -129,6 +165,8 @@ export interface Operations {
   missingBlobs(digests: string[]): Promise<string[]>;
   /** Takes in a file that a plan names. Throws KkError BLOB_CHANGED, DISK_FULL. */
   addBlob(sha256: string, bytes: AsyncIterable<Uint8Array>): Promise<void>;
+  /** Opens a terminal on a node. Throws KkError NODE_UNKNOWN, NODE_NOT_CONNECTED, AGENT_TOO_OLD. */
+  shell(wish: ShellWish, screen: ShellScreen): ShellKeys;
   /** Newest first. */
   runs(limit: number): Promise<RunSummary[]>;
   /** `id` may be a unique prefix, or `last`. Throws KkError RUN_UNKNOWN. */

@@ -26,6 +26,7 @@ import {
 } from '../views/requests.ts';
 import type { Operations } from './operations.ts';
 import { bodyOf, invalid, sendError } from './operator-errors.ts';
+import { shellRoute } from './shell-route.ts';
 
 type WithId = { Params: { id: string } };
 type WithName = { Params: { name: string } };
@@ -78,6 +79,7 @@ export function operatorApi(operations: Operations): FastifyInstance {
       return reply.code(201).send({});
     },
   );
+  void app.register(shellRoute, { operations });
   app.get<{ Querystring: { limit?: string } }>('/v1/runs', (request) => operations.runs(limitOf(request.query.limit)));
   app.get<WithId>('/v1/runs/:id', (request) => operations.run(request.params.id));
   app.get<WithId & { Querystring: { logs?: string; live?: string; revision?: string } }>(

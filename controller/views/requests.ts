@@ -144,6 +144,25 @@ export const ScanBody = z.strictObject({
 });
 export type ScanBody = z.input<typeof ScanBody>;
 
+const Cells = z.int().min(0).max(10_000);
+
+/** The first message of a shell's WebSocket. */
+export const ShellBody = z.strictObject({
+  node: Name,
+  user: Name.optional(),
+  argv: z.array(z.string()).max(10_000).default([]),
+  term: z.string().max(64).default(''),
+  columns: Cells,
+  rows: Cells,
+  now: z.boolean().default(false),
+  by: By,
+});
+export type ShellBody = z.input<typeof ShellBody>;
+
+/** The text messages after it. */
+export const ShellResizeBody = z.strictObject({ columns: Cells, rows: Cells });
+export type ShellResizeBody = z.input<typeof ShellResizeBody>;
+
 export const CancelBody = z.strictObject({ force: z.boolean().default(false), by: By }).prefault({});
 export type CancelBody = z.input<typeof CancelBody>;
 

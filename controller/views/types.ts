@@ -304,3 +304,12 @@ export const RollbackView = z.object({
   cannot: z.array(TaskOnNodes),
 });
 export type RollbackView = z.infer<typeof RollbackView>;
+
+/** Text messages of a shell's WebSocket; binary ones are what the program prints. Credit is bytes that may be typed. */
+export const ShellLine = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('opened'), credit: z.number() }),
+  z.object({ type: z.literal('taken'), bytes: z.number() }),
+  z.object({ type: z.literal('ended'), code: z.number(), signal: z.number() }),
+  z.object({ type: z.literal('error'), error: Report }),
+]);
+export type ShellLine = z.infer<typeof ShellLine>;

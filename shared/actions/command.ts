@@ -5,6 +5,33 @@ import { AbsolutePath, Account, given, Word } from './fields.ts';
 
 const Argv = z.tuple([Word], Word);
 
+/** What can be said of every program of a plan, whatever it is. */
+export const aroundProgram = {
+  /** Nothing to do when this path exists. */
+  creates: AbsolutePath.optional(),
+  /** Shell text or argv: nothing to do when it exits with 0. Must not change the node. */
+  unless: z.union([z.string().min(1), Argv]).optional(),
+  /** Added to a clean environment (PATH, HOME, USER, LOGNAME, LANG=C.UTF-8). */
+  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), Word).optional(),
+  user: Account.optional(),
+  chdir: AbsolutePath.optional(),
+  stdin: z.string().optional(),
+  /** After TERM (timeout, cancel) the process group has this long until KILL. */
+  grace_seconds: z.number().min(0).max(3600).default(10),
+};
+
+/** How a program of a plan ended. */
+export const ProgramEnd = z.object({
+  /** Exit status; absent when a signal ended it, or when nothing was to do. */
+  code: z.int().optional(),
+  signal: z.string().optional(),
+  stdout: Captured,
+  stderr: Captured,
+  duration_ms: z.number(),
+  /** false: `creates` or `unless` said that nothing was to do. */
+  started: z.boolean(),
+});
+
 /** A program of the plan's own. It outlives the agent (ENGINE 3.1). */
 export const command = defineAction({
   kind: 'command',
@@ -16,29 +43,10 @@ export const command = defineAction({
       argv: Argv.optional(),
       /** Text for `/bin/sh -c`. */
       shell: z.string().min(1).optional(),
-      /** Nothing to do when this path exists. */
-      creates: AbsolutePath.optional(),
-      /** Shell text or argv: nothing to do when it exits with 0. Must not change the node. */
-      unless: z.union([z.string().min(1), Argv]).optional(),
-      /** Added to a clean environment (PATH, HOME, USER, LOGNAME, LANG=C.UTF-8). */
-      env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), Word).optional(),
-      user: Account.optional(),
-      chdir: AbsolutePath.optional(),
-      stdin: z.string().optional(),
-      /** After TERM (timeout, cancel) the process group has this long until KILL. */
-      grace_seconds: z.number().min(0).max(3600).default(10),
+      ...aroundProgram,
     })
     .refine((input) => given(input, ['argv', 'shell']).length === 1, 'give exactly one of argv and shell'),
-  output: z.object({
-    /** Exit status; absent when a signal ended it, or when nothing was to do. */
-    code: z.int().optional(),
-    signal: z.string().optional(),
-    stdout: Captured,
-    stderr: Captured,
-    duration_ms: z.number(),
-    /** false: `creates` or `unless` said that nothing was to do. */
-    started: z.boolean(),
-  }),
+  output: ProgramEnd,
   shorthand: (value) =>
     typeof value === 'string' ? { shell: value } : Array.isArray(value) ? { argv: value } : undefined,
   changes: true,

@@ -22,6 +22,7 @@ import { packageAction } from './package.ts';
 import { reboot } from './reboot.ts';
 import { repository } from './repository.ts';
 import { scanPorts } from './scan-ports.ts';
+import { script } from './script.ts';
 import { selinux } from './selinux.ts';
 import { setFact } from './set-fact.ts';
 import { stat } from './stat.ts';
@@ -60,6 +61,7 @@ export const ACTIONS = {
   reboot,
   repository,
   scan_ports: scanPorts,
+  script,
   selinux,
   set_fact: setFact,
   swap,
@@ -80,6 +82,11 @@ export type ActionOutput<K extends ActionKind> = z.infer<(typeof ACTIONS)[K]['ou
 
 export function isActionKind(word: string): word is ActionKind {
   return Object.hasOwn(ACTIONS, word);
+}
+
+/** Does the action run a program of the plan's own, which outlives the agent and tells its end as `command` does? */
+export function runsProgram(kind: string): boolean {
+  return kind === 'command' || kind === 'script';
 }
 
 /** The action kinds that the author of a plan may write. */

@@ -21,3 +21,10 @@ export const SUBPROTOCOL = 'kk.v1';
  * back, and is told everything.
  */
 export const LIVES = 32;
+
+/** In the capabilities of Hello: the agent opens terminals (kk.proto, ShellOpen). */
+export const SHELL_CAPABILITY = 'shell@1';
+
+/** Bytes of one ShellInput and of one ShellOutput. */
+export const SHELL_INPUT = 32 * 1024;
+export const SHELL_OUTPUT = 64 * 1024;

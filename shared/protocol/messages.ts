@@ -151,6 +151,23 @@ export interface Installation {
   error: Uint8Array;
 }
 
+export interface ShellOpen {
+  shell: number;
+  user: string;
+  argv: string[];
+  term: string;
+  columns: number;
+  rows: number;
+  credit: number;
+  now: boolean;
+}
+
+/** So many bytes more of a shell's input (to the controller) or output (to the agent) may be sent. */
+export interface ShellCredit {
+  shell: number;
+  bytes: number;
+}
+
 /** kind -> message, agent to controller. */
 export interface ToControllerBodies {
   hello: Hello;
@@ -165,6 +182,10 @@ export interface ToControllerBodies {
   log_chunk: LogChunk;
   renew_request: { csr_pem: string };
   blob_wanted: { sha256: string; offset: number };
+  shell_opened: { shell: number; credit: number };
+  shell_output: { shell: number; data: Uint8Array };
+  shell_credit: ShellCredit;
+  shell_ended: { shell: number; code: number; signal: number; error: Uint8Array };
   installation: Installation;
 }
 
@@ -184,6 +205,11 @@ export interface ToAgentBodies {
   closing: { code: string; message: string; remedy: string; final: boolean };
   forget: { run: string };
   blob_part: { sha256: string; offset: number; data: Uint8Array; total: number };
+  shell_open: ShellOpen;
+  shell_input: { shell: number; data: Uint8Array };
+  shell_resize: { shell: number; columns: number; rows: number };
+  shell_credit: ShellCredit;
+  shell_close: { shell: number };
   upgrade: Upgrade;
   uninstall: { id: string };
 }

@@ -4,6 +4,7 @@ import {
   existsSync,
   lchownSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   statSync,
@@ -17,6 +18,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { ActionContext, ActionExecutor } from '../../agent/actions/executor.ts';
 import { commandFailure, createExecutors, createResourceKinds } from '../../agent/actions/index.ts';
+import { scriptExecutor } from '../../agent/actions/script.ts';
 import { systemdExecutor } from '../../agent/actions/systemd.ts';
 import { UndoStore } from '../../agent/undo/store.ts';
 import { ACTIONS, type ActionInput, type ActionKind, type ActionOutput } from '../../shared/actions/index.ts';
@@ -182,6 +184,56 @@ t.test('command: one that a cancel forestalled has no result that could be taken
   const context = contextWith(host, join(dir, 'attempt'), { signal: abort.signal, starting });
   await t.rejects(step('command', { shell: `touch ${dir}/ran` }, context), /last moment/);
   t.notOk(existsSync(join(dir, 'ran')));
+});
+
+t.test('script: shipped, run by its interpreter as a command is, and taken away', async (t) => {
+  const dir = t.testdir();
+  const scripts = join(dir, 'scripts');
+  chmodSync(dir, 0o755);
+  const executor = scriptExecutor(scripts);
+  let number = 0;
+  const files: Record<string, string> = {
+    'files/sub/look.sh': '#!/bin/sh -e\necho "$0 got $# $1 $N"; stat -c "%a %U" "$0" "$(dirname "$0")"; id -un\n',
+    'files/perl.pl': '#!/usr/bin/env perl\nprint "perl $ARGV[0]";\n',
+    'files/plain': 'echo "it is $(readlink /proc/$$/exe | grep -c sh)"; exit 6\n',
+  };
+  const run = (input: object, other: Partial<ActionContext> = {}) => {
+    const context = contextWith(host, join(dir, `attempt-${++number}`), { roleFile: (path) => files[path], ...other });
+    return step('script', input, context, executor);
+  };
+  const left = () => (existsSync(scripts) ? readdirSync(scripts) : []);
+
+  const asUser = await run({ source: 'sub/look.sh', args: ['a b', 2], env: { N: 3 }, user: 'nobody' });
+  t.match(asUser, { changed: true, output: { code: 0, started: true } });
+  t.match(asUser.output.stdout.head, /\/look\.sh got 2 a b 3\n400 nobody\n700 nobody\nnobody\n$/, 'for its user alone');
+  t.same(left(), [], 'and gone');
+  t.match(await run({ source: 'perl.pl', args: ['x'] }), { output: { stdout: { head: 'perl x' } } });
+  const plain = await run({ source: 'plain' });
+  t.match(plain.output.stdout.head, 'it is 1');
+  t.match(commandFailure(plain.output), { code: 'COMMAND_FAILED', message: /exited with 6/ });
+  t.match(await run({ content: 'print("here")', interpreter: ['perl', '-w'] }), {
+    output: { stdout: { head: 'here' } },
+  });
+  t.match(await failure(run({ content: 'x', interpreter: '/no/such' })), { code: 'COMMAND_NOT_FOUND' });
+  t.match(await failure(run({ content: 'x', user: 'no-such-user' })), { code: 'COMMAND_NO_SUCH_USER' });
+  t.match(await failure(run({ source: 'absent' })), { code: 'ROLE_FILE_MISSING' });
+  t.match(await failure(run({ content: 'echo on; sleep 60', grace_seconds: 0 }, { timeoutMs: 300 })), {
+    code: 'COMMAND_TIMEOUT',
+  });
+  t.same(left(), [], 'however it ends');
+
+  const made = join(dir, 'made');
+  const once = { content: `echo x > ${made}`, creates: made };
+  t.match(await run(once), { already: false });
+  t.match(await run(once), { already: true, output: { started: false } });
+  t.match(ACTIONS.script.repeatable, Function);
+
+  const recovering = { bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim() };
+  const folder = join(dir, 'taken-up');
+  const ran = { content: `echo ran >> ${dir}/ran` };
+  await step('script', ran, contextWith(host, folder), executor);
+  t.match(await step('script', ran, contextWith(host, folder, { recovering }), executor), { output: { code: 0 } });
+  t.equal(readFileSync(join(dir, 'ran'), 'utf8'), 'ran\n', 'a later life of the agent does not run it again');
 });
 
 t.test('file: written whole with its diff, then already; touched by hand, mended', async (t) => {

@@ -188,6 +188,7 @@ async function agent(t: Teardown, endpoints: string[], more: { age?: number } = 
     work,
     installer: new FakeInstaller(),
     log,
+    shells: { connected: () => {}, disconnected: () => {}, handle: () => {} },
     clock,
     random: () => 0.002,
     logger: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },

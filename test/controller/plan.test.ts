@@ -913,3 +913,62 @@ t.test('the example of the documentation is a plan', async (t) => {
   t.equal(upgrade.roles['kubelet']?.tasks.length, 7, 'blocks');
   t.match(found.roles['motd'], { defaults: { greeting: 'Hello' }, files: { 'motd/templates/motd.j2': /Linux/ } });
 });
+
+t.test('hooks: what they name must be there, and is told at its place', async (t) => {
+  const text = `apiVersion: kk.dev/v1
+kind: Plan
+metadata: {name: p}
+spec:
+  inventory:
+    hosts: {a: {address: 10.0.0.1}, b: {address: 10.0.0.2}}
+    groups: {etcd: [a], idle: [b]}
+  playbooks:
+    - name: site
+      plays:
+        - {name: install, hosts: a, tasks: [{debug: x}]}
+  hooks:
+    - before: instal
+      scripts: {all: here.sh}
+    - scripts: {all: here.sh}
+    - after: install
+      scripts:
+        all: [here.sh, gone.sh]
+        groups:
+          idle: here.sh
+          etdc: here.sh
+      env: {bad-name: x}
+      timeout: soon
+    - before: install
+      skripts: {}
+`;
+  const problems = problemsOf(parsePlan({ plan: 'plan.yaml', texts: { 'plan.yaml': text, 'here.sh': 'echo' } }));
+  const told = problems.map((problem) => line(problem).replace(/^plan\.yaml:/, ''));
+  for (const expected of [
+    /^13:15 PLAN_UNKNOWN_PLAY There is no play "instal".*install/,
+    /^15:7 PLAN_MISSING The hook says neither before nor after/,
+    /^18:24 PLAN_MISSING The script gone\.sh is not there/,
+    /^20:11 PLAN_EMPTY_GROUP The play "install" runs on no node of "idle"/,
+    /^21:11 PLAN_UNKNOWN_GROUP .*"etdc"/,
+    /^22:13 PLAN_ACTION_INPUT .*bad-name/,
+    /^23:16 PLAN_TYPE .*timeout/,
+    /^25:7 PLAN_UNKNOWN_KEY .*skripts.*scripts/,
+  ])
+    t.ok(
+      told.some((one) => expected.test(one)),
+      `${expected} in\n${told.join('\n')}`,
+    );
+  const good = text.replace(
+    / {2}hooks:[\s\S]*/,
+    '  hooks:\n    - {before: install, scripts: {all: [here.sh, here.sh]}}\n',
+  );
+  const plan = planOf(parsePlan({ plan: 'plan.yaml', texts: { 'plan.yaml': good, 'here.sh': 'echo' } }));
+  t.same(
+    plan.plays.map(({ name, nodes }) => [name, nodes]),
+    [
+      ['before install: all here.sh', ['a']],
+      ['before install: all here.sh (2)', ['a']],
+      ['install', ['a']],
+    ],
+    'the same script twice is two plays',
+  );
+});

@@ -99,6 +99,45 @@ t.test('a plan becomes work on three agents and comes back as a report', async (
     t.same(new Set(shown.map((l) => JSON.stringify(l.output))), new Set(['{"message":"token-n1"}']));
   });
 
+  await t.test('hooks run before and after their play, and one that fails stops its node', async (t) => {
+    const said = join(line.folder, 'hooks-said');
+    const script = (name: string, text: string): Promise<void> => writeFile(join(line.folder, name), text);
+    await script('all.sh', `#!/bin/sh\necho "$STAGE all $NODE $1" >> ${said}.$NODE; echo printed by a hook\n`);
+    await script('group.sh', `echo group >> ${said}.$NODE\n`);
+    await script('host.sh', `echo host >> ${said}.$NODE; [ "$STAGE" != broken ]\n`);
+    const plan = (stage: string): string =>
+      `${planOf(
+        NODES,
+        `        - name: work
+          hosts: [n1, n2]
+          tasks: [{name: work, command: "echo work >> ${said}.{{ node_name }}"}]
+`,
+        '    groups: {some: [n2, n3]}\n',
+      )}  hooks:
+    - after: work
+      scripts: {all: all.sh}
+      env: {STAGE: after, NODE: "{{ node_name }}"}
+    - before: work
+      scripts: {hosts: {n2: host.sh}, groups: {some: group.sh}, all: [all.sh]}
+      args: [with words]
+      env: {STAGE: ${stage}, NODE: "{{ node_name }}"}
+      timeout: 1m
+`;
+    const { view, lines } = await line.apply(plan('before'));
+    t.equal(view.status, 'done', JSON.stringify(view.failures));
+    const texts = await Promise.all(NODES.map((node) => readFile(`${said}.${node}`, 'utf8').catch(() => 'nothing')));
+    t.same(texts, [
+      'before all n1 with words\nwork\nafter all n1 \n',
+      'before all n2 with words\ngroup\nhost\nwork\nafter all n2 \n',
+      'nothing',
+    ]);
+    t.ok(lines.some((entry) => entry.type === 'log' && /printed by a hook/.test(entry.text)));
+    const broken = await line.apply(plan('broken'));
+    t.equal(broken.view.status, 'failed');
+    t.match(broken.view.failures, [{ node: 'n2', error: { code: 'COMMAND_FAILED' } }]);
+    t.same(outcomes(broken.lines, 'work').n2, undefined, 'the play does not begin there');
+  });
+
   await t.test('a failure stops its node, closes its gates and is told once, with its cause', async (t) => {
     const { view, lines } = await line.apply(
       planOf(

@@ -100,6 +100,7 @@ export class Agent {
       work: this.#work(),
       installer: new FakeInstaller(),
       log: this.#log,
+      shells: { connected: () => {}, disconnected: () => {}, handle: () => {} },
       clock: {
         bootTimeMs: () => machine.time.now,
         nowMs: () => machine.time.now,

@@ -141,6 +141,7 @@ export const deskParts = (folder: string, out: Output, err: Output): CliParts =>
     agentFolder: undefined,
     color: false,
     live: true,
+    term: 'xterm',
     user: 'ada',
   },
   now: () => NOW,

@@ -14,6 +14,9 @@ import type {
   RetryWish,
   RollbackWish,
   ScanWish,
+  ShellKeys,
+  ShellScreen,
+  ShellWish,
   SkipWish,
   Started,
   UpgradeLine,
@@ -72,6 +75,8 @@ export class FakeOperations implements Operations {
   bootstrapLines: BootstrapLine[] = [];
   /** Called before the end of a live stream: tests hold it there. */
   beforeEnd: (signal: AbortSignal) => Promise<void> = async () => {};
+  /** What a shell does. */
+  onShell: (screen: ShellScreen) => ShellKeys = () => ({ type: () => {}, resize: () => {}, close: () => {} });
   /** The stream breaks off so many times in its middle. */
   breaks = 0;
 
@@ -103,6 +108,11 @@ export class FakeOperations implements Operations {
   }
 
   async addBlob(): Promise<void> {}
+
+  shell(wish: ShellWish, screen: ShellScreen): ShellKeys {
+    this.asked.push({ shell: wish });
+    return this.onShell(screen);
+  }
 
   async exec(request: ExecRequest) {
     this.asked.push({ exec: request });

@@ -117,6 +117,7 @@ export async function startLine(options: Partial<ServeOptions> = {}, offsetMs = 
           untilIdle: false,
           leaseSeconds: 3600,
           connectTimeoutSeconds: 20,
+          shellIdleSeconds: 0,
           agentFolder: join(folder, 'no-agents'),
           ...options,
         },
@@ -147,6 +148,7 @@ export async function startLine(options: Partial<ServeOptions> = {}, offsetMs = 
       if (!(await new IdentityStore(statePaths(stateFolder).identity).load())) await line.join(name);
       const agent = await startAgent({
         stateFolder,
+        scripts: join(folder, `${own}-scripts`),
         ...(machineId === undefined ? {} : { machineId }),
         // Near the shortest pause before a reconnect.
         random: () => 0.02,

@@ -10,6 +10,7 @@ interface Options {
   untilIdle?: boolean;
   lease: number;
   connectTimeout: number;
+  shellIdle: number;
 }
 
 export function serveCommand(cli: Cli): Command {
@@ -36,6 +37,14 @@ export function serveCommand(cli: Cli): Command {
         '5m',
       ),
     )
+    .addOption(
+      durationOption(
+        '--shell-idle <duration>',
+        'end a shell in which nothing is typed and nothing printed for so long; 0: never',
+        '2h',
+        { least: '0', most: '20d' },
+      ),
+    )
     .addHelpText(
       'after',
       `
@@ -60,6 +69,7 @@ Examples:
           untilIdle: options.untilIdle ?? false,
           leaseSeconds: options.lease,
           connectTimeoutSeconds: options.connectTimeout,
+          shellIdleSeconds: options.shellIdle,
         },
         { log: cli.parts.err, stop: stop.signal },
       );

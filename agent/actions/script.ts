@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto';
+import { basename, join } from 'node:path';
+import type { ActionInput } from '../../shared/actions/index.ts';
+import { commandExecutor } from './command.ts';
+import type { ActionContext, ActionExecutor } from './executor.ts';
+import { wantedContent } from './wanted-content.ts';
+
+type Input = ActionInput<'script'>;
+
+/** `#!` and what the kernel makes of the rest (execve(2)): an interpreter, and one argument at most. */
+const FIRST_LINE = /^#![ \t]*(\S+)(?:[ \t]+(\S.*?))?[ \t\r]*(?:\n|$)/;
+
+/** What stands before the script's path. */
+function interpreterOf({ interpreter }: Input, text: string): [string, ...string[]] {
+  if (typeof interpreter === 'string') return [interpreter];
+  if (interpreter !== undefined) {
+    const [program, ...args] = interpreter;
+    return [String(program), ...args.map(String)];
+  }
+  const [, program, argument] = FIRST_LINE.exec(text) ?? [];
+  if (program === undefined) return ['/bin/sh'];
+  return argument === undefined ? [program] : [program, argument];
+}
+
+function textOf({ source, content }: Input, context: ActionContext): string {
+  return wantedContent({ source, content }, context)?.toString('utf8') ?? '';
+}
+
+/** The script as the command that it is, once it lies at `path`. */
+function commandOf(input: Input, text: string, path: string): ActionInput<'command'> {
+  const { source: _source, content: _content, args = [], interpreter: _interpreter, ...around } = input;
+  return { ...around, argv: [...interpreterOf(input, text), path, ...args] };
+}
+
+/**
+ * `folder` is one that only root writes to and others may pass through, gone after a reboot: the script lies in a folder of its
+ * own there, which nobody but the user who runs it can open, for as long as it runs.
+ */
+export function scriptExecutor(folder: string): ActionExecutor<'script'> {
+  /** The same for the same attempt: a later life of the agent finds what it has to take away. */
+  const placeOf = (input: Input, context: ActionContext): { own: string; path: string } => {
+    const own = join(folder, createHash('sha256').update(context.folder).digest('hex').slice(0, 24));
+    return { own, path: join(own, basename(input.source ?? 'script')) };
+  };
+  return {
+    async inspect(input, context) {
+      const text = textOf(input, context);
+      return commandExecutor.inspect(commandOf(input, text, placeOf(input, context).path), context);
+    },
+
+    async apply(input, context) {
+      const { files } = context.host;
+      const { own, path } = placeOf(input, context);
+      const text = textOf(input, context);
+      const uid = input.user === undefined ? undefined : await files.uidOf(String(input.user));
+      const owner = uid === undefined ? {} : { uid };
+      try {
+        await files.makeDirectory(folder, { mode: 0o711 });
+        await files.makeDirectory(own, { mode: 0o700, ...owner });
+        await files.writeAtomic(path, Buffer.from(text), { mode: 0o400, ...owner });
+        return await commandExecutor.apply(commandOf(input, text, path), context);
+      } finally {
+        await files.remove(own);
+      }
+    },
+  };
+}

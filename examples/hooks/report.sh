@@ -1,0 +1,4 @@
+#!/bin/sh
+# Runs on every node after the play "install".
+set -eu
+cat /etc/kk-ready

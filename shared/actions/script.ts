@@ -1,0 +1,29 @@
+import { z } from 'zod';
+import { aroundProgram, ProgramEnd } from './command.ts';
+import { defineAction } from './define-action.ts';
+import { given, Word } from './fields.ts';
+
+/** A script that is shipped to the node, run there as a command is, and taken away again. */
+export const script = defineAction({
+  kind: 'script',
+  version: 1,
+  summary: "run a script of the role's files, or one written in place",
+  input: z
+    .strictObject({
+      /** A path below the role's files/, taken as it is. */
+      source: z.string().min(1).optional(),
+      /** The script itself. */
+      content: z.string().min(1).optional(),
+      args: z.array(Word).max(1000).optional(),
+      /** Program and arguments before the script. Unstated: what its first line says after #!, else /bin/sh. */
+      interpreter: z.union([z.string().min(1), z.tuple([Word], Word)]).optional(),
+      ...aroundProgram,
+    })
+    .refine((input) => given(input, ['source', 'content']).length === 1, 'give exactly one of source and content'),
+  output: ProgramEnd,
+  shorthand: (value) => (typeof value === 'string' ? { source: value } : undefined),
+  changes: true,
+  repeatable: (input) => input.creates !== undefined || input.unless !== undefined,
+  undo: 'cannot',
+  example: { source: 'tune-disks.sh', args: ['--fast'], creates: '/var/lib/disks-tuned' },
+});
