@@ -66,10 +66,6 @@ export async function joiningStories(t: Test, fleet: Fleet, [one, two]: readonly
     t.equal(joined.code, 0, joined.stderr);
     t.ok(await until(async () => (await fleet.connected(one)) && (await fleet.connected(two)), 30_000, 250));
     const before = await releaseOn(fleet, one);
-    await fleet.inventory('inventory.yaml', {
-      [one]: { address: fleet.addressOf(one), ssh: false },
-      [two]: { address: fleet.addressOf(two), ssh: false },
-    });
     const log = '/var/lib/kk-upgraded.log';
     const shell = `echo begun >> ${log}; until [ -e ${log}.go ]; do sleep 0.2; done; echo ended >> ${log}`;
     const plan = await fleet.commandPlan('upgraded.yaml', [one], shell);

@@ -56,7 +56,6 @@ export async function shellStories(t: Test, fleet: Fleet): Promise<void> {
   await story(t, 'scripts and hooks run as tasks, and leave nothing behind', async (t) => {
     await fleet.file('pre.sh', '#!/bin/bash\nset -eu\necho "$STAGE $1 $(stat -c %a "$0")" >> /tmp/hooks\n');
     await fleet.file('post.sh', 'echo post >> /tmp/hooks; exit "$(cat /tmp/exit 2>/dev/null || echo 0)"\n');
-    await fleet.inventory('inventory.yaml', { [NODE]: { address: fleet.addressOf(NODE), ssh: false } });
     await fleet.file(
       'hooks.yaml',
       `apiVersion: kk.dev/v1
