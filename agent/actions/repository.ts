@@ -10,7 +10,7 @@ import { packageManagerOf } from './packages/index.ts';
 import type { PackageManager } from './packages/manager.ts';
 import { fingerprintsOf, isArmored } from './packages/openpgp.ts';
 import { aptLists, DIALECTS, readSources } from './packages/repository-file.ts';
-import { runPrograms } from './packages/transaction.ts';
+import { followPrograms, runPrograms } from './packages/transaction.ts';
 import { carryOutFile, type FilePlan, onlyRegular, planFile } from './regular-file.ts';
 import { removeLists } from './resources/package-lists.ts';
 import { PACKAGES } from './resources/packages.ts';
@@ -128,6 +128,7 @@ export function repositoryExecutor(root: string): ActionExecutor<'repository'> {
 
   async function work(input: Input, context: ActionContext) {
     const { host, signal, folder, log, timeoutMs } = context;
+    if (context.recovering !== undefined) await followPrograms(context, context.recovering.bootId);
     const manager = await packageManagerOf(host, root, signal);
     const plan = await planOf(input, manager, context);
     for (const prefix of plan.lists) await context.remember({ kind: 'package_lists', id: prefix }, { state: 'lists' });
