@@ -142,7 +142,7 @@ export function packageExecutor(root: string): ActionExecutor<'package'> {
       try {
         await run(manager.refresh());
       } catch (thrown) {
-        await manager.forgetAsking();
+        await manager.setAskedAt(0);
         throw thrown;
       }
       isFresh = true;

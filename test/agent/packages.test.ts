@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import t from 'tap';
 import { parseDatabase, parsePolicy, parseSimulation } from '../../agent/actions/packages/apt.ts';
@@ -398,7 +398,7 @@ function aptNode(dir: string, foresees: Record<string, string>) {
     const [program, verb, ...names] = argv;
     if (program === 'apt-get') return apt(argv);
     if (program === 'dpkg') return ok('amd64\n');
-    if (program === 'touch') utimesSync(argv.at(-1) ?? '', 0, 0);
+    if (program === 'touch') utimesSync(names.at(-1) ?? '', 0, Number(names[0]?.split('@')[1]));
     if (program === 'apt-mark' && verb?.endsWith('hold'))
       for (const name of names) installed.set(name, { version: '', ...installed.get(name), held: verb === 'hold' });
     if (program !== 'dpkg-query') return ok();
@@ -494,6 +494,9 @@ t.test('apt: a refresh that reached nobody is none', async (t) => {
   updates.stderr = '';
   t.match(await node.do('r3', 'package', refresh, 'x'), { changed: false });
   t.match(ran(), [/update$/]);
+  utimesSync(partial, 7, 7);
+  await node.do('r4', 'repository', { name: 'k8s', uris: ['https://x.example/'], trusted: true }, 'y');
+  t.equal(statSync(partial).mtimeMs, 7000, 'to ask one repository is not to ask all');
 });
 
 t.test('apt: a new agent first follows what its former life began', async (t) => {
@@ -577,6 +580,13 @@ t.test('repository: a .repo with its key, once; refused with another key; gone w
   );
   t.match(await node.do('r2', 'repository', input, 'x'), { changed: false });
   t.same(ran(), [], 'nothing is asked where nothing is changed');
+  chmodSync(file, 0o600);
+  refuse(true);
+  const moved = { ...input, uris: ['https://other.example/'] };
+  t.match(await failure(node.do('r2', 'repository', moved, 'x')), { code: 'REPOSITORY_UNREACHABLE' });
+  t.equal(statSync(file).mode & 0o777, 0o600, 'what was there is back as it was');
+  refuse(false);
+  chmodSync(file, 0o644);
   await node.do('r3', 'repository', { name: 'k8s', state: 'absent' }, 'x');
   t.notOk(existsSync(file));
   await node.undo('r3', 'x');

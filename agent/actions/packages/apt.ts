@@ -105,8 +105,8 @@ export function apt({ files }: Pick<Host, 'files'>, ask: Ask, root: string): Pac
     },
 
     refresh: () => ['apt-get', '-q', 'update'],
-    forgetAsking: async () => {
-      await ask(['touch', '--date=@0', partial]);
+    setAskedAt: async (ms) => {
+      await ask(['touch', '--no-create', `--date=@${Math.floor(ms / 1000)}`, partial]);
     },
     hold: (names, held) => ['apt-mark', held ? 'hold' : 'unhold', ...names],
     mark: (names, auto) => ['apt-mark', auto ? 'auto' : 'manual', ...names],

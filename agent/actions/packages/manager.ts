@@ -73,8 +73,8 @@ export interface PackageManager {
   /** When it was last asked what the repositories have; undefined: never, or the manager sees to that itself. */
   askedAtMs(): Promise<number | undefined>;
   refresh(): Argv;
-  /** After a refresh that did not bring everything: it counts as never asked. */
-  forgetAsking(): Promise<void>;
+  /** After a refresh that did not bring everything: what {@link askedAtMs} is to say, 0 for never. */
+  setAskedAt(ms: number): Promise<void>;
   /** Throws PACKAGE_HOLD_UNAVAILABLE when it is found out that they cannot be held. */
   hold(names: readonly string[], held: boolean): Argv;
   /** Configuration that came with packages and was changed on the node since: the paths by package. */
