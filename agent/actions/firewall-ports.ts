@@ -38,6 +38,17 @@ async function ask(host: Host, argv: Argv, signal?: AbortSignal): Promise<string
   return output.stdout;
 }
 
+/** Is a port, or a range, within another one? firewalld makes one range of ports that lie side by side. Pure. */
+export function covers(range: string, port: string): boolean {
+  const parsed = (text: string): [number, number, string | undefined] => {
+    const [numbers = '', protocol] = text.split('/');
+    const [from = 0, to = from] = numbers.split('-').map(Number);
+    return [from, to, protocol];
+  };
+  const [[low, high, protocol], [from, to, wanted]] = [parsed(range), parsed(port)];
+  return protocol === wanted && low <= from && to <= high;
+}
+
 /** firewall-cmd(1): what counts now and what counts after a boot or reload are two lists. */
 export function firewalld(host: Host): PortFirewall {
   return {
@@ -48,7 +59,8 @@ export function firewalld(host: Host): PortFirewall {
       const list = async (...more: string[]): Promise<string[]> =>
         (await ask(host, ['firewall-cmd', ...more, `--zone=${zone}`, '--list-ports'])).trim().split(/\s+/);
       const [now, kept] = [await list(), await list('--permanent')];
-      return new Map(ports.map((port) => [port, { now: now.includes(port), kept: kept.includes(port) }]));
+      const isIn = (all: readonly string[], port: string): boolean => all.some((one) => covers(one, port));
+      return new Map(ports.map((port) => [port, { now: isIn(now, port), kept: isIn(kept, port) }]));
     },
     async set(zone, port, state, wanted, signal) {
       const change = (verb: string, ...more: string[]): Promise<string> =>
@@ -73,7 +85,8 @@ export function ufw(host: Host): PortFirewall {
       const rules = (await ask(host, ['ufw', 'show', 'added'])).split('\n').map((line) => line.trim());
       return new Map(
         ports.map((port) => {
-          const isOpen = rules.includes(`ufw allow ${rule(port)}`);
+          const wanted = `ufw allow ${rule(port)}`;
+          const isOpen = rules.some((one) => one === wanted || one.startsWith(`${wanted} comment `));
           return [port, { now: isOpen, kept: isOpen }];
         }),
       );

@@ -9,7 +9,7 @@ import { packageManagerOf } from './packages/index.ts';
 import { allowed, changeFor, differences, isThere, notHeldSo, versionIn } from './packages/judge.ts';
 import type { Argv, Change, ChangeOptions, Database, Foreseen, PackageManager, Wanted } from './packages/manager.ts';
 import { isPolicyLeft, takeAway, withoutStarts } from './packages/no-starts.ts';
-import { runPrograms } from './packages/transaction.ts';
+import { followPrograms, runPrograms } from './packages/transaction.ts';
 import { PACKAGES, resourcesOf } from './resources/packages.ts';
 import { Unknown } from './unknown.ts';
 
@@ -59,7 +59,7 @@ async function wantedBy(
     }
     return wanted;
   }
-  const names = listed(input.name);
+  const names = await manager.named(listed(input.name));
   if (input.state !== 'latest') return names.map((name) => ({ name, version: input.version }));
   const newest = await manager.newest(names, cached);
   return names.map((name) => ({ name, version: newest.get(name) }));
@@ -80,7 +80,7 @@ async function planOf(input: Input, manager: PackageManager, context: ActionCont
     change = { ...change, install: change.install.filter(({ name }) => !foreseen.downgrades.includes(name)) };
     foreseen = await foresee();
   }
-  allowed(input, change, foreseen, database);
+  allowed(input, wanted, change, foreseen, database);
   return { wanted, database, change, foreseen, hold };
 }
 
@@ -138,7 +138,13 @@ export function packageExecutor(root: string): ActionExecutor<'package'> {
     const before = await manager.database();
     let isFresh = false;
     const refresh = async (): Promise<void> => {
-      if (!isFresh) await run(manager.refresh());
+      if (isFresh) return;
+      try {
+        await run(manager.refresh());
+      } catch (thrown) {
+        await manager.setAskedAt(0);
+        throw thrown;
+      }
       isFresh = true;
     };
     const installs = input.state !== 'absent';
@@ -146,8 +152,17 @@ export function packageExecutor(root: string): ActionExecutor<'package'> {
     else if (installs && (await isDue(input, manager, context))) await refresh();
     const plan = await planOf(input, manager, context, false).catch(async (thrown: unknown) => {
       if (isFresh || input.update_cache === false || !isStale(thrown)) throw thrown;
-      await refresh();
-      return planOf(input, manager, context, false);
+      const failed = await refresh().then(
+        () => undefined,
+        (one: unknown) => {
+          if (isStale(one)) return one;
+          throw one;
+        },
+      );
+      // Another repository than those that do not answer may have it.
+      return planOf(input, manager, context, false).catch((still: unknown) => {
+        throw failed !== undefined && isStale(still) ? failed : still;
+      });
     });
     const { change, wanted, hold } = plan;
     for (const [resource, after] of resourcesOf(plan.foreseen.steps, hold, input.hold === true))
@@ -177,6 +192,8 @@ export function packageExecutor(root: string): ActionExecutor<'package'> {
   return {
     async inspect(input, context) {
       const { host, signal, dryRun } = context;
+      // What was begun may be at work: first apply waits for it.
+      if (context.recovering !== undefined) return { already: false };
       const manager = await packageManagerOf(host, root, signal);
       if (await isPolicyLeft(host, root)) return { already: false };
       const isOnlyRefresh = (input.name ?? input.files) === undefined;
@@ -204,8 +221,9 @@ export function packageExecutor(root: string): ActionExecutor<'package'> {
 
     apply: (input, context) =>
       inTurn(context.host.files, PACKAGES, async () => {
-        const { host, signal } = context;
-        const manager = await packageManagerOf(host, root, signal);
+        const { host, signal, recovering } = context;
+        if (recovering !== undefined) await followPrograms(context, recovering.bootId);
+        const manager = await packageManagerOf(host, root, signal, input.lock_wait_seconds * 1000);
         if (await isPolicyLeft(host, root)) await takeAway(host, root);
         return work(input, context, manager);
       }),

@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import type { ActionInput, ActionOutput } from '../../shared/actions/index.ts';
 import { KkError } from '../../shared/errors.ts';
 import type { Diff } from '../../shared/share.ts';
+import type { FileStat } from '../host/host.ts';
 import { ABSENT } from '../undo/image.ts';
 import { contentDiff } from './content-diff.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
@@ -10,7 +11,7 @@ import { packageManagerOf } from './packages/index.ts';
 import type { PackageManager } from './packages/manager.ts';
 import { fingerprintsOf, isArmored } from './packages/openpgp.ts';
 import { aptLists, DIALECTS, readSources } from './packages/repository-file.ts';
-import { runPrograms } from './packages/transaction.ts';
+import { followPrograms, runPrograms } from './packages/transaction.ts';
 import { carryOutFile, type FilePlan, onlyRegular, planFile } from './regular-file.ts';
 import { removeLists } from './resources/package-lists.ts';
 import { PACKAGES } from './resources/packages.ts';
@@ -23,7 +24,7 @@ type Output = ActionOutput<'repository'>;
 /** A file of the repository; `remove`: it is to be gone. */
 interface Part {
   path: string;
-  before: Buffer | undefined;
+  before: { stat: FileStat; content: Buffer } | undefined;
   plan: FilePlan | { todo: 'remove'; diffs: Diff[] };
 }
 
@@ -76,10 +77,11 @@ export function repositoryExecutor(root: string): ActionExecutor<'repository'> {
     const stat = await host.files.stat(path);
     onlyRegular(path, stat);
     const present = stat && (await host.files.whole(path));
-    const before = present?.content;
-    if (content !== undefined) return [{ path, before, plan: planFile(path, present, content, {}) }];
+    if (content !== undefined) return [{ path, before: present, plan: planFile(path, present, content, {}) }];
     if (present === undefined) return [];
-    return [{ path, before, plan: { todo: 'remove', diffs: [contentDiff(path, present.content, undefined)] } }];
+    return [
+      { path, before: present, plan: { todo: 'remove', diffs: [contentDiff(path, present.content, undefined)] } },
+    ];
   }
 
   async function planOf(input: Input, manager: PackageManager, context: ActionContext): Promise<Plan> {
@@ -122,17 +124,19 @@ export function repositoryExecutor(root: string): ActionExecutor<'repository'> {
     for (const { path, before, plan } of parts.toReversed()) {
       if (plan.todo === 'nothing') continue;
       if (before === undefined) await files.remove(path);
-      else await files.writeAtomic(path, before);
+      else await files.writeAtomic(path, before.content, before.stat);
     }
   }
 
   async function work(input: Input, context: ActionContext) {
     const { host, signal, folder, log, timeoutMs } = context;
+    if (context.recovering !== undefined) await followPrograms(context, context.recovering.bootId);
     const manager = await packageManagerOf(host, root, signal);
     const plan = await planOf(input, manager, context);
     for (const prefix of plan.lists) await context.remember({ kind: 'package_lists', id: prefix }, { state: 'lists' });
     for (const part of plan.parts) await carryOut(part, context);
     const refreshes = input.state === 'present' && input.enabled;
+    const askedAtMs = await manager.askedAtMs();
     if (refreshes) {
       try {
         await runPrograms([DIALECTS[manager.kind].refresh(input.name, plan.path)], {
@@ -144,6 +148,9 @@ export function repositoryExecutor(root: string): ActionExecutor<'repository'> {
       } catch (thrown) {
         await takeBack(plan, host);
         throw thrown;
+      } finally {
+        // Only this one was asked, and none of the others.
+        await manager.setAskedAt(askedAtMs ?? 0);
       }
     } else for (const prefix of plan.lists) await removeLists(host, root, prefix);
     return { output: outputOf(plan, refreshes), changed: !isDone(plan), diffs: diffsOf(plan) };

@@ -1,10 +1,15 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
+import { covers } from '../../agent/actions/firewall-ports.ts';
 import type { Host, RunOutput } from '../../agent/host/host.ts';
 import { ACTIONS } from '../../shared/actions/index.ts';
 import { realHost } from '../support/real-host.ts';
 import { failure, Node } from '../support/undo-node.ts';
+
+/** Side by side, so firewalld lists them as one. */
+const ETCD = ['2379/tcp', '2380/tcp'];
+const ETCD_RANGE = '2379-2380/tcp';
 
 /** A machine whose firewalls are lists; its systemd has their units. */
 function guarded(dir: string, present: readonly string[]) {
@@ -43,8 +48,13 @@ function guarded(dir: string, present: readonly string[]) {
     const list = argv.includes('--permanent') ? lists.permanent : lists.now;
     const [, verb, port = ''] = /^--(add|remove)-port=(.*)$/.exec(argv.at(-1) ?? '') ?? [];
     if (verb === 'add') list.add(port);
-    else if (verb === 'remove') list.delete(port);
-    else return ok(`${[...list].join(' ')}\n`);
+    else if (verb === 'remove' && !list.delete(port) && list.delete(ETCD_RANGE)) {
+      for (const one of ETCD) if (one !== port) list.add(one);
+    } else if (verb === undefined) return ok(`${[...list].join(' ')}\n`);
+    if (ETCD.every((one) => list.has(one))) {
+      for (const one of ETCD) list.delete(one);
+      list.add(ETCD_RANGE);
+    }
     return ok('success\n');
   };
   const ufw = (argv: readonly string[]): RunOutput => {
@@ -125,7 +135,18 @@ t.test('firewall: ports of firewalld and of ufw, and closed again', async (t) =>
     evidence: '-P INPUT DROP',
   });
 
+  const etcd = guarded(t.testdir({ c: {} }), ['firewalld']);
+  await etcd.node.do('r1', 'firewall', { ports: ETCD }, 'x');
+  t.same([...etcd.lists.now], ['22/tcp', ETCD_RANGE]);
+  t.match(await etcd.node.do('r2', 'firewall', { ports: ETCD }, 'x'), { changed: false });
+  await etcd.node.undo('r1', 'x');
+  t.same([...etcd.lists.now], ['22/tcp']);
+  t.notOk(covers(ETCD_RANGE, '2380-2381/tcp') || covers(ETCD_RANGE, '2380/udp') || covers('', '1/tcp'));
+
   const ubuntu = guarded(t.testdir({ b: {} }), ['ufw']);
+  ubuntu.lists.ufw.add("9/tcp comment 'of a person'");
+  t.match(await ubuntu.node.do('r0', 'firewall', { ports: ['9/tcp'] }, 'x'), { changed: false });
+  ubuntu.lists.ufw.delete("9/tcp comment 'of a person'");
   await ubuntu.node.do('r1', 'firewall', ports, 'x');
   t.same([...ubuntu.lists.ufw], ['22/tcp', '6443/tcp', '30000:32767/tcp']);
   t.match(await ubuntu.node.do('r2', 'firewall', ports, 'x'), { changed: false });

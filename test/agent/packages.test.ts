@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import t from 'tap';
 import { parseDatabase, parsePolicy, parseSimulation } from '../../agent/actions/packages/apt.ts';
 import { parseList, parseLocks, parseTransaction } from '../../agent/actions/packages/dnf.ts';
@@ -7,7 +8,7 @@ import { lockedBy, packageFailure } from '../../agent/actions/packages/failures.
 import { fingerprintsOf } from '../../agent/actions/packages/openpgp.ts';
 import { aptLists, readSources } from '../../agent/actions/packages/repository-file.ts';
 import { parseSearch, parseSummary } from '../../agent/actions/packages/zypper.ts';
-import type { Host, RunOutput } from '../../agent/host/host.ts';
+import type { CommandResult, Host, RunOutput } from '../../agent/host/host.ts';
 import { ACTIONS } from '../../shared/actions/index.ts';
 import { realHost } from '../support/real-host.ts';
 import { failure, Node } from '../support/undo-node.ts';
@@ -196,6 +197,36 @@ t.test('the inputs are refused where they make no sense', (t) => {
   t.end();
 });
 
+function ended({ code, stdout, stderr }: RunOutput): CommandResult {
+  const stream = (text: string) => ({
+    head: Buffer.from(text),
+    tail: Buffer.alloc(0),
+    bytes: Buffer.byteLength(text),
+    file: '',
+  });
+  const streams = { stdout: stream(stdout), stderr: stream(stderr) };
+  return { code, timedOut: false, cancelled: false, durationMs: 1, ...streams };
+}
+
+/** A host whose programs answer at once; `saw` is told of those that outlive the agent. */
+function answering(answer: (argv: readonly string[]) => RunOutput, saw: (argv: readonly string[]) => void): Host {
+  const real = realHost();
+  return {
+    ...real,
+    // Whoever waits looks again at once.
+    files: { ...real.files, changed: async () => {} },
+    run: async (argv) => answer(argv),
+    commands: {
+      ...real.commands,
+      async start(folder, { argv }) {
+        mkdirSync(folder, { recursive: true });
+        saw(argv);
+        return ended(answer(argv));
+      },
+    },
+  };
+}
+
 /** A machine of Red Hat's kind whose dnf answers as the recorded one did, and knows what it has installed. */
 function dnfNode(dir: string) {
   const root = join(dir, 'root');
@@ -205,6 +236,7 @@ function dnfNode(dir: string) {
   const locks = new Set<string>();
   const ran: string[] = [];
   let locked = 0;
+  let locksLooks = false;
   let isRefused = false;
   const ok = (stdout = ''): RunOutput => ({ code: 0, stdout, stderr: '' });
   const install = (words: string[]): RunOutput => {
@@ -221,7 +253,7 @@ function dnfNode(dir: string) {
     const sets = !argv.includes('--assumeno') && !argv.includes('-q');
     if (argv[0] === 'rpm')
       return ok([...installed].map(([name, v]) => `${name}\t0\t${v.replace('-', '\t')}\n`).join(''));
-    if (sets && locked > 0) {
+    if ((sets || locksLooks) && locked > 0) {
       locked -= 1;
       return {
         code: 200,
@@ -242,41 +274,17 @@ function dnfNode(dir: string) {
       version === '' ? installed.delete(name) : installed.set(name, version);
     return ok();
   };
-  const real = realHost();
-  const stream = (text: string) => ({
-    head: Buffer.from(text),
-    tail: Buffer.alloc(0),
-    bytes: Buffer.byteLength(text),
-    file: '',
-  });
-  const host: Host = {
-    ...real,
-    run: async (argv) => answer(argv),
-    commands: {
-      ...real.commands,
-      async start(folder, { argv }) {
-        mkdirSync(folder, { recursive: true });
-        ran.push(argv.filter((word) => !word.startsWith('--setopt')).join(' '));
-        const { code, stdout, stderr } = answer(argv);
-        return {
-          code,
-          timedOut: false,
-          cancelled: false,
-          durationMs: 1,
-          stdout: stream(stdout),
-          stderr: stream(stderr),
-        };
-      },
-    },
-  };
+  const host = answering(answer, (argv) => ran.push(argv.filter((word) => !word.startsWith('--setopt')).join(' ')));
   const node = new Node(dir, host);
   return {
     node,
     installed,
     locks,
     ran: () => ran.splice(0),
-    lock: (times: number) => {
+    /** `looks`: also for those who only look, as with dnf. */
+    lock: (times: number, looks = false) => {
       locked = times;
+      locksLooks = looks;
     },
     refuse: (value: boolean) => {
       isRefused = value;
@@ -330,6 +338,13 @@ t.test('dnf: installed with what it needs, held, downgraded, refused, and brough
     node.do('r6', 'package', { name: 'liba', state: 'absent', allow_removal: true, lock_wait_seconds: 0 }, 'x'),
   );
   t.match(busy, { code: 'PACKAGE_LOCK_HELD', message: new RegExp(`process ${process.pid} \\(.*node`) });
+  lock(9, true);
+  t.match(await failure(node.do('r6', 'package', { ...low, lock_wait_seconds: 0 }, 'x')), {
+    code: 'PACKAGE_LOCK_HELD',
+    message: new RegExp(`process ${process.pid} \\(.*node`),
+  });
+  lock(9, true);
+  t.match(await failure(node.do('r6', 'package', low, 'x')), { code: 'PACKAGE_DOWNGRADE' }, 'a look waits, too');
   lock(0);
   installed.set('toola', '3.0-1');
   t.match(await failure(node.undo('r5', 'x')), {
@@ -337,10 +352,187 @@ t.test('dnf: installed with what it needs, held, downgraded, refused, and brough
     message: /toola is 3\.0-1; the run left 2\.0-1/,
   });
   installed.set('toola', '2.0-1');
+  lock(9, true);
   t.match((await node.undo('r5', 'x')).output.restored, ['packages toola']);
   t.same([installed.get('toola'), [...locks]], ['1.0-1', []]);
   await node.undo('r3', 'x');
   t.same([installed.get('toola'), [...locks]], ['2.0-1', ['toola']]);
+});
+
+interface Deb {
+  version: string;
+  held?: boolean;
+  /** Only its configuration is there. */
+  left?: boolean;
+}
+
+/** A machine of Debian's kind: what its apt-get foresees is told by the test, by its words without options, and done when it runs. */
+function aptNode(dir: string, foresees: Record<string, string>) {
+  const root = join(dir, 'root');
+  for (const folder of ['usr/bin', 'usr/sbin', 'etc', 'var/lib/dpkg', 'var/lib/apt/lists/partial'])
+    mkdirSync(join(root, folder), { recursive: true });
+  for (const file of ['usr/bin/apt-get', 'var/lib/dpkg/status', 'var/lib/apt/lists/x_Packages'])
+    writeFileSync(join(root, file), '');
+  const installed = new Map<string, Deb>();
+  const ran: string[] = [];
+  const updates: RunOutput = { code: 0, stdout: '', stderr: '' };
+  const ok = (stdout = ''): RunOutput => ({ code: 0, stdout, stderr: '' });
+  const row = ([name, { version, held, left }]: [string, Deb]): string => {
+    const [want, status] = left ? ['deinstall', 'config-files'] : [held ? 'hold' : 'install', 'installed'];
+    return `${name}\tamd64\t${want}\t${status}\t${version}\n`;
+  };
+  const apt = (argv: readonly string[]): RunOutput => {
+    const words = argv.slice(1).filter((word, at) => !word.startsWith('-') && argv[at] !== '-o');
+    if (words[0] === 'update') return updates;
+    const simulated = foresees[words.join(' ')];
+    if (words[0] !== 'purge' && simulated === undefined)
+      return { code: 100, stdout: '', stderr: `E: Unable to locate package ${words[1]}\n` };
+    if (argv.includes('--simulate')) return ok(simulated);
+    for (const name of words[0] === 'purge' ? words.slice(1) : []) installed.delete(name);
+    // It lets go what is held.
+    for (const { name, version } of parseSimulation(simulated ?? '', []).steps)
+      installed.set(name, version === '' ? { version: installed.get(name)?.version ?? '', left: true } : { version });
+    return ok();
+  };
+  const answer = (argv: readonly string[]): RunOutput => {
+    const [program, verb, ...names] = argv;
+    if (program === 'apt-get') return apt(argv);
+    if (program === 'dpkg') return ok('amd64\n');
+    if (program === 'touch') utimesSync(names.at(-1) ?? '', 0, Number(names[0]?.split('@')[1]));
+    if (program === 'apt-mark' && verb?.endsWith('hold'))
+      for (const name of names) installed.set(name, { version: '', ...installed.get(name), held: verb === 'hold' });
+    if (program !== 'dpkg-query') return ok();
+    if (!names[0]?.includes('Conffiles')) return ok([...installed].map(row).join(''));
+    const md5 = createHash('md5').update('as it came').digest('hex');
+    return ok(
+      names
+        .slice(1)
+        .map((name) => `${name}\n\n /etc/${name}.conf ${md5}\n`)
+        .join(''),
+    );
+  };
+  const host = answering(answer, (argv) => ran.push(argv.join(' ')));
+  return { node: new Node(dir, host), host, installed, ran: () => ran.splice(0), updates, root };
+}
+
+t.test('apt: a way back spares what came since, purges nobody else, and keeps what was edited', async (t) => {
+  const { node, installed, ran, root } = aptNode(t.testdir(), {
+    'install lib=2.0': 'Inst lib [1.0] (2.0 x [amd64])\n',
+    'install lib=1.0': 'Remv later [1.0]\nInst lib [2.0] (1.0 x [amd64])\n',
+    'install lib=1.0 new-': 'Remv later [1.0]\nInst lib [2.0] (1.0 x [amd64])\nRemv new [1.0]\n',
+    'install old=2.0': 'Inst old [1.0] (2.0 x [amd64])\nInst new (1.0 x [amd64])\n',
+    'install old=1.0': 'Inst old [2.0] (1.0 x [amd64])\n',
+    'install old=1.0 new-': 'Inst old [2.0] (1.0 x [amd64])\nRemv new [1.0]\n',
+    'install new': 'Inst new (1.0 x [amd64])\n',
+    'remove new': 'Remv new [1.0]\n',
+  });
+  installed.set('lib', { version: '1.0' });
+  installed.set('old', { version: '1.0' });
+  await node.do('r1', 'package', { name: 'lib', version: '2.0' }, 'x');
+  installed.set('later', { version: '1.0' });
+  ran();
+  const back = await node.undo('r1', 'x');
+  t.match(back.output.left, [/^lib is not brought back to 1\.0, because of later, which needs what is there$/]);
+  t.same([ran(), installed.get('lib'), installed.get('later')], [[], { version: '2.0' }, { version: '1.0' }]);
+
+  writeFileSync(join(root, 'etc/new.conf'), 'as it came');
+  await node.do('r2', 'package', { name: 'old', version: '2.0' }, 'x');
+  ran();
+  t.same((await node.undo('r2', 'x')).output.left, []);
+  t.same([installed.get('old'), installed.has('new')], [{ version: '1.0' }, false]);
+  const [first, second] = ran();
+  t.notMatch(first, /purge/, 'nothing is purged beside what is installed');
+  t.match(second, / purge new$/);
+
+  await node.do('r3', 'package', { name: 'new' }, 'x');
+  writeFileSync(join(root, 'etc/new.conf'), 'as a person wants it');
+  t.match((await node.undo('r3', 'x')).output.left, ['/etc/new.conf of new is left, because it was changed']);
+  t.match(installed.get('new'), { left: true });
+});
+
+t.test('apt: holds of others stay, and a name may say the architecture', async (t) => {
+  const { node, installed, ran } = aptNode(t.testdir(), {
+    'install kubeadm=2.0': 'Inst kubelet [1.0] (2.0 x [amd64])\nInst kubeadm [1.0] (2.0 x [amd64])\n',
+    'install kubeadm=2.0 kubelet=2.0': 'Inst kubelet [1.0] (2.0 x [amd64])\nInst kubeadm [1.0] (2.0 x [amd64])\n',
+    'install tool': 'Inst tool (1.0 x [amd64])\n',
+  });
+  for (const name of ['kubeadm', 'kubelet']) installed.set(name, { version: '1.0', held: true });
+  const input = { version: '2.0', hold: true };
+  t.match(await failure(node.do('r1', 'package', { ...input, name: 'kubeadm' }, 'x')), {
+    code: 'PACKAGE_HELD',
+    message: /^kubelet is held/,
+  });
+  t.same(installed.get('kubelet'), { version: '1.0', held: true });
+  await node.do('r1', 'package', { ...input, name: ['kubeadm', 'kubelet'] }, 'x');
+  t.same([...installed.values()], Array(2).fill({ version: '2.0', held: true }));
+
+  await node.do('r2', 'package', { name: 'tool:amd64' }, 'x');
+  ran();
+  t.match(await node.do('r3', 'package', { name: 'tool:amd64' }, 'x'), {
+    changed: false,
+    output: { packages: { tool: '1.0' } },
+  });
+  t.same(ran(), []);
+});
+
+t.test('apt: a refresh that reached nobody is none', async (t) => {
+  const foresees: Record<string, string> = {};
+  const { node, updates, ran, root } = aptNode(t.testdir(), foresees);
+  updates.stderr =
+    'W: Failed to fetch http://x/InRelease  Could not connect\nW: Some index files failed to download.\n';
+  const refresh = { update_cache: true, cache_valid_seconds: 3600 };
+  const partial = join(root, 'var/lib/apt/lists/partial');
+  utimesSync(partial, 1, 1);
+  t.match(await failure(node.do('r1', 'package', refresh, 'x')), { code: 'REPOSITORY_UNREACHABLE' });
+  utimesSync(partial, 1, 1);
+  updates.code = 0;
+  t.match(await failure(node.do('r1', 'package', { name: 'tool' }, 'x')), { code: 'REPOSITORY_UNREACHABLE' });
+  t.equal(statSync(partial).mtimeMs, 0, 'the next task asks again');
+  foresees['install tool'] = 'Inst tool (1.0 x [amd64])\n';
+  await node.do('r2', 'package', { name: 'tool' }, 'x');
+  ran();
+  updates.stderr = '';
+  t.match(await node.do('r3', 'package', refresh, 'x'), { changed: false });
+  t.match(ran(), [/update$/]);
+  utimesSync(partial, 7, 7);
+  await node.do('r4', 'repository', { name: 'k8s', uris: ['https://x.example/'], trusted: true }, 'y');
+  t.equal(statSync(partial).mtimeMs, 7000, 'to ask one repository is not to ask all');
+});
+
+t.test('apt: a new agent first follows what its former life began', async (t) => {
+  const { node, host, installed, ran, root } = aptNode(t.testdir(), {
+    'install serve': 'Inst serve (1.0 x [amd64])\n',
+  });
+  const policy = join(root, 'usr/sbin/policy-rc.d');
+  const input = { name: 'serve', start_services: false };
+  let left: Buffer | undefined;
+  const start = host.commands.start;
+  host.commands.start = async (folder, spec, options) => {
+    left = readFileSync(policy);
+    return start(folder, spec, options);
+  };
+  await node.do('r1', 'package', input, 'x');
+  t.notOk(existsSync(policy));
+  // As it was while that ran; it is at it still.
+  writeFileSync(policy, left ?? '');
+  installed.delete('serve');
+  ran();
+  let isGuarded = false;
+  const result = Promise.withResolvers<CommandResult>();
+  const followed: string[] = [];
+  host.commands.recover = async (folder, bootId) => {
+    followed.push(`${basename(folder)} of ${bootId}`);
+    setImmediate(() => {
+      isGuarded = existsSync(policy);
+      installed.set('serve', { version: '1.0' });
+      result.resolve(ended({ code: 0, stdout: '', stderr: '' }));
+    });
+    return { state: 'running', result: result.promise };
+  };
+  node.recovering = { bootId: 'b1' };
+  t.match((await node.do('r1', 'package', input, 'x')).output, { packages: { serve: '1.0' } });
+  t.same([followed, isGuarded, ran()], [['packages-1 of b1'], true, []]);
+  t.notOk(existsSync(policy), 'and nothing keeps services from starting after it');
 });
 
 t.test('fingerprints of keys are those that gpg tells', (t) => {
@@ -388,6 +580,13 @@ t.test('repository: a .repo with its key, once; refused with another key; gone w
   );
   t.match(await node.do('r2', 'repository', input, 'x'), { changed: false });
   t.same(ran(), [], 'nothing is asked where nothing is changed');
+  chmodSync(file, 0o600);
+  refuse(true);
+  const moved = { ...input, uris: ['https://other.example/'] };
+  t.match(await failure(node.do('r2', 'repository', moved, 'x')), { code: 'REPOSITORY_UNREACHABLE' });
+  t.equal(statSync(file).mode & 0o777, 0o600, 'what was there is back as it was');
+  refuse(false);
+  chmodSync(file, 0o644);
   await node.do('r3', 'repository', { name: 'k8s', state: 'absent' }, 'x');
   t.notOk(existsSync(file));
   await node.undo('r3', 'x');

@@ -22,6 +22,8 @@ export class Node {
   files: Files = {} as never;
   /** What the task's `src` may name. */
   blobs: Record<string, BlobRef> = {};
+  /** Set: what it does was begun by a former life of the agent. */
+  recovering: { bootId: string } | undefined;
   store: UndoStore;
   readonly #host: Host;
   readonly #units: string;
@@ -71,6 +73,7 @@ export class Node {
     const parsed = ACTIONS[kind].input.parse(input) as ActionInput<K>;
     const context: ActionContext = contextWith(this.#host, join(this.state, 'attempt'), {
       blobs: this.blobs,
+      ...(this.recovering === undefined ? {} : { recovering: this.recovering }),
       remember: async (resource, after) => {
         const why = await this.store.remember({ run, task, item }, resource, after);
         if (why !== undefined) this.told.push(why);

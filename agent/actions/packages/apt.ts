@@ -1,9 +1,12 @@
+import { createHash } from 'node:crypto';
 import type { Host } from '../../host/host.ts';
 import { packageFailure, unreadable } from './failures.ts';
 import type { Argv, Ask, Change, ChangeOptions, Foreseen, Installed, PackageManager } from './manager.ts';
 
 const FIELDS = ['Package', 'Architecture', 'db:Status-Want', 'db:Status-Status', 'Version'];
 const FORMAT = `-f=${FIELDS.map((field) => `\${${field}}`).join('\\t')}\\n`;
+
+const CONFFILES = `-f=\${binary:Package}\\n\${Conffiles}\\n`;
 
 /** What dpkg does about configuration files that were changed on the node, and ucf for those it keeps for packages. */
 const CONFIG_FILES = {
@@ -22,6 +25,13 @@ const QUIET = {
 
 /** Debian, Ubuntu and their kind: dpkg-query(1), apt-get(8), apt-mark(8). `root`: what /var is below. */
 export function apt({ files }: Pick<Host, 'files'>, ask: Ask, root: string): PackageManager {
+  // It changes with every time the repositories are asked, also where nothing is new.
+  const partial = `${root}/var/lib/apt/lists/partial`;
+
+  async function native(): Promise<string> {
+    return (await asked(['dpkg', '--print-architecture'])).trim();
+  }
+
   async function asked(argv: Argv): Promise<string> {
     const output = await ask(argv);
     if (output.code !== 0) throw packageFailure(argv, output);
@@ -38,9 +48,27 @@ export function apt({ files }: Pick<Host, 'files'>, ask: Ask, root: string): Pac
     environment: ({ configFiles }) => ({ ...QUIET, [CONFIG_FILES[configFiles].ucf]: '1' }),
 
     async database() {
-      const native = (await asked(['dpkg', '--print-architecture'])).trim();
       const auto = new Set(lines(await asked(['apt-mark', 'showauto'])));
-      return parseDatabase(await asked(['dpkg-query', '-W', FORMAT]), native, auto);
+      return parseDatabase(await asked(['dpkg-query', '-W', FORMAT]), await native(), auto);
+    },
+
+    async named(names) {
+      if (!names.some((name) => name.includes(':'))) return [...names];
+      const own = await native();
+      return [...new Set(names.map((name) => bareName(name, own)))];
+    },
+
+    async changedConfiguration(names) {
+      const found = new Map<string, string[]>();
+      if (names.length === 0) return found;
+      const own = await native();
+      for (const { name, path, md5 } of parseConffiles(await asked(['dpkg-query', '-W', CONFFILES, ...names]))) {
+        const content = await files.read(root + path);
+        if (content === undefined || createHash('md5').update(content).digest('hex') === md5) continue;
+        const bare = bareName(name, own);
+        found.set(bare, [...(found.get(bare) ?? []), path]);
+      }
+      return found;
     },
 
     async inFile(path) {
@@ -72,12 +100,14 @@ export function apt({ files }: Pick<Host, 'files'>, ask: Ask, root: string): Pac
       const lists = (await files.list(`${root}/var/lib/apt/lists`)).some((name) =>
         /_(?:In)?Release$|_Packages/.test(name),
       );
-      // `partial` changes with every time it is asked, also where nothing is new.
-      const stat = await files.stat(`${root}/var/lib/apt/lists/partial`);
+      const stat = await files.stat(partial);
       return lists ? stat?.mtimeMs : undefined;
     },
 
     refresh: () => ['apt-get', '-q', 'update'],
+    setAskedAt: async (ms) => {
+      await ask(['touch', '--no-create', `--date=@${Math.floor(ms / 1000)}`, partial]);
+    },
     hold: (names, held) => ['apt-mark', held ? 'hold' : 'unhold', ...names],
     mark: (names, auto) => ['apt-mark', auto ? 'auto' : 'manual', ...names],
   };
@@ -100,9 +130,16 @@ function transaction({ install, remove }: Change, options: ChangeOptions, first:
       ...(options.allowHeld ? ['--allow-change-held-packages'] : []),
       ...(removeOnly
         ? [options.purge ? 'purge' : 'remove', ...remove]
-        : [...(options.purge ? ['--purge'] : []), 'install', ...words, ...remove.map((name) => `${name}-`)]),
+        : // Without --purge: it would be for all that goes, also for what apt itself removes.
+          ['install', ...words, ...remove.map((name) => `${name}-`)]),
     ],
   ];
+}
+
+/** The architecture goes without saying where it is the machine's own. */
+function bareName(name: string, native: string): string {
+  const [bare = '', arch] = name.split(':');
+  return arch === native || arch === 'all' ? bare : name;
 }
 
 function lines(text: string): string[] {
@@ -117,7 +154,7 @@ export function parseDatabase(text: string, native: string, auto: ReadonlySet<st
   const found = new Map<string, Installed>();
   for (const line of lines(text)) {
     const [bare = '', arch = '', want = '', status = '', version = ''] = line.split('\t');
-    const name = arch === native || arch === 'all' || arch === '' ? bare : `${bare}:${arch}`;
+    const name = arch === '' ? bare : bareName(`${bare}:${arch}`, native);
     if (status === 'not-installed' || version === '') continue;
     // One whose triggers are still to run works.
     const isWhole = status === 'installed' || status.startsWith('triggers-');
@@ -127,6 +164,18 @@ export function parseDatabase(text: string, native: string, auto: ReadonlySet<st
       auto: auto.has(name),
       ...(isWhole ? {} : { rest: status === 'config-files' ? 'configuration' : 'unfinished' }),
     });
+  }
+  return found;
+}
+
+/** Pure: names, each with lines below it of ` path md5` as the package brought it; of an obsolete one a word besides. */
+export function parseConffiles(text: string): { name: string; path: string; md5: string }[] {
+  const found = [];
+  let name = '';
+  for (const line of text.split('\n')) {
+    const [, path, md5] = /^ (\/.*) ([0-9a-f]{32})(?: [a-z -]+)?$/.exec(line) ?? [];
+    if (path !== undefined && md5 !== undefined) found.push({ name, path, md5 });
+    else if (line !== '') name = line;
   }
   return found;
 }

@@ -68,6 +68,7 @@ export function dnf(kind: 'dnf' | 'yum', ask: Ask): PackageManager {
     // It keeps its own time (metadata_expire), repository by repository.
     askedAtMs: async () => undefined,
     refresh: () => [...base, '-y', 'makecache'],
+    setAskedAt: async () => {},
     hold: (names, held) => [...base, 'versionlock', held ? 'add' : 'delete', ...names],
     mark: () => undefined,
   };

@@ -26,7 +26,8 @@ const KNOWN: readonly Known[] = [
     said: /Held packages were changed/,
     code: 'PACKAGE_HELD',
     what: 'A package is held on this node, so its version is not changed.',
-    remedy: 'Say in the task how it is to be held (hold: true or false): then it may be changed. Or see who held it.',
+    remedy:
+      'Name it in the task and say how it is to be held (hold: true or false): then it may be changed. Or see who held it.',
   },
   {
     said: /(?:Version '([^']+)' for '([^']+)' was not found)/,
@@ -130,6 +131,11 @@ export function packageFailure(argv: Argv, output: RunOutput): KkError {
     remedy: 'See the evidence, mend on the node what it says, and run again.',
     evidence,
   });
+}
+
+/** Did apt-get update end well although a repository gave nothing? Then what was known of it before stays. */
+export function isIncomplete({ stdout, stderr }: RunOutput): boolean {
+  return /^W: (?:Failed to fetch|Some index files failed)/m.test(`${stderr}\n${stdout}`);
 }
 
 /**

@@ -43,9 +43,21 @@ export function notHeldSo(hold: boolean | undefined, wanted: readonly Wanted[], 
   return wanted.map(({ name }) => name).filter((name) => (database.get(name)?.held ?? false) !== hold);
 }
 
-/** Throws PACKAGE_REMOVES_OTHERS, PACKAGE_DOWNGRADE, PACKAGE_HELD where a transaction would do what nobody asked for. */
+/** Of those that a transaction changes, the held ones that are not `named`: their holds belong to somebody else. */
+export function heldOthers({ steps }: Foreseen, named: readonly string[], database: Database): string[] {
+  return steps.flatMap(({ name, version }) => {
+    const found = database.get(name);
+    return found?.held === true && found.version !== version && !named.includes(name) ? [name] : [];
+  });
+}
+
+/**
+ * Throws PACKAGE_REMOVES_OTHERS, PACKAGE_DOWNGRADE, PACKAGE_HELD where a transaction would do what nobody asked for. `wanted`: what
+ * the task names, and may hold or let go.
+ */
 export function allowed(
   input: Pick<Input, 'allow_downgrade' | 'allow_removal' | 'hold'>,
+  wanted: readonly Wanted[],
   { remove, install }: Change,
   { steps, downgrades }: Foreseen,
   database: Database,
@@ -72,16 +84,14 @@ export function allowed(
       evidence: lines.join('\n'),
     });
   }
-  const held = steps.filter(({ name, version }) => {
-    const found = database.get(name);
-    return found?.held === true && found.version !== version;
-  });
-  if (held.length > 0 && input.hold === undefined) {
-    const names = held.map(({ name }) => name);
+  const own = input.hold === undefined ? [] : wanted.map(({ name }) => name);
+  const held = heldOthers({ steps, downgrades }, own, database);
+  if (held.length > 0) {
     throw new KkError({
       code: 'PACKAGE_HELD',
-      message: `${names.join(', ')} is held on this node, so its version is not changed.`,
-      remedy: 'Say in the task how it is to be held (hold: true or false): then it may be changed. Or see who held it.',
+      message: `${held.join(', ')} is held on this node, so its version is not changed.`,
+      remedy:
+        'Name it in the task and say how it is to be held (hold: true or false): then it may be changed. Or see who held it.',
     });
   }
 }

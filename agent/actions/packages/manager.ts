@@ -49,7 +49,7 @@ export interface Foreseen {
   downgrades: string[];
 }
 
-/** Helper programs that only look, in the C locale. */
+/** Helper programs that only look, in the C locale. Throws PACKAGE_LOCK_HELD. */
 export type Ask = (argv: Argv, options?: RunOptions) => Promise<RunOutput>;
 
 export interface PackageManager {
@@ -58,6 +58,8 @@ export interface PackageManager {
   environment(options: ChangeOptions): Record<string, string>;
   /** Throws PACKAGE_DATABASE_BROKEN. */
   database(): Promise<Database>;
+  /** Names as a person may write them (`name:arch`), as {@link Database} has them. */
+  named(names: readonly string[]): Promise<string[]>;
   /** What a package file holds. Throws PACKAGE_FILE_UNREADABLE. */
   inFile(path: string): Promise<{ name: string; version: string }>;
   /** The newest version of each that can be had; those that cannot be had are not in it. `cached`: without fetching anything. */
@@ -71,8 +73,12 @@ export interface PackageManager {
   /** When it was last asked what the repositories have; undefined: never, or the manager sees to that itself. */
   askedAtMs(): Promise<number | undefined>;
   refresh(): Argv;
+  /** After a refresh that did not bring everything: what {@link askedAtMs} is to say, 0 for never. */
+  setAskedAt(ms: number): Promise<void>;
   /** Throws PACKAGE_HOLD_UNAVAILABLE when it is found out that they cannot be held. */
   hold(names: readonly string[], held: boolean): Argv;
+  /** Configuration that came with packages and was changed on the node since: the paths by package. */
+  changedConfiguration(names: readonly string[]): Promise<Map<string, string[]>>;
   /** undefined: it does not keep apart what came for the sake of others. */
   mark(names: readonly string[], auto: boolean): Argv | undefined;
 }

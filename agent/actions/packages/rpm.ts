@@ -38,8 +38,12 @@ function isVersion(installed: string, wanted: string): boolean {
 export function rpmDatabase(
   ask: Ask,
   held: () => Promise<ReadonlySet<string>>,
-): Pick<PackageManager, 'database' | 'inFile' | 'isVersion'> {
+): Pick<PackageManager, 'database' | 'named' | 'inFile' | 'isVersion' | 'changedConfiguration'> {
   return {
+    named: async (names) => [...names],
+    // rpm itself keeps it, as <path>.rpmsave.
+    changedConfiguration: async () => new Map(),
+
     async database() {
       const argv: Argv = ['rpm', '-qa', '--qf', FORMAT];
       const output = await ask(argv);

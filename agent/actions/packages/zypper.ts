@@ -67,6 +67,7 @@ export function zypper(ask: Ask): PackageManager {
     // It keeps its own time (repo.refresh.delay).
     askedAtMs: async () => undefined,
     refresh: () => [...ZYPPER, 'refresh'],
+    setAskedAt: async () => {},
     hold: (names, held) => [...ZYPPER, held ? 'addlock' : 'removelock', ...names],
     mark: () => undefined,
   };

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { KkError } from '../../../shared/errors.ts';
 import type { Image, Resource } from '../../undo/image.ts';
 import type { Hands, ResourceKind } from '../../undo/resource.ts';
 import { inTurn } from '../in-turn.ts';
+import { possible } from '../packages/going-back.ts';
 import { packageManagerOf } from '../packages/index.ts';
 import { versionIn } from '../packages/judge.ts';
-import type { Change, ChangeOptions, Foreseen, PackageManager } from '../packages/manager.ts';
+import type { Change, ChangeOptions, Database, Foreseen, PackageManager } from '../packages/manager.ts';
 import { runPrograms } from '../packages/transaction.ts';
 
 /** The kind of the resource, and how diffs call it. */
@@ -53,14 +53,14 @@ export function resourcesOf(steps: Foreseen['steps'], hold: readonly string[], h
 export function packagesResource(stateFolder: string, root: string): ResourceKind {
   return {
     async look(id, { host, signal }) {
-      const database = await (await packageManagerOf(host, root, signal)).database();
+      const database = await (await packageManagerOf(host, root, signal, LOCK_WAIT_MS)).database();
       const image: Image = { state: 'packages' };
       for (const name of id.split(' ')) {
         const found = database.get(name);
-        image[name] = found === undefined || found.rest === 'configuration' ? '' : found.version;
+        image[name] = found === undefined || isConfiguration(database, name) ? '' : found.version;
         if (found === undefined) continue;
         image[`${name} held`] = found.held;
-        if (found.rest === 'configuration') image[`${name} configuration`] = found.version;
+        if (isConfiguration(database, name)) image[`${name} configuration`] = found.version;
         else image[`${name} auto`] = found.auto;
       }
       return image;
@@ -68,7 +68,7 @@ export function packagesResource(stateFolder: string, root: string): ResourceKin
 
     restore: (id, before, present, hands) =>
       inTurn(hands.host.files, PACKAGES, async () => {
-        const manager = await packageManagerOf(hands.host, root, hands.signal);
+        const manager = await packageManagerOf(hands.host, root, hands.signal, LOCK_WAIT_MS);
         const folder = join(stateFolder, 'undo-packages', randomUUID());
         try {
           return await bringBack(id.split(' '), before, present, manager, { ...hands, folder });
@@ -79,15 +79,18 @@ export function packagesResource(stateFolder: string, root: string): ResourceKin
   };
 }
 
+/** Is only that left of it? */
+function isConfiguration(database: Database, name: string): boolean {
+  return database.get(name)?.rest === 'configuration';
+}
+
 type Worker = Hands & { folder: string };
 
 async function bringBack(names: string[], before: Image, present: Image, manager: PackageManager, hands: Worker) {
   const { host, signal, folder } = hands;
-  // Configuration that came with it goes with it; what was left of an earlier one stays.
-  const purge = !names.some((name) => before[`${name} configuration`] !== undefined);
   const options: ChangeOptions = {
     configFiles: 'keep',
-    purge,
+    purge: false,
     recommends: false,
     allowDowngrade: true,
     allowHeld: true,
@@ -105,14 +108,20 @@ async function bringBack(names: string[], before: Image, present: Image, manager
     install: names
       .filter((name) => before[name] !== '' && before[name] !== present[name])
       .map((name) => ({ name, version: String(before[name]) })),
-    remove: names.filter(
-      (name) =>
-        before[name] === '' && (present[name] !== '' || (purge && present[`${name} configuration`] !== undefined)),
-    ),
+    remove: names.filter((name) => before[name] === '' && present[name] !== ''),
   };
-  const { change, notes } = await possible(wanted, options, manager);
+  const { change, notes } = await possible(wanted, options, manager, await manager.database());
   if (change.install.length + change.remove.length > 0) await run(...manager.transaction(change, options));
   const now = await manager.database();
+  // Configuration that came with it goes with it; what was left of an earlier one stays, and what a person has changed.
+  const rest = names.filter(
+    (name) => before[name] === '' && before[`${name} configuration`] === undefined && isConfiguration(now, name),
+  );
+  const changed = await manager.changedConfiguration(rest);
+  for (const [name, paths] of changed) notes.push(`${paths.join(', ')} of ${name} is left, because it was changed`);
+  const unchanged = rest.filter((name) => !changed.has(name));
+  if (unchanged.length > 0)
+    await run(...manager.transaction({ install: [], remove: unchanged }, { ...options, purge: true }));
   for (const held of [true, false]) {
     const others = names.filter(
       (name) => before[`${name} held`] === held && now.has(name) && now.get(name)?.held !== held,
@@ -127,47 +136,4 @@ async function bringBack(names: string[], before: Image, present: Image, manager
     if (argv !== undefined) await run(argv);
   }
   return notes.length === 0 ? undefined : notes.join('; ');
-}
-
-const NOT_TO_BE_HAD = new Set(['PACKAGE_NOT_FOUND', 'PACKAGE_VERSION_NOT_FOUND']);
-
-/** Without versions that no repository has any more, and without removing what others need that came later. */
-async function possible(
-  wanted: Change,
-  options: ChangeOptions,
-  manager: PackageManager,
-): Promise<{ change: Change; notes: string[] }> {
-  const notes: string[] = [];
-  let change = wanted;
-  const foresee = (one: Change): Promise<Foreseen> => manager.foresee(one, options);
-  const othersOf = (one: Change, { steps }: Foreseen): string[] =>
-    steps.filter(({ name, version }) => version === '' && !one.remove.includes(name)).map(({ name }) => name);
-  if (change.install.length > 0 && !(await canBeHad(change, foresee))) {
-    const kept = [];
-    for (const one of change.install) {
-      if (await canBeHad({ install: [one], remove: [] }, foresee)) kept.push(one);
-      else notes.push(`${one.name} is not brought back to ${one.version}, because no repository has that`);
-    }
-    change = { ...change, install: kept };
-  }
-  if (change.install.length + change.remove.length === 0) return { change, notes };
-  if (othersOf(change, await foresee(change)).length === 0) return { change, notes };
-  const free = [];
-  for (const name of change.remove) {
-    const alone = await foresee({ install: [], remove: [name] });
-    const others = othersOf(change, alone).filter((other) => other !== name);
-    if (others.length === 0) free.push(name);
-    else notes.push(`${name} is left, because ${others.slice(0, 3).join(', ')} needs it`);
-  }
-  return { change: { ...change, remove: free }, notes };
-}
-
-async function canBeHad(change: Change, foresee: (one: Change) => Promise<Foreseen>): Promise<boolean> {
-  try {
-    await foresee(change);
-    return true;
-  } catch (thrown) {
-    if (thrown instanceof KkError && NOT_TO_BE_HAD.has(thrown.code)) return false;
-    throw thrown;
-  }
 }
