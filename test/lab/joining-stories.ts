@@ -42,6 +42,7 @@ const hasLeft = (fleet: Fleet, node: string): Promise<boolean> =>
 
 /** How agents come, are replaced, and go. Needs a controller, and `node` without an agent. */
 export async function joiningStories(t: Test, fleet: Fleet, [one, two]: readonly [string, string]): Promise<void> {
+  const both = `${one},${two}`;
   const [other, broken] = [await variant(fleet, 'other'), await variant(fleet, 'broken')];
 
   const bare = await fleet.on(two, FOOTPRINT);
@@ -74,7 +75,7 @@ export async function joiningStories(t: Test, fleet: Fleet, [one, two]: readonly
     const applying = fleet.apply(plan);
     t.ok(await fleet.eventually(one, `grep begun ${log}`));
     const began = performance.now();
-    const { code, stdout, stderr } = await fleet.kk('nodes', 'upgrade');
+    const { code, stdout, stderr } = await fleet.kk('nodes', 'upgrade', both);
     measured(t, `two agents: ${((performance.now() - began) / 1000).toFixed(1)} s`);
     t.equal(code, 0, stderr + stdout);
     t.match(stdout, 'Done: 2 agents upgraded');
@@ -83,7 +84,7 @@ export async function joiningStories(t: Test, fleet: Fleet, [one, two]: readonly
     const { run } = await applying;
     t.equal(run.status, 'done');
     t.equal(await fleet.on(one, `cat ${log}`), 'begun\nended\n', 'it ran once');
-    t.match((await fleet.kk('nodes', 'upgrade')).stdout, 'Done: 0 agents upgraded, 2 had the newest.');
+    t.match((await fleet.kk('nodes', 'upgrade', both)).stdout, 'Done: 0 agents upgraded, 2 had the newest.');
     const left = await fleet.on(one, `ls -A ${LIBRARY}; test ! -e ${PENDING}`);
     t.same(left.trim().split('\n').sort(), [before, await releaseOn(fleet, one), 'current', 'guard'].sort());
   });
@@ -96,7 +97,7 @@ export async function joiningStories(t: Test, fleet: Fleet, [one, two]: readonly
       await fleet.serveAgents(broken);
       t.ok(await until(async () => (await fleet.connected(one)) && (await fleet.connected(two)), 30_000, 250));
       const began = performance.now();
-      const { code, stdout } = await fleet.kk('nodes', 'upgrade', '--batch', '1', '--limit', '8s', '-o', 'json');
+      const { code, stdout } = await fleet.kk('nodes', 'upgrade', both, '--batch', '1', '--limit', '8s', '-o', 'json');
       measured(t, `found out and taken back: ${((performance.now() - began) / 1000).toFixed(1)} s`);
       t.equal(code, 3);
       t.match(lastLines(stdout), [
