@@ -11,7 +11,7 @@ const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOne one@desk';
 
 /** A machine with a root, an `old` account, and two groups. */
 function accountNode(dir: string) {
-  const says: { stderr?: string } = {};
+  const says: { stderr?: string; chpasswd?: string } = {};
   const system = systemNode(dir, (root) => fakeAccounts(root, says));
   const uid = process.getuid?.() ?? 0;
   const home = join(system.root, 'home/old');
@@ -101,6 +101,50 @@ t.test('user: one that is there is changed, and is as before after a rollback', 
   t.match(await failure(node.do('user', { name: 'old', group: 4711 })), { code: 'NO_SUCH_GROUP', message: /4711/ });
 });
 
+t.test('user: a password that somebody set since is not taken back', async (t) => {
+  const node = accountNode(t.testdir());
+  const shadow = node.read('etc/shadow');
+  await node.do('user', { name: 'old', shell: '/bin/bash' });
+  const theirs = shadow.replace('old:$6$a$b:19000:', 'old:$6$new$pw:20990:');
+  node.write('etc/shadow', theirs);
+  const error = await failure(node.undo());
+  t.match(error, { code: 'UNDO_CONFLICT', message: /user old: password is not shown/ });
+  t.equal(node.read('etc/shadow'), theirs);
+  node.write('etc/shadow', shadow);
+  await node.undo();
+
+  await node.do('user', { name: 'old', password: HASH });
+  node.write('etc/shadow', node.read('etc/shadow').replace(':1:90:7:', ':1:60:7:'));
+  t.match(await failure(node.undo()), { code: 'UNDO_CONFLICT', message: /aging/ }, 'nor its age');
+
+  node.write('etc/shadow', shadow.replace('$6$a$b', 'abJnggxhB/yWI'));
+  const des = node.files();
+  await node.do('user', { name: 'old', password: HASH });
+  node.calls();
+  await node.undo();
+  t.same(node.files(), des);
+  t.notMatch(node.calls().join(), /abJn/, 'no hash is an argument');
+});
+
+t.test('user: cut short between two tools, and no home for its keys', async (t) => {
+  const node = accountNode(t.testdir());
+  const before = node.files();
+  const input = { name: 'ops', create_home: false, home: node.homeOf('ops'), password: HASH };
+  node.says.chpasswd = 'chpasswd: (user ops) cannot lock /etc/shadow; try again later.';
+  t.match(await failure(node.node.do('r1', 'user', input, 'x')), { code: 'ACCOUNT_FILES_LOCKED' });
+  t.match(node.read('etc/shadow'), 'ops:!:', 'it is made already');
+  delete node.says.chpasswd;
+  await node.node.do('r1', 'user', input, 'x');
+  t.match(node.read('etc/shadow'), `ops:${HASH}:`);
+  t.match(await node.node.undo('r1', 'x'), { changed: true });
+  t.same(node.files(), before, 'one undo for both attempts');
+
+  node.calls();
+  const keys = { name: 'ops', system: true, home: node.homeOf('ops'), authorized_keys: [KEY] };
+  t.match(await failure(node.do('user', keys)), { code: 'HOME_NOT_SAFE', remedy: /create_home: true/ });
+  t.same([node.calls(), node.files()], [[], before], 'told before the account is made');
+});
+
 t.test('user: keys, told apart by what they are', async (t) => {
   const node = accountNode(t.testdir());
   const path = join(node.home, '.ssh/authorized_keys');
@@ -152,6 +196,13 @@ t.test('user and group: removed with the home, and brought back with all that wa
   t.notMatch(node.read('etc/group'), 'adm');
   await node.undo();
   t.same(node.files(), before, 'members of a group that was removed, too');
+  const many = Array.from({ length: 600 }, (_, number) => `member-${number}`).join(',');
+  node.write('etc/group', node.read('etc/group').replace('syslog,old', many));
+  const crowded = node.files();
+  await node.do('group', { name: 'adm', state: 'absent' });
+  node.node.restart();
+  await node.undo();
+  t.same(node.files(), crowded, 'however many they are');
 });
 
 t.test('what the tools refuse', async (t) => {
