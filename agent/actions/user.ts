@@ -1,8 +1,7 @@
 import type { ActionInput, ActionOutput } from '../../shared/actions/index.ts';
 import type { Diff } from '../../shared/share.ts';
-import type { Host } from '../host/host.ts';
 import { ABSENT, type Image } from '../undo/image.ts';
-import { homeNotMade, homeNotRemoved, noSuchGroup } from './account-errors.ts';
+import { homeNotMade, noSuchGroup } from './account-errors.ts';
 import type { ShadowEntry } from './account-files.ts';
 import { accountsOf, type UserFound } from './accounts.ts';
 import { contentDiff, sha256 } from './content-diff.ts';
@@ -10,6 +9,7 @@ import type { ActionContext, ActionExecutor, Applied } from './executor.ts';
 import { inTurn } from './in-turn.ts';
 import type { FilePlan } from './regular-file.ts';
 import { onPath } from './system-errors.ts';
+import { homesIn, homeToRemove, leftAside, withHomeAside } from './user-home.ts';
 import { keysPath, planKeys, writeKeys } from './user-keys.ts';
 import { planUser, type UserPlan, type UserWanted } from './user-plan.ts';
 
@@ -33,12 +33,6 @@ function leftBy({ groups, ...fields }: UserWanted, shadow: Partial<ShadowEntry> 
 
 const outputOf = (name: string, found: UserFound | undefined): Output =>
   found === undefined ? { name } : { name, uid: found.uid, gid: found.gid, home: found.home };
-
-/** useradd(8): its own defaults are in a file. */
-async function homesIn({ files }: Host, root: string): Promise<string> {
-  const text = (await files.read(`${root}/etc/default/useradd`))?.toString('utf8') ?? '';
-  return /^\s*HOME=["']?(\/[^"'\s]*)/m.exec(text)?.[1] ?? '/home';
-}
 
 /** `root`: what /etc is below. */
 export function userExecutor(root: string): ActionExecutor<'user'> {
@@ -82,17 +76,9 @@ export function userExecutor(root: string): ActionExecutor<'user'> {
     return made;
   }
 
-  async function homeToRemove(input: Input, found: UserFound, { files }: Host): Promise<string | undefined> {
-    if (!input.remove_home) return undefined;
-    const stat = await files.stat(found.home);
-    if (stat === undefined) return undefined;
-    const parts = found.home.split('/').filter((part) => part !== '');
-    if (stat.kind === 'directory' && stat.uid === found.uid && found.uid !== 0 && parts.length > 1) return found.home;
-    throw homeNotRemoved(found.home, input.name);
-  }
+  const gone = (path: string, text: string): Diff => contentDiff(path, Buffer.from(`${text}\n`), undefined);
 
   function removalDiffs(found: UserFound, home: string | undefined): Diff[] {
-    const gone = (path: string, text: string): Diff => contentDiff(path, Buffer.from(`${text}\n`), undefined);
     const account = gone(`/etc/passwd: ${found.name}`, `uid: ${found.uid}\nhome: ${found.home}`);
     return home === undefined ? [account] : [account, gone(home, 'and all that is in it')];
   }
@@ -102,15 +88,18 @@ export function userExecutor(root: string): ActionExecutor<'user'> {
     const { name } = input;
     const accounts = accountsOf(host, root);
     const found = await accounts.user(name);
-    if (found === undefined) return { output: { name }, changed: false };
+    if (found === undefined) {
+      const left = await leftAside(input, host, root);
+      if (left !== undefined) await host.files.remove(left);
+      return { output: { name }, changed: left !== undefined };
+    }
     const home = await homeToRemove(input, found, host);
     const group = await accounts.group(name);
     // Undone in reverse: the home, its group, and then the account that needs them.
     await context.remember({ kind: 'user', id: name }, ABSENT);
     if (group?.gid === found.gid) await context.remember({ kind: 'group', id: name }, ABSENT);
     if (home !== undefined) await context.remember({ kind: 'tree', id: home }, ABSENT);
-    await accounts.run(name, ['userdel', '--', name], signal);
-    if (home !== undefined) await host.files.remove(home);
+    await withHomeAside(home, host, () => accounts.run(name, ['userdel', '--', name], signal));
     return { output: { name }, diffs: removalDiffs(found, home) };
   }
 
@@ -118,7 +107,11 @@ export function userExecutor(root: string): ActionExecutor<'user'> {
     async inspect(input, context) {
       if (input.state === 'absent') {
         const found = await accountsOf(context.host, root).user(input.name);
-        if (found === undefined) return { already: true, output: { name: input.name } };
+        if (found === undefined) {
+          const left = await leftAside(input, context.host, root);
+          if (left !== undefined) return { already: false, diffs: [gone(left, 'and all that is in it')] };
+          return { already: true, output: { name: input.name } };
+        }
         return { already: false, diffs: removalDiffs(found, await homeToRemove(input, found, context.host)) };
       }
       const { present, diffs } = await plan(input, context);

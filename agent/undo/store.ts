@@ -39,6 +39,9 @@ export const LIMITS: Limits = { contents: 512 * 1024 * 1024, changes: 100 };
 /** Names of steps whose changes were dropped; older ones are in nobody's interest any more. */
 const DROPPED = 1000;
 
+/** Bytes of what is there that are held to be shown; of more than that only the digest is. */
+const SHOWN = 2 * 1024 * 1024;
+
 /** Whose change it is. */
 export interface StepOf {
   run: string;
@@ -162,7 +165,7 @@ export class UndoStore {
     });
   }
 
-  /** Hands for looking at a resource now and for restoring it. `saw`: bytes of what is there, by digest. */
+  /** Hands for looking at a resource now and for restoring it. `saw`: bytes of what is there, by digest, but large ones. */
   hands(signal: AbortSignal, saw: Map<string, Buffer>): Hands {
     return {
       host: this.#options.host,
@@ -170,7 +173,7 @@ export class UndoStore {
       keeps: false,
       keep: async (bytes) => {
         const digest = digestOf(bytes);
-        saw.set(digest, bytes);
+        if (bytes.length <= SHOWN) saw.set(digest, bytes);
         return digest;
       },
       content: async (digest) => (await this.#load()).contents.read(digest),

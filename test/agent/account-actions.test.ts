@@ -1,4 +1,15 @@
-import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { ACTIONS } from '../../shared/actions/index.ts';
@@ -203,6 +214,35 @@ t.test('user and group: removed with the home, and brought back with all that wa
   node.node.restart();
   await node.undo();
   t.same(node.files(), crowded, 'however many they are');
+});
+
+t.test('user: a home goes with its account, wherever that is cut short', async (t) => {
+  const node = accountNode(t.testdir());
+  const isRoot = process.getuid?.() === 0;
+  const uid = isRoot ? 1234 : process.getuid?.();
+  const [aside, homes] = [join(node.root, 'home/.old.kk-removing'), () => readdirSync(join(node.root, 'home'))];
+  node.write('etc/default/useradd', `HOME=${join(node.root, 'home')}\n`);
+  node.write('etc/passwd', `old:x:${uid}:${uid}:Old:${node.home}:/bin/sh\n`);
+  node.write('etc/group', `old:x:${uid}:\n`);
+  writeFileSync(join(node.home, 'file'), 'text');
+  if (isRoot) chownSync(node.home, 1234, 1234);
+  const before = node.files();
+  const input = { name: 'old', state: 'absent', remove_home: true };
+  node.says.stderr = 'userdel: user old is currently used by process 1';
+  t.match(await failure(node.do('user', input)), { code: 'ACCOUNT_IN_USE' });
+  t.same([homes(), node.files()], [['old'], before], 'refused: the home is where it was');
+  delete node.says.stderr;
+  t.match(await node.do('user', input), { changed: true });
+  t.same(homes(), []);
+  await node.undo();
+  t.same([homes(), node.files(), readFileSync(join(node.home, 'file'), 'utf8')], [['old'], before, 'text']);
+  renameSync(node.home, aside);
+  t.match(await node.do('user', input), { changed: true }, 'ended before userdel');
+  t.same(homes(), []);
+  mkdirSync(join(aside, 'deep'), { recursive: true });
+  t.match(await node.do('user', input), { changed: true }, 'ended after it');
+  t.same(homes(), []);
+  t.match(await node.do('user', input), { changed: false });
 });
 
 t.test('what the tools refuse', async (t) => {
