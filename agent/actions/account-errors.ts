@@ -77,3 +77,12 @@ export function homeNotRemoved(home: string, name: string): KkError {
     remedy: 'Leave out remove_home, and remove in a task of its own what is meant.',
   });
 }
+
+export function homeNotMade(home: string, name: string): KkError {
+  return new KkError({
+    code: 'HOME_NOT_SAFE',
+    message: `No keys are written to ${home}: it is not there, and none is made for ${name}.`,
+    remedy:
+      'Add create_home: true (a system account gets no home of itself), name a home that is there, or leave out authorized_keys.',
+  });
+}

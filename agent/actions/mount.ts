@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import type { ActionInput, ActionOutput } from '../../shared/actions/index.ts';
 import type { Diff } from '../../shared/share.ts';
-import { ABSENT } from '../undo/image.ts';
+import { ABSENT, type Image } from '../undo/image.ts';
 import { contentDiff } from './content-diff.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
 import { FSTAB, type FstabEntry, withEntry, withoutEntries } from './fstab.ts';
@@ -9,6 +9,7 @@ import { inTurn } from './in-turn.ts';
 import { notADirectory, otherMounted } from './mount-errors.ts';
 import { type Mounted, mountedAt, optionsLacking, placeOf } from './mountinfo.ts';
 import { type Mounts, mountsOf } from './mounts.ts';
+import { realPlace } from './real-place.ts';
 import { carryOutFile, type FilePlan, planFile } from './regular-file.ts';
 import { onPath } from './system-errors.ts';
 import { textFile } from './text-edit.ts';
@@ -19,6 +20,9 @@ type Doing = 'nothing' | 'mount' | 'remount' | 'unmount';
 
 interface Plan {
   doing: Doing;
+  /** Where the kernel has it. */
+  place: string;
+  found: Mounted | undefined;
   /** Folders that are to be made, the outermost first. */
   folders: string[];
   fstab: FilePlan | undefined;
@@ -28,6 +32,20 @@ interface Plan {
 
 const isBind = (options: string): boolean => options.split(',').some((one) => one === 'bind' || one === 'rbind');
 
+/** The kernel has names of its own: nfs4 for nfs, and for what a program mounts fuse.<type>, or fuseblk on a device. */
+const isType = (wanted: string, found: string): boolean =>
+  [wanted, `fuse.${wanted}`, 'fuseblk', ...(wanted === 'nfs' ? ['nfs4'] : [])].includes(found) || wanted === 'auto';
+
+/** As a mount is left: another file system that somebody mounts there later is not kk's. */
+const leftBy = ({ source, type, root, device }: Mounted): Image => ({
+  state: 'mounted',
+  source,
+  type,
+  inside: root,
+  // What lies on no device gets a new number at each mount.
+  ...(device.startsWith('0:') ? {} : { device }),
+});
+
 /** Is that what is wanted there? Its source may have several names, and a bind mount shows that of what it lies on. */
 async function isSame({ src = '', fstype = '', opts }: Input, found: Mounted, mounts: Mounts): Promise<boolean> {
   const source = await mounts.sourceOf(src);
@@ -36,8 +54,7 @@ async function isSame({ src = '', fstype = '', opts }: Input, found: Mounted, mo
     const from = placeOf(all, source);
     return from?.mount.device === found.device && from.inside === found.root;
   }
-  const isType = fstype === 'auto' || found.type === fstype || (fstype === 'nfs' && found.type === 'nfs4');
-  return isType && (found.source === src || (await mounts.sourceOf(found.source)) === source);
+  return isType(fstype, found.type) && (found.source === src || (await mounts.sourceOf(found.source)) === source);
 }
 
 async function doingFor(input: Input, found: Mounted | undefined, mounts: Mounts): Promise<Doing> {
@@ -83,7 +100,8 @@ export function mountExecutor(root: string): ActionExecutor<'mount'> {
   async function plan(input: Input, context: ActionContext): Promise<Plan> {
     const { path, opts } = input;
     const mounts = mountsOf(context.host, root);
-    const found = mountedAt(await mounts.list(), path);
+    const place = await realPlace(path, context.host.files);
+    const found = mountedAt(await mounts.list(), place);
     const doing = await doingFor(input, found, mounts);
     const folders = doing === 'mount' ? await missingFolders(path, context) : [];
     const fstab = await planOfFstab(input, context);
@@ -96,27 +114,34 @@ export function mountExecutor(root: string): ActionExecutor<'mount'> {
     ];
     const mounted = doing === 'mount' || (found !== undefined && doing !== 'unmount');
     const source = doing === 'mount' ? input.src : mounted ? found?.source : undefined;
-    return { doing, folders, fstab, output: { path, mounted, ...(source === undefined ? {} : { source }) }, diffs };
+    const output = { path, mounted, ...(source === undefined ? {} : { source }) };
+    return { doing, place, found, folders, fstab, output, diffs };
   }
 
-  async function carryOut(input: Input, context: ActionContext, { doing, folders, fstab }: Plan): Promise<void> {
+  async function carryOut(input: Input, context: ActionContext, planned: Plan): Promise<Mounted | undefined> {
     const { host, signal } = context;
-    const { path, src = '', fstype: type = '', opts: options } = input;
+    const { doing, place, found, folders, fstab } = planned;
+    const { src = '', fstype: type = '', opts: options } = input;
     const mounts = mountsOf(host, root);
-    const resource = { kind: 'mount', id: path };
+    const resource = { kind: 'mount', id: place };
     for (const folder of folders) {
       await context.remember({ kind: 'directory', id: folder }, { state: 'directory' });
       await host.files.makeDirectory(folder);
     }
     // Before fstab: what cannot be mounted would keep the machine from booting.
-    if (doing !== 'nothing') await context.remember(resource, doing === 'unmount' ? ABSENT : { state: 'mounted' });
-    if (doing === 'mount') await mounts.mount(path, { src, type, options }, signal);
-    if (doing === 'remount') await mounts.remount(path, options, signal);
-    if (doing === 'unmount') await mounts.unmount(path, signal);
-    if (fstab === undefined || fstab.todo === 'nothing') return;
+    const left = found === undefined ? { state: 'mounted' } : leftBy(found);
+    if (doing !== 'nothing') await context.remember(resource, doing === 'unmount' ? ABSENT : left);
+    if (doing === 'mount') await mounts.mount(place, { src, type, options }, signal);
+    if (doing === 'remount') await mounts.remount(place, options, signal);
+    if (doing === 'unmount') await mounts.unmount(place, signal);
+    const now = mountedAt(await mounts.list(), place);
+    // One change with the first: which device it is, is known now.
+    if (doing === 'mount' && now !== undefined) await context.remember(resource, leftBy(now));
+    if (fstab === undefined || fstab.todo === 'nothing') return now;
     await carryOutFile(fstabPath, fstab, context);
     // Its units are made of fstab; where there is no systemd nobody needs to know.
     await host.run(['systemctl', 'daemon-reload'], { signal });
+    return now;
   }
 
   return {
@@ -129,9 +154,8 @@ export function mountExecutor(root: string): ActionExecutor<'mount'> {
       onPath(input.path, () =>
         inTurn(context.host.files, fstabPath, async () => {
           const planned = await plan(input, context);
-          await carryOut(input, context, planned);
-          const found = mountedAt(await mountsOf(context.host, root).list(), input.path);
-          const output = found === undefined ? planned.output : { ...planned.output, source: found.source };
+          const now = await carryOut(input, context, planned);
+          const output = now === undefined ? planned.output : { ...planned.output, source: now.source };
           return { output, changed: planned.diffs.length > 0, diffs: planned.diffs };
         }),
       ),

@@ -59,3 +59,11 @@ export function swapFileDiffers(path: string, why: string): KkError {
     remedy: 'Name another file, give the size it has, or switch it off and remove it in earlier tasks.',
   });
 }
+
+export function swapUnitStatic(file: string, by: string): KkError {
+  return new KkError({
+    code: 'SWAP_UNIT_STATIC',
+    message: `${file} makes swap space at every boot for ${by}, and can be neither disabled nor masked.`,
+    remedy: 'Remove that file, or what names it (systemctl list-dependencies --reverse), in an earlier task.',
+  });
+}

@@ -1,4 +1,5 @@
 import type { Host } from '../host/host.ts';
+import { swapUnitStatic } from './swap-errors.ts';
 
 /** What makes swap space at boot. */
 export interface SwapUnit {
@@ -16,12 +17,12 @@ const MAKERS = [
   'armbian-zram-config.service',
 ];
 
-const PROPERTIES = 'Id,LoadState,UnitFileState,FragmentPath,SourcePath';
+const PROPERTIES = 'Id,LoadState,UnitFileState,FragmentPath,SourcePath,WantedBy,RequiredBy';
 /** Of a unit that was made from a line of fstab the line is seen to. */
 const OF_FSTAB = '/etc/fstab';
 const ADMINISTRATORS = '/etc/systemd/system/';
 
-/** Units that would switch swap space on at the next boot; none without systemd. */
+/** Units that would switch swap space on at the next boot; none without systemd. Throws SWAP_UNIT_STATIC. */
 export async function swapUnits(host: Host): Promise<SwapUnit[]> {
   const list = async (verb: string): Promise<string[]> => {
     const argv = ['systemctl', verb, '--type=swap', '--all', '--full', '--plain', '--no-legend', '--no-pager'] as const;
@@ -33,13 +34,18 @@ export async function swapUnits(host: Host): Promise<SwapUnit[]> {
   return parseUnits(stdout);
 }
 
-/** Pure: blocks of `systemctl show`. */
+/** Pure: blocks of `systemctl show`. Throws SWAP_UNIT_STATIC. */
 export function parseUnits(text: string): SwapUnit[] {
   return text.split('\n\n').flatMap((block): SwapUnit[] => {
     const value = (name: string): string => new RegExp(`^${name}=(.*)$`, 'm').exec(block)?.[1] ?? '';
     const [name, fragment, load] = [value('Id'), value('FragmentPath'), value('LoadState')];
     if (fragment === '' || load !== 'loaded' || value('SourcePath') === OF_FSTAB) return [];
     if (value('UnitFileState') === 'disabled') return [];
-    return [{ name, verb: fragment.startsWith(ADMINISTRATORS) ? 'disable' : 'mask' }];
+    if (!fragment.startsWith(ADMINISTRATORS)) return [{ name, verb: 'mask' }];
+    if (value('UnitFileState') !== 'static') return [{ name, verb: 'disable' }];
+    // Not enabled, so it cannot be disabled: the boot makes it swap space only where something names it.
+    const by = [value('WantedBy'), value('RequiredBy')].join(' ').trim();
+    if (by !== '') throw swapUnitStatic(fragment, by);
+    return [];
   });
 }

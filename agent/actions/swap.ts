@@ -5,6 +5,7 @@ import { contentDiff } from './content-diff.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
 import { FSTAB, withCommented, withEntry } from './fstab.ts';
 import { inTurn } from './in-turn.ts';
+import { realPlace } from './real-place.ts';
 import { carryOutFile, type FilePlan, planFile } from './regular-file.ts';
 import { swapStillOn } from './swap-errors.ts';
 import { hasSwapFile, makeSwapFile } from './swap-file.ts';
@@ -24,6 +25,8 @@ interface Wanted {
   size: number;
   priority: number | undefined;
   make: boolean;
+  /** It is in use with another priority, which only switching it off and on changes. */
+  again: boolean;
 }
 
 interface Plan {
@@ -35,11 +38,14 @@ interface Plan {
   diffs: Diff[];
 }
 
-const wantedFile = ({ file = '', size = 0, priority }: Input): Omit<Wanted, 'make'> => ({
+const wantedFile = ({ file = '', size = 0, priority }: Input): Omit<Wanted, 'make' | 'again'> => ({
   path: file,
   size: bytesOf(size),
   priority,
 });
+
+const priorityDiff = (path: string, ...[before, after]: (number | undefined)[]): Diff =>
+  contentDiff(`/proc/swaps: ${path}`, Buffer.from(`priority: ${before}\n`), Buffer.from(`priority: ${after}\n`));
 
 const SAID = { mask: 'masked', disable: 'disabled' };
 
@@ -59,9 +65,11 @@ export function swapExecutor(root: string): ActionExecutor<'swap'> {
   async function plan(input: Input, { host }: ActionContext): Promise<Plan> {
     const present = await swapsOf(host, root).list();
     const isOff = input.state === 'off';
-    const file = wantedFile(input);
-    const isNew = !isOff && !present.some(({ path }) => path === file.path);
-    const on = isOff ? [] : [{ ...file, make: !(await hasSwapFile(file.path, file.size, host)) }];
+    const file = { ...wantedFile(input), path: await realPlace(input.file ?? '/', host.files) };
+    const used = isOff ? undefined : present.find(({ path }) => path === file.path);
+    const isNew = !isOff && used === undefined;
+    const again = used !== undefined && file.priority !== undefined && used.priority !== file.priority;
+    const on = isOff ? [] : [{ ...file, again, make: !(await hasSwapFile(file.path, file.size, host)) }];
     const units = isOff ? await swapUnits(host) : [];
     const fstab = await textFile(fstabPath, host);
     const edited = textOf(editOf(input)(linesOf(fstab?.content.toString('utf8') ?? '')));
@@ -72,12 +80,13 @@ export function swapExecutor(root: string): ActionExecutor<'swap'> {
     const lines = (paths: readonly string[]): Buffer => Buffer.from(paths.map((path) => `${path}\n`).join(''));
     return {
       off: isOff ? present : [],
-      on: isNew ? on : [],
+      on: isNew || again ? on : [],
       units,
       fstab: ofFstab,
       output: { swaps: after, units: units.map(({ name }) => name) },
       diffs: [
         ...(before.length === after.length ? [] : [contentDiff(`${root}/proc/swaps`, lines(before), lines(after))]),
+        ...(again ? [priorityDiff(file.path, used.priority, file.priority)] : []),
         ...units.map(({ name, verb }) => contentDiff(name, Buffer.from('at boot\n'), Buffer.from(`${SAID[verb]}\n`))),
         ...(ofFstab === undefined || ofFstab.todo === 'nothing' ? [] : ofFstab.diffs),
       ],
@@ -95,12 +104,16 @@ export function swapExecutor(root: string): ActionExecutor<'swap'> {
     }
     for (const { path } of off) await swaps.off(path, signal);
     for (const { name, verb } of units) await systemctlOf(host).act([verb, '--now', '--', name], name, signal);
-    for (const { path, size, priority, make } of on) {
+    for (const { path, size, priority, make, again } of on) {
       if (make) {
         await context.remember({ kind: 'swap_file', id: path }, { state: 'file' });
         await makeSwapFile(path, size, host, signal);
       }
-      await context.remember({ kind: 'swap', id: path }, { state: 'on' });
+      await context.remember(
+        { kind: 'swap', id: path },
+        { state: 'on', ...(priority === undefined ? {} : { priority }) },
+      );
+      if (again) await swaps.off(path, signal);
       await swaps.on(path, priority, signal);
     }
     if (fstab !== undefined) await carryOutFile(fstabPath, fstab, context);

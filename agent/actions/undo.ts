@@ -44,6 +44,8 @@ export function undoExecutor(store: Undoing): ActionExecutor<'undo'> {
         conflicts.push(...judged.differences.map((one) => conflictOf(resource, one, store.contentsFolder)));
       if (judged.verdict !== 'restore') continue;
       const diffs = await diffsOf(resource, present, judged.to, hands, saw);
+      // Many files that are large would not fit into memory at once.
+      saw.clear();
       wanted.push({ resource, present, to: judged.to, hands, diffs });
     }
     if (conflicts.length > 0) throw conflictError(conflicts);

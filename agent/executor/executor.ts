@@ -14,6 +14,7 @@ import type { Digest } from './digest.ts';
 import { Inbox } from './inbox.ts';
 import type { Journal, Outgoing } from './journal.ts';
 import type { ExecutorPorts } from './ports.ts';
+import { readsFacts } from './reads-facts.ts';
 import type { JournalRecord, NewRecord } from './records.ts';
 import { keepsEarlier } from './revision.ts';
 import { type Decision, isWaiting, type Phase, type Scheduling, schedule, stepKey } from './schedule.ts';
@@ -246,7 +247,7 @@ export class Executor implements Work {
     const prepared: Prepared = { common, variables, ready: run.facts !== undefined, differing: new Set() };
     this.#prepared.set(run.run, prepared);
     if (!prepared.ready) {
-      if (run.share.kind === 'plan' || readsFacts(run, common)) void this.#firstFacts(run, prepared);
+      if (run.share.kind === 'plan' || readsFacts(run.share, common)) void this.#firstFacts(run, prepared);
       else prepared.ready = true;
     }
     for (const [task, step] of run.steps)
@@ -497,12 +498,4 @@ export class Executor implements Work {
 /** A forced cancel ends all that is at work. */
 function isCancelled(cancel: { force: boolean }, live: Live): boolean {
   return !live.mayFinish || cancel.force;
-}
-
-/**
- * Does any text of the share's tasks mention facts? An `exec` on many nodes should not gather and send them for nothing,
- * and an action that gathers them needs none before.
- */
-function readsFacts(run: RunRecord, common: Common): boolean {
-  return run.share.tasks.some((task) => JSON.stringify({ ...common.tasks[task], action: '' }).includes('facts'));
 }

@@ -10,7 +10,7 @@ import { KkError } from '../../shared/errors.ts';
 import { makePrivateFolder, remove, replace } from '../durable/files.ts';
 import type { Host } from '../host/host.ts';
 import { Contents, digestOf } from './contents.ts';
-import { Change, Image, lost, Resource } from './image.ts';
+import { Change, fits, Image, lost, Resource } from './image.ts';
 import { isSame } from './judge.ts';
 import type { Hands, ResourceKinds } from './resource.ts';
 
@@ -38,6 +38,9 @@ export interface Limits {
 export const LIMITS: Limits = { contents: 512 * 1024 * 1024, changes: 100 };
 /** Names of steps whose changes were dropped; older ones are in nobody's interest any more. */
 const DROPPED = 1000;
+
+/** Bytes of what is there that are held to be shown; of more than that only the digest is. */
+const SHOWN = 2 * 1024 * 1024;
 
 /** Whose change it is. */
 export interface StepOf {
@@ -109,15 +112,18 @@ export class UndoStore {
         },
         content: (digest) => loaded.contents.read(digest),
       });
-      const before = await this.#keepContents(loaded, kept, present);
+      const isKept = fits(present) && fits(after);
+      const before = isKept
+        ? await this.#keepContents(loaded, kept, present)
+        : lost(`what is told of the ${resource.kind} is too large to be kept`);
       const key = keyOf(resource);
       // What is left of it may be all that a person has to mend by.
       if (loaded.damaged.includes(this.#pathOf(key))) return `its undo journal ${this.#pathOf(key)} is damaged`;
       const known = loaded.entries.get(key);
       const entry: Entry = known ?? { format: FORMAT, resource, origin: before, changes: [], dropped: [] };
       const { run, task, item } = step;
-      const change = { run, task, item, sequence: loaded.sequence + 1, atMs: host.nowMs(), before, after };
-      const changes = merged(entry.changes, change);
+      const change = { run, task, item, sequence: loaded.sequence + 1, atMs: host.nowMs(), before };
+      const changes = merged(entry.changes, { ...change, after: isKept ? after : { state: after.state } });
       const over = changes.slice(0, Math.max(0, changes.length - limits.changes)).map((old) => stepKey(old));
       const dropped = [...new Set([...entry.dropped, ...over])].slice(-DROPPED);
       await this.#write(loaded, { ...entry, changes: changes.slice(over.length), dropped });
@@ -159,7 +165,7 @@ export class UndoStore {
     });
   }
 
-  /** Hands for looking at a resource now and for restoring it. `saw`: bytes of what is there, by digest. */
+  /** Hands for looking at a resource now and for restoring it. `saw`: bytes of what is there, by digest, but large ones. */
   hands(signal: AbortSignal, saw: Map<string, Buffer>): Hands {
     return {
       host: this.#options.host,
@@ -167,7 +173,7 @@ export class UndoStore {
       keeps: false,
       keep: async (bytes) => {
         const digest = digestOf(bytes);
-        saw.set(digest, bytes);
+        if (bytes.length <= SHOWN) saw.set(digest, bytes);
         return digest;
       },
       content: async (digest) => (await this.#load()).contents.read(digest),

@@ -7,6 +7,17 @@ export const AbsolutePath = z
   .regex(/^\/[^\0]*$/, 'a path on the node is absolute: it starts with /')
   .refine((path) => !path.split('/').includes('..'), 'a path on the node may not hold ".."');
 
+/** A path as the kernel tells it. */
+export const NormalPath = AbsolutePath.refine(
+  (path) =>
+    path === '/' ||
+    path
+      .slice(1)
+      .split('/')
+      .every((part) => part !== '' && part !== '.'),
+  'write the path without "//", "/." and a slash at its end, as the kernel tells it',
+);
+
 /** A user or group: its name, or its number. */
 export const Account = z.union([
   z.string().regex(/^[A-Za-z_][A-Za-z0-9_.-]*\$?$|^\d+$/, 'not the name of a user or group'),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { defineAction } from './define-action.ts';
-import { AbsolutePath, given } from './fields.ts';
+import { given, NormalPath } from './fields.ts';
 
 /** One field of fstab(5); blanks in it are written in octal there. */
 const Field = z
@@ -16,7 +16,7 @@ export const mount = defineAction({
   summary: 'a file system that is mounted, now and at boot; or is not',
   input: z
     .strictObject({
-      path: AbsolutePath.refine((path) => path !== '/', 'the root is mounted by the boot, and is left alone'),
+      path: NormalPath.refine((path) => path !== '/', 'the root is mounted by the boot, and is left alone'),
       /** A device, `UUID=…`, `LABEL=…`, `server:/export`, a folder for `opts: bind`, `tmpfs`. */
       src: Field.optional(),
       fstype: Word.optional(),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { defineAction } from './define-action.ts';
-import { AbsolutePath, given } from './fields.ts';
+import { given, NormalPath } from './fields.ts';
 
 const UNITS: Readonly<Record<string, number>> = { KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3, TiB: 1024 ** 4 };
 const LEAST = 1024 ** 2;
@@ -31,7 +31,7 @@ export const swap = defineAction({
     .strictObject({
       /** off: none of any kind, compressed memory (zram) included. on: the file, and whatever else there is. */
       state: z.enum(['off', 'on']).default('off'),
-      file: AbsolutePath.optional(),
+      file: NormalPath.optional(),
       size: Size.optional(),
       /** The higher is used first; unstated: the kernel puts it after those that are there. */
       priority: z.int().min(0).max(32_767).optional(),

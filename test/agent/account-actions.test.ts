@@ -1,4 +1,15 @@
-import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { ACTIONS } from '../../shared/actions/index.ts';
@@ -11,7 +22,7 @@ const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOne one@desk';
 
 /** A machine with a root, an `old` account, and two groups. */
 function accountNode(dir: string) {
-  const says: { stderr?: string } = {};
+  const says: { stderr?: string; chpasswd?: string } = {};
   const system = systemNode(dir, (root) => fakeAccounts(root, says));
   const uid = process.getuid?.() ?? 0;
   const home = join(system.root, 'home/old');
@@ -101,6 +112,50 @@ t.test('user: one that is there is changed, and is as before after a rollback', 
   t.match(await failure(node.do('user', { name: 'old', group: 4711 })), { code: 'NO_SUCH_GROUP', message: /4711/ });
 });
 
+t.test('user: a password that somebody set since is not taken back', async (t) => {
+  const node = accountNode(t.testdir());
+  const shadow = node.read('etc/shadow');
+  await node.do('user', { name: 'old', shell: '/bin/bash' });
+  const theirs = shadow.replace('old:$6$a$b:19000:', 'old:$6$new$pw:20990:');
+  node.write('etc/shadow', theirs);
+  const error = await failure(node.undo());
+  t.match(error, { code: 'UNDO_CONFLICT', message: /user old: password is not shown/ });
+  t.equal(node.read('etc/shadow'), theirs);
+  node.write('etc/shadow', shadow);
+  await node.undo();
+
+  await node.do('user', { name: 'old', password: HASH });
+  node.write('etc/shadow', node.read('etc/shadow').replace(':1:90:7:', ':1:60:7:'));
+  t.match(await failure(node.undo()), { code: 'UNDO_CONFLICT', message: /aging/ }, 'nor its age');
+
+  node.write('etc/shadow', shadow.replace('$6$a$b', 'abJnggxhB/yWI'));
+  const des = node.files();
+  await node.do('user', { name: 'old', password: HASH });
+  node.calls();
+  await node.undo();
+  t.same(node.files(), des);
+  t.notMatch(node.calls().join(), /abJn/, 'no hash is an argument');
+});
+
+t.test('user: cut short between two tools, and no home for its keys', async (t) => {
+  const node = accountNode(t.testdir());
+  const before = node.files();
+  const input = { name: 'ops', create_home: false, home: node.homeOf('ops'), password: HASH };
+  node.says.chpasswd = 'chpasswd: (user ops) cannot lock /etc/shadow; try again later.';
+  t.match(await failure(node.node.do('r1', 'user', input, 'x')), { code: 'ACCOUNT_FILES_LOCKED' });
+  t.match(node.read('etc/shadow'), 'ops:!:', 'it is made already');
+  delete node.says.chpasswd;
+  await node.node.do('r1', 'user', input, 'x');
+  t.match(node.read('etc/shadow'), `ops:${HASH}:`);
+  t.match(await node.node.undo('r1', 'x'), { changed: true });
+  t.same(node.files(), before, 'one undo for both attempts');
+
+  node.calls();
+  const keys = { name: 'ops', system: true, home: node.homeOf('ops'), authorized_keys: [KEY] };
+  t.match(await failure(node.do('user', keys)), { code: 'HOME_NOT_SAFE', remedy: /create_home: true/ });
+  t.same([node.calls(), node.files()], [[], before], 'told before the account is made');
+});
+
 t.test('user: keys, told apart by what they are', async (t) => {
   const node = accountNode(t.testdir());
   const path = join(node.home, '.ssh/authorized_keys');
@@ -152,6 +207,42 @@ t.test('user and group: removed with the home, and brought back with all that wa
   t.notMatch(node.read('etc/group'), 'adm');
   await node.undo();
   t.same(node.files(), before, 'members of a group that was removed, too');
+  const many = Array.from({ length: 600 }, (_, number) => `member-${number}`).join(',');
+  node.write('etc/group', node.read('etc/group').replace('syslog,old', many));
+  const crowded = node.files();
+  await node.do('group', { name: 'adm', state: 'absent' });
+  node.node.restart();
+  await node.undo();
+  t.same(node.files(), crowded, 'however many they are');
+});
+
+t.test('user: a home goes with its account, wherever that is cut short', async (t) => {
+  const node = accountNode(t.testdir());
+  const isRoot = process.getuid?.() === 0;
+  const uid = isRoot ? 1234 : process.getuid?.();
+  const [aside, homes] = [join(node.root, 'home/.old.kk-removing'), () => readdirSync(join(node.root, 'home'))];
+  node.write('etc/default/useradd', `HOME=${join(node.root, 'home')}\n`);
+  node.write('etc/passwd', `old:x:${uid}:${uid}:Old:${node.home}:/bin/sh\n`);
+  node.write('etc/group', `old:x:${uid}:\n`);
+  writeFileSync(join(node.home, 'file'), 'text');
+  if (isRoot) chownSync(node.home, 1234, 1234);
+  const before = node.files();
+  const input = { name: 'old', state: 'absent', remove_home: true };
+  node.says.stderr = 'userdel: user old is currently used by process 1';
+  t.match(await failure(node.do('user', input)), { code: 'ACCOUNT_IN_USE' });
+  t.same([homes(), node.files()], [['old'], before], 'refused: the home is where it was');
+  delete node.says.stderr;
+  t.match(await node.do('user', input), { changed: true });
+  t.same(homes(), []);
+  await node.undo();
+  t.same([homes(), node.files(), readFileSync(join(node.home, 'file'), 'utf8')], [['old'], before, 'text']);
+  renameSync(node.home, aside);
+  t.match(await node.do('user', input), { changed: true }, 'ended before userdel');
+  t.same(homes(), []);
+  mkdirSync(join(aside, 'deep'), { recursive: true });
+  t.match(await node.do('user', input), { changed: true }, 'ended after it');
+  t.same(homes(), []);
+  t.match(await node.do('user', input), { changed: false });
 });
 
 t.test('what the tools refuse', async (t) => {

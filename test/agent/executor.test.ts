@@ -392,6 +392,12 @@ t.test('exec runs beside the four slots and does not take the node over', async 
     1,
     'an exec that needs no facts sends none',
   );
+  bench.push([{ ...task('cat /etc/facts'), name: 'facts' }], { run: 'x2', share: { kind: 'exec' } });
+  await bench.settle();
+  t.equal(bench.messages().filter(({ kind }) => kind === 'facts').length, 1, 'whatever it is called');
+  bench.push([task('echo {{ facts.cpu.count }}')], { run: 'x3', share: { kind: 'exec' } });
+  await bench.settle();
+  t.equal(bench.messages().filter(({ kind }) => kind === 'facts').length, 2, 'one that reads them does');
   bench.push([task('new')], { run: 'r2' });
   await bench.settle();
   t.match(bench.blocked(), [{ tasks: [4], cause: /r2/, cancelled: true }], 'a later run takes the node over');

@@ -101,7 +101,14 @@ t.test('swap: what the kernel and systemd say', (t) => {
     { name: 'gpt.swap', verb: 'mask' },
     { name: 'own.swap', verb: 'disable' },
   ]);
+  const own = 'LoadState=loaded\nFragmentPath=/etc/systemd/system/own.swap\nUnitFileState=static';
+  t.same(parseUnits(block('own.swap', `${own}\nWantedBy=\nRequiredBy=`)), [], 'nothing starts it at boot');
+  t.throws(() => parseUnits(block('own.swap', `${own}\nWantedBy=swap.target`)), {
+    code: 'SWAP_UNIT_STATIC',
+    message: /own\.swap .* swap\.target/,
+  });
   const refuses = refusing(t, 'swap');
+  refuses({ state: 'on', file: '/var//swap', size: '1GiB' }, /as the kernel tells it/);
   refuses({ state: 'on' }, /takes file and size/);
   refuses({ file: '/s', size: '1GiB' }, /takes file and size/);
   refuses({ priority: 1 }, /priority belongs/);
@@ -163,7 +170,13 @@ t.test('swap on: a file of a size, once; and it is gone again', async (t) => {
   t.same(node.calls(), [`swapon -p 7 -- /swap file`], 'the file that is there is used');
   t.match(node.read('etc/fstab'), /^\S+ none swap sw,pri=7 0 0\n$/, 'its line is changed');
   t.match(await failure(node.node.undo('r1', 'x')), { code: 'UNDO_CONFLICT' }, 'a later run changed it');
-  await node.undo();
+  const again = await node.do('swap', { ...input, priority: 9 });
+  t.match(again.diffs[0]?.unified, /-priority: 7\n\+priority: 9/);
+  t.same(node.calls(), ['swapoff -- /swap file', 'swapon -p 9 -- /swap file'], 'in use with another priority');
+  t.match(await node.do('swap', { ...input, priority: 9 }), { changed: false });
+  await node.node.undo('r5', 'x');
+  t.match(node.read('proc/swaps'), / 7$/, 'and as before');
+  await node.node.undo('r4', 'x');
   node.swaps(`${file.replace(' ', '\\040')} file 1020 0 5`);
   await node.node.undo('r1', 'x');
   t.same([node.now(), existsSync(file), node.read('etc/fstab')], [[], false, '']);
@@ -230,7 +243,8 @@ function mountNode(dir: string) {
         );
         return {};
       }
-      const [type, src = ''] = [args[1], args.at(-2)];
+      // The kernel names the device.
+      const [type, src = ''] = [args[1], args.at(-2)?.replace('LABEL=my disk', join(root, 'dev/sdb'))];
       const place = `rw,relatime${options.includes('noatime') ? ',noatime' : ''}`;
       const bind = options.startsWith('bind');
       const what = bind ? `8:1 ${src}` : '0:9 /';
@@ -263,11 +277,6 @@ t.test('mount: now and at boot, once; what was there before is there again', asy
   const written = path.replace('a b', 'a\\040b');
   t.equal(node.read('etc/fstab'), `${before}LABEL=my\\040disk ${written} ext4 noatime 0 2\n`);
   t.same(node.calls(), ['mount -t ext4 -o noatime -- LABEL=my disk /mnt/a b', 'systemctl daemon-reload']);
-  // The kernel names the device.
-  node.write(
-    'proc/self/mountinfo',
-    node.read('proc/self/mountinfo').replace(/LABEL\S+ disk/, join(node.root, 'dev/sdb')),
-  );
   t.match(await node.do('mount', input), { changed: false, output: { mounted: true, source: /sdb$/ } });
   t.match(await failure(node.do('mount', { ...input, src: '/dev/other' })), { code: 'MOUNT_OCCUPIED', message: /sdb/ });
   await node.do('mount', { ...input, opts: 'ro,noatime' });
@@ -306,6 +315,33 @@ t.test('mount: bind, present, unmounted, absent', async (t) => {
     code: 'MOUNT_BUSY',
     message: /vim \(4711\)/,
   });
+});
+
+t.test('mount: by other names of its path and type; what others mount is left', async (t) => {
+  const node = mountNode(t.testdir());
+  mkdirSync(join(node.root, 'data'));
+  symlinkSync('data', join(node.root, 'link'));
+  const [path, real] = [join(node.root, 'link/x/y'), join(node.root, 'data/x/y')];
+  const input = { path, src: '/dev/sdc', fstype: 'ntfs' };
+  t.match(await node.do('mount', input), { changed: true, output: { path, mounted: true } });
+  t.match(node.mounted(), ` ${real} `, 'the kernel knows no symlink');
+  t.match(await node.do('mount', input), { changed: false });
+  const table = node.read('proc/self/mountinfo');
+  for (const type of ['fuseblk', 'fuse.ntfs']) {
+    node.write('proc/self/mountinfo', table.replace('ntfs', type));
+    t.match(await node.do('mount', input), { changed: false }, `the kernel calls it ${type}`);
+  }
+  node.write('proc/self/mountinfo', table.replace('ntfs /dev/sdc', 'ext4 /dev/theirs'));
+  t.match(await failure(node.node.undo('r1', 'x')), {
+    code: 'UNDO_CONFLICT',
+    message: /mount .*: source is .dev.theirs/,
+  });
+  t.match(node.mounted(), 'theirs', 'it is still mounted');
+  node.write('proc/self/mountinfo', table);
+  await node.node.undo('r1', 'x');
+  t.same([node.mounted(), existsSync(join(node.root, 'data/x'))], ['', false]);
+  for (const odd of ['/mnt/', '/mnt//a', '/mnt/./a'])
+    refusing(t, 'mount')({ ...input, path: odd }, /as the kernel tells it/);
 });
 
 t.test('mount: what cannot be mounted is not kept for the boot', async (t) => {

@@ -18,6 +18,7 @@ import type { Host } from '../../agent/host/host.ts';
 import { type Image, lost } from '../../agent/undo/image.ts';
 import { judge } from '../../agent/undo/judge.ts';
 import type { Hands } from '../../agent/undo/resource.ts';
+import { UndoStore } from '../../agent/undo/store.ts';
 import type { ActionKind } from '../../shared/actions/index.ts';
 import { crash } from '../../shared/crash.ts';
 import { fakeSystemd } from '../support/fake-systemd.ts';
@@ -238,6 +239,14 @@ t.test('what cannot be kept is told before the change, and its undo is refused b
   execFileSync('mkfifo', [join(dir, 'tree/pipe')]);
   await node.do('r1', 'directory', { path: join(dir, 'tree'), state: 'absent', recursive: true }, 'tree');
   t.match(node.told.at(-1), /pipe is a device, pipe or socket/);
+
+  const resource = { kind: 'mount', id: '/overlay' };
+  const options = 'x'.repeat(5000);
+  const kinds = { mount: { look: async () => ({ state: 'mounted', options }), restore: async () => undefined } };
+  const store = (): UndoStore => new UndoStore({ folder: join(dir, 'other'), kinds, host: realHost() });
+  const step = { run: 'r1', task: 'x', item: 0 };
+  t.match(await store().remember(step, resource, { state: 'absent' }), /mount is too large to be kept/);
+  t.match(await store().changesOf(step), [{ changes: [{ before: { state: 'lost' } }] }], 'it is no damage');
 
   const path = join(dir, 'small');
   for (const number of [1, 2, 3])

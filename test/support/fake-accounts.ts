@@ -5,7 +5,7 @@ import type { Program } from './system-node.ts';
 type Rows = Map<string, string[]>;
 
 /** The tools of shadow-utils, as far as kk asks for them, on the account files of a folder. `says`: what each fails with. */
-export function fakeAccounts(root: string, says: { stderr?: string }): Record<string, Program> {
+export function fakeAccounts(root: string, says: { stderr?: string; chpasswd?: string }): Record<string, Program> {
   const load = (file: string): Rows => {
     const lines = readFileSync(join(root, 'etc', file), 'utf8').split('\n');
     return new Map(lines.filter((line) => line !== '').map((line) => [line.split(':')[0] ?? '', line.split(':')]));
@@ -62,6 +62,7 @@ export function fakeAccounts(root: string, says: { stderr?: string }): Record<st
     cpSync(join(root, 'etc/skel'), home, { recursive: true });
   });
   const chpasswd: Program = (_args, { input = '' }) => {
+    if (says.chpasswd !== undefined) return { stderr: says.chpasswd };
     const [name = '', hash = ''] = input.trim().split(':');
     const rows = load('shadow');
     rows.set(name, Object.assign(rows.get(name) ?? [], { 1: hash, 2: '20999' }));

@@ -3,6 +3,7 @@ import { ABSENT } from '../../undo/image.ts';
 import type { ResourceKind } from '../../undo/resource.ts';
 import { type Mounted, mountedAt } from '../mountinfo.ts';
 import { mountsOf } from '../mounts.ts';
+import { textFacet, textOfFacet } from './long-text.ts';
 
 /** The kernel tells them, and takes them from nobody. */
 const NOT_GIVEN = new Set(['seclabel']);
@@ -10,15 +11,17 @@ const NOT_GIVEN = new Set(['seclabel']);
 /** What is mounted at a path; its line in fstab is a resource of its own. */
 export function mountResource(root: string): ResourceKind {
   return {
-    async look(path, { host }) {
-      const found = mountedAt(await mountsOf(host, root).list(), path);
+    async look(path, hands) {
+      const found = mountedAt(await mountsOf(hands.host, root).list(), path);
       if (found === undefined) return ABSENT;
       const { source, type, root: inside, device, options, superOptions } = found;
       const ofAll = superOptions.filter((one) => !NOT_GIVEN.has(one)).join(',');
-      return { state: 'mounted', source, type, inside, device, options: options.join(','), superOptions: ofAll };
+      const place = { source, type, inside, device, options: options.join(',') };
+      return { state: 'mounted', ...place, ...(await textFacet('superOptions', ofAll, hands)) };
     },
 
-    async restore(path, before, present, { host, signal }) {
+    async restore(path, before, present, hands) {
+      const { host, signal } = hands;
       const mounts = mountsOf(host, root);
       if (before.state === 'absent') {
         try {
@@ -39,7 +42,7 @@ export function mountResource(root: string): ResourceKind {
       // A file system's own options come with it; of a bind mount they are those of what it lies on.
       const all = isBind
         ? `bind,${options}`
-        : [...new Set(`${options},${before['superOptions']}`.split(','))].join(',');
+        : [...new Set(`${options},${await textOfFacet('superOptions', before, hands)}`.split(','))].join(',');
       await mounts.mount(path, { src, type: isBind ? 'none' : type, options: all }, signal);
       return undefined;
     },

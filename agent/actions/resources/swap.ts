@@ -1,24 +1,29 @@
 import { ABSENT } from '../../undo/image.ts';
 import type { ResourceKind } from '../../undo/resource.ts';
-import { swapsOf } from '../swaps.ts';
+import { type Swap, swapsOf } from '../swaps.ts';
 
-/** Swap space by the path of its file or device: in use, or not. A priority that the kernel gave is not told. */
+/** What the kernel gave is below zero, and is not told. */
+const priorityOf = ({ priority }: Swap): number | undefined => (priority < 0 ? undefined : priority);
+
+/** Swap space by the path of its file or device: in use, with a priority if it was given one; or not. */
 export function swapResource(root: string): ResourceKind {
   return {
     async look(path, { host }) {
       const found = (await swapsOf(host, root).list()).find((one) => one.path === path);
       if (found === undefined) return { state: 'off' };
-      return found.priority < 0 ? { state: 'on' } : { state: 'on', priority: found.priority };
+      const priority = priorityOf(found);
+      return priority === undefined ? { state: 'on' } : { state: 'on', priority };
     },
 
     async restore(path, before, _present, { host, signal }) {
       const swaps = swapsOf(host, root);
       // A unit that was brought back before may have done it.
-      const isOn = (await swaps.list()).some((one) => one.path === path);
-      if (isOn === (before.state === 'on')) return undefined;
-      if (before.state === 'off') return void (await swaps.off(path, signal));
+      const found = (await swaps.list()).find((one) => one.path === path);
+      if (before.state === 'off') return void (found && (await swaps.off(path, signal)));
+      if (found !== undefined && priorityOf(found) === before['priority']) return undefined;
       if ((await host.files.stat(path)) === undefined) return `the swap space ${path} is left off, because it is gone`;
       const { priority } = before;
+      if (found !== undefined) await swaps.off(path, signal);
       await swaps.on(path, typeof priority === 'number' ? priority : undefined, signal);
       return undefined;
     },
