@@ -104,7 +104,8 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
   const bring = (run: ActiveRun): void => bringNodes({ runner, dispatcher: fleet, bootstrapper, clock, stop }, run);
   // Nodes that still waited for their SSH step when the last controller ended.
   for (const run of runner.active.values()) bring(run);
-  const rollbacks = new Rollbacks({ ...state, ...engine, automatic: autoRollbacks(state.database), clock, log, stop });
+  const automatic = autoRollbacks(state.database);
+  const rollbacks = new Rollbacks({ ...state, ...engine, files, automatic, clock, log, stop });
   await rollbacks.recover();
   const shells = new Shells({
     fleet,

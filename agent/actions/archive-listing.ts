@@ -60,9 +60,6 @@ export async function listArchive(
         throw tooLarge(name, `has more than ${unpacking.max_entries} entries`, 'max_entries');
       const path = placeOf(entry, unpacking, name);
       if (path === undefined) continue;
-      for (let above = posix.dirname(path); above !== '.'; above = posix.dirname(above)) {
-        if (listed.get(above)?.kind === 'symlink') throw unsafe(name, entry, `lies below the symlink ${above}`);
-      }
       const one = await judged(entry, path, at, listed, unpacking, name, (size) => {
         bytes += size;
         if (bytes > unpacking.max_bytes)
@@ -78,15 +75,55 @@ export async function listArchive(
     if (thrown instanceof BadArchive) throw broken(name, thrown);
     throw thrown;
   }
+  for (const one of listed.values()) judgePlace(one, listed, name);
   return [...listed.values()];
+}
+
+/** Once all is known: an entry may come before what it lies below, or be replaced by a later one. Throws ARCHIVE_UNSAFE. */
+function judgePlace(one: Listed, listed: ReadonlyMap<string, Listed>, archive: string): void {
+  const { path, kind, is, same } = one;
+  for (let above = posix.dirname(path); above !== '.'; above = posix.dirname(above)) {
+    const over = listed.get(above)?.kind ?? 'directory';
+    if (over !== 'directory') throw unsafe(archive, path, `lies below the ${over} ${above}`);
+  }
+  if (kind === 'symlink' && leadsOut(one, listed))
+    throw unsafe(archive, path, `is a symlink that leads out of the destination (${is.slice(0, 200)})`);
+  if (same !== undefined && listed.get(same)?.is !== is)
+    throw unsafe(archive, path, `is a hard link to ${same}, which comes again as something else`);
+}
+
+/** As many as the kernel follows in one path (path_resolution(7)). */
+const MOST_LINKS = 40;
+
+/** Walks where a symlink leads, part by part, through the other symlinks of the archive: `a/..` is not here where `a` is one. */
+function leadsOut({ path, is }: Listed, listed: ReadonlyMap<string, Listed>): boolean {
+  const at = path.split('/').slice(0, -1);
+  const left = is.split('/');
+  let followed = 0;
+  for (let part = left.shift(); part !== undefined; part = left.shift()) {
+    if (part === '' || part === '.') continue;
+    if (part === '..') {
+      if (at.pop() === undefined) return true;
+      continue;
+    }
+    at.push(part);
+    const through = listed.get(at.join('/'));
+    if (through?.kind !== 'symlink') continue;
+    followed += 1;
+    // Links in a circle lead nowhere.
+    if (followed > MOST_LINKS) return false;
+    at.pop();
+    left.unshift(...through.is.split('/'));
+  }
+  return false;
 }
 
 /** Where an entry goes; undefined: it is left out. Throws ARCHIVE_UNSAFE. */
 function placeOf(entry: ArchiveEntry, { strip, include }: Unpacking, archive: string): string | undefined {
   const { name } = entry;
-  if (name.startsWith('/') || /^[A-Za-z]:[\\/]/.test(name)) throw unsafe(archive, entry, 'has an absolute name');
+  if (name.startsWith('/') || /^[A-Za-z]:[\\/]/.test(name)) throw unsafe(archive, name, 'has an absolute name');
   const parts = name.split('/').filter((part) => part !== '' && part !== '.');
-  if (parts.includes('..') || name.includes('\0')) throw unsafe(archive, entry, 'leads out of the destination');
+  if (parts.includes('..') || name.includes('\0')) throw unsafe(archive, name, 'leads out of the destination');
   if (include !== undefined && !include.some((pattern) => matchesGlob(parts.join('/'), pattern))) return undefined;
   const path = parts.slice(strip).join('/');
   return path === '' ? undefined : path;
@@ -106,10 +143,12 @@ async function judged(
     case 'directory':
       return { path, kind: 'directory', mode, size: 0, is: '', at };
     case 'symlink': {
-      const leads = posix.normalize(posix.join(posix.dirname(path), entry.target));
-      const isOut = entry.target === '' || entry.target.startsWith('/') || leads === '..' || leads.startsWith('../');
-      if (isOut)
-        throw unsafe(archive, entry, `is a symlink that leads out of the destination (${entry.target.slice(0, 200)})`);
+      if (entry.target === '' || entry.target.startsWith('/'))
+        throw unsafe(
+          archive,
+          entry.name,
+          `is a symlink that leads out of the destination (${entry.target.slice(0, 200)})`,
+        );
       return { path, kind: 'symlink', mode: 0o777, size: 0, is: entry.target, at };
     }
     case 'hardlink': {
@@ -118,7 +157,7 @@ async function judged(
       if (first?.kind !== 'file')
         throw unsafe(
           archive,
-          entry,
+          entry.name,
           `is a hard link to ${entry.target.slice(0, 200)}, which is no file before it in the archive`,
         );
       return { ...first, path, at, same: first.same ?? first.path };
@@ -134,15 +173,17 @@ async function judged(
       return { path, kind: 'file', mode, size, is: hash.digest('hex'), at };
     }
     default:
-      throw unsafe(archive, entry, 'is a device or a pipe');
+      throw unsafe(archive, entry.name, 'is a device or a pipe');
   }
 }
 
-function unsafe(archive: string, { name }: ArchiveEntry, what: string): KkError {
+const UNTRUSTED = 'Do not trust this archive. If it is right, leave the entry out with include, or have it made anew.';
+
+function unsafe(archive: string, name: string, what: string): KkError {
   return new KkError({
     code: 'ARCHIVE_UNSAFE',
     message: `The entry ${JSON.stringify(name.slice(0, 300))} of ${archive} ${what}; nothing was unpacked.`,
-    remedy: 'Do not trust this archive. If it is right, leave the entry out with include, or have it made anew.',
+    remedy: UNTRUSTED,
   });
 }
 
@@ -156,6 +197,8 @@ function tooLarge(archive: string, what: string, limit: 'max_bytes' | 'max_entri
 
 function broken(archive: string, { code, message }: BadArchive): KkError {
   if (code === 'ARCHIVE_TOO_LARGE') return tooLarge(archive, `is too large: ${message}`, 'max_bytes');
+  if (code === 'ARCHIVE_UNSAFE')
+    return new KkError({ code, message: `${archive} holds a name that leads out: ${message}.`, remedy: UNTRUSTED });
   return new KkError({
     code,
     message: `${archive} cannot be read: ${message}.`,

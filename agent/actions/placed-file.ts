@@ -2,6 +2,7 @@
 import { buffer } from 'node:stream/consumers';
 import { modeText } from '../../shared/actions/mode.ts';
 import type { Diff } from '../../shared/share.ts';
+import type { FileStat, Host } from '../host/host.ts';
 import { type Attributes, attributesDiff, differing } from './attributes.ts';
 import { contentDiff, describedDiff } from './content-diff.ts';
 import type { ActionContext } from './executor.ts';
@@ -31,8 +32,6 @@ export interface PlacedPlan {
   change: Attributes;
   left: Required<Pick<Attributes, 'mode'>> & Attributes;
   diffs: Diff[];
-  /** The present content, where it is small. */
-  before?: Buffer | undefined;
 }
 
 /** Looks at the path and touches nothing. Throws FILE_NOT_REGULAR and what the system throws. */
@@ -60,10 +59,14 @@ export async function planPlaced(wanted: WantedFile, { host, signal }: ActionCon
   }
   const { mode, uid, gid } = stat;
   const left = { mode, uid, gid, ...attributes };
-  const before = stat.size <= SHOWN ? (await host.files.whole(path))?.content : undefined;
+  const before = wanted.content === undefined ? undefined : await smallContent(path, stat, host);
   const seen = present === undefined ? `${stat.size} bytes` : `sha256 ${present}`;
   const diffs = [contentOf(wanted, before, seen), ...(more === undefined ? [] : [more])];
-  return { wanted, todo: 'write', change: left, left, diffs, before };
+  return { wanted, todo: 'write', change: left, left, diffs };
+}
+
+function smallContent(path: string, { size }: FileStat, { files }: Host): Promise<Buffer | undefined> {
+  return size <= SHOWN ? files.whole(path).then((found) => found?.content) : Promise.resolve(undefined);
 }
 
 /** `seen`: what is there, in words; undefined: nothing. */
@@ -93,11 +96,13 @@ export async function place(
     await host.files.writeAtomic(path, open(), left);
     return plan.diffs;
   }
+  // Not kept in the plan: there may be one for each of many thousand files.
+  const stat = await host.files.stat(path);
+  const before = stat === undefined ? undefined : await smallContent(path, stat, host);
   const content = await buffer(open());
   await host.files.writeAtomic(path, content, left);
-  const [first, ...more] = plan.diffs;
-  const isSeen = plan.before !== undefined || first?.before === '';
-  return isSeen ? [contentDiff(path, plan.before, content), ...more] : plan.diffs;
+  const isSeen = before !== undefined || stat === undefined;
+  return isSeen ? [contentDiff(path, before, content), ...plan.diffs.slice(1)] : plan.diffs;
 }
 
 export function placedMode({ left }: PlacedPlan): string {

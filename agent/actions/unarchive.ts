@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { posix } from 'node:path';
 import { z } from 'zod';
 import type { ActionInput, ActionOutput } from '../../shared/actions/index.ts';
 import { blobsOf } from '../../shared/blob.ts';
@@ -24,6 +25,8 @@ interface Archive {
   name: string;
   /** On the node already, to be looked at without bringing anything. */
   path?: string;
+  /** Reads it all, if it came from the cache. Throws BLOB_DAMAGED. */
+  verify(): Promise<void>;
   use<T>(work: (path: string) => Promise<T>): Promise<T>;
 }
 
@@ -33,7 +36,8 @@ async function archiveOf(input: Input, files: Files, context: ActionContext): Pr
   if (input.path !== undefined) {
     const path = input.path;
     const found = await onPath(path, () => context.host.files.digest(path, signal));
-    if (found !== undefined) return { sha256: found.sha256, name: path, path, use: (work) => work(path) };
+    if (found !== undefined)
+      return { sha256: found.sha256, name: path, path, verify: async () => {}, use: (work) => work(path) };
     throw new KkError({
       code: 'ARCHIVE_MISSING',
       message: `There is no file ${path} on this node.`,
@@ -45,13 +49,27 @@ async function archiveOf(input: Input, files: Files, context: ActionContext): Pr
     if (found === undefined || !('file' in found)) throw srcUnknown(input.src, context.blobs);
     const { sha256, size } = found.file;
     const wanted = { sha256, size, source: files.fromController(sha256), signal };
-    return { sha256, name: input.src, use: (work) => files.cache.use(wanted, work) };
+    return {
+      sha256,
+      name: input.src,
+      verify: () => readWhole(files, sha256),
+      use: (work) => files.cache.use(wanted, work),
+    };
   }
   const url = input.url ?? '';
   const sha256 = input.sha256 ?? '';
   const source = fileFromWeb({ ...(await questionOf(input, files.proxy, context)), url }, PATIENCE);
   const wanted = { sha256, size: undefined, source, signal };
-  return { sha256, name: shown(url), use: (work) => files.cache.use(wanted, work).catch(noAnswer) };
+  return {
+    sha256,
+    name: shown(url),
+    verify: () => readWhole(files, sha256),
+    use: (work) => files.cache.use(wanted, work).catch(noAnswer),
+  };
+}
+
+async function readWhole({ cache }: Files, sha256: string): Promise<void> {
+  for await (const _ of cache.read(sha256));
 }
 
 function noAnswer(thrown: unknown): never {
@@ -63,19 +81,19 @@ function noAnswer(thrown: unknown): never {
   });
 }
 
-/** What was unpacked last into a directory: it is not read again while the archive and what is wanted of it are the same. */
-const Manifest = z.strictObject({ of: z.string(), listing: z.array(Listed) });
+/** What came out of an archive for a directory: it is not read again while the archive and what is wanted of it are the same. */
+const Manifest = z.strictObject({ listing: z.array(Listed) });
 
 const digestOf = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 export function unarchiveExecutor(files: Files, stateFolder: string): ActionExecutor<'unarchive'> {
-  const manifestOf = (dest: string): string => `${stateFolder}/unpacked/${digestOf(dest)}.json`;
+  const manifestOf = (input: Input, archive: Archive): string =>
+    `${stateFolder}/unpacked/${digestOf(`${destOf(input)}\0${keyOf(input, archive)}`)}.json`;
 
   const known = async (input: Input, archive: Archive, context: ActionContext): Promise<Listed[] | undefined> => {
     try {
-      const text = (await context.host.files.read(manifestOf(input.dest)))?.toString('utf8') ?? '';
-      const { of, listing } = Manifest.parse(JSON.parse(text));
-      return of === keyOf(input, archive) ? listing : undefined;
+      const text = (await context.host.files.read(manifestOf(input, archive)))?.toString('utf8') ?? '';
+      return Manifest.parse(JSON.parse(text)).listing;
     } catch {
       // None, or one of another version: the archive tells it anew.
       return undefined;
@@ -106,10 +124,13 @@ export function unarchiveExecutor(files: Files, stateFolder: string): ActionExec
       const dest = destOf(input);
       return archive.use(async (path) => {
         const before = await known(input, archive, context);
+        if (before === undefined) await archive.verify();
         const listing = before ?? (await listArchive(path, archive.name, input, context.signal));
         const found = await planUnpack(dest, listing, owner, context);
+        // What is known of the archive says nothing of what became of it on the disk since.
+        if (before !== undefined && found.files.length > 0) await archive.verify();
         await unpack(found, { archive: path, dest, unpacking: input, owner }, context);
-        if (before === undefined) await keep(manifestOf(input.dest), keyOf(input, archive), listing, context);
+        if (before === undefined) await keep(manifestOf(input, archive), listing, context);
         const output = outputOf(input, archive, listing);
         return { output, changed: !isDone(found), diffs: unpackDiffs(found) };
       });
@@ -117,10 +138,10 @@ export function unarchiveExecutor(files: Files, stateFolder: string): ActionExec
   };
 }
 
-async function keep(path: string, of: string, listing: Listed[], { host }: ActionContext): Promise<void> {
+async function keep(path: string, listing: Listed[], { host }: ActionContext): Promise<void> {
   await onPath(path, async () => {
     await host.files.makeDirectory(path.slice(0, path.lastIndexOf('/')), { mode: 0o700 });
-    await host.files.writeAtomic(path, Buffer.from(JSON.stringify({ of, listing })), { mode: 0o600 });
+    await host.files.writeAtomic(path, Buffer.from(JSON.stringify({ listing })), { mode: 0o600 });
   });
 }
 
@@ -133,7 +154,7 @@ async function ownerOf({ owner, group }: Input, { host }: ActionContext): Promis
 }
 
 function destOf({ dest }: Input): string {
-  return dest.replace(/(?<=.)\/+$/, '');
+  return posix.normalize(dest).replace(/(?<=.)\/$/, '');
 }
 
 function outputOf({ dest }: Input, { sha256 }: Archive, listing: readonly Listed[]): ActionOutput<'unarchive'> {

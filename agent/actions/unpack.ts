@@ -1,6 +1,6 @@
 /** What of an archive is left to be put in place, and putting it there. */
 import { createHash } from 'node:crypto';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { KkError } from '../../shared/errors.ts';
 import type { Diff } from '../../shared/share.ts';
 import { archiveEntries } from '../files/archive.ts';
@@ -10,6 +10,7 @@ import { lookAt, makeFolders } from './directory.ts';
 import type { ActionContext } from './executor.ts';
 import { type PlacedPlan, place, planPlaced } from './placed-file.ts';
 import { onPath } from './system-errors.ts';
+import { replaceLink } from './timezone.ts';
 
 /** Directories that the archive does not name. */
 const NEW_FOLDER = 0o755;
@@ -30,9 +31,9 @@ export async function planUnpack(
 ): Promise<UnpackPlan> {
   const wanted = new Map([[dest, NEW_FOLDER]]);
   for (const { path, kind, mode } of listing) {
-    for (let at = dirname(`${dest}/${path}`); at.length > dest.length; at = dirname(at))
+    for (let at = dirname(join(dest, path)); at.length > dest.length; at = dirname(at))
       if (!wanted.has(at)) wanted.set(at, NEW_FOLDER);
-    if (kind === 'directory') wanted.set(`${dest}/${path}`, mode);
+    if (kind === 'directory') wanted.set(join(dest, path), mode);
   }
   const folders: UnpackPlan['folders'] = [];
   for (const path of [...wanted.keys()].sort()) {
@@ -43,7 +44,7 @@ export async function planUnpack(
   const files: UnpackPlan['files'] = [];
   for (const listed of listing) {
     context.signal.throwIfAborted();
-    const path = `${dest}/${listed.path}`;
+    const path = join(dest, listed.path);
     if (listed.kind === 'symlink') {
       const isSo = await onPath(path, () => isLink(path, listed.is, context));
       if (!isSo) links.push({ path, target: listed.is });
@@ -65,7 +66,8 @@ async function isFolder(path: string, isDest: boolean, { host }: ActionContext):
   const present = isDest ? await lookAt(path, host) : await host.files.stat(path);
   if (present === undefined) return false;
   if (present.kind === 'directory') return true;
-  throw inTheWay(path, present.kind, 'a directory');
+  const leads = present.kind === 'symlink' ? await host.files.real(path) : undefined;
+  throw inTheWay(path, present.kind, 'a directory', leads);
 }
 
 async function isLink(path: string, target: string, { host }: ActionContext): Promise<boolean> {
@@ -74,11 +76,15 @@ async function isLink(path: string, target: string, { host }: ActionContext): Pr
   return present !== undefined && (await host.files.readLink(path)) === target;
 }
 
-function inTheWay(path: string, kind: string, wanted: string): KkError {
+/** `leads`: where a symlink does, which is of use to somebody: /bin on most systems of today. */
+function inTheWay(path: string, kind: string, wanted: string, leads?: string): KkError {
   return new KkError({
     code: 'UNPACK_IN_THE_WAY',
     message: `${path} is to be ${wanted} and is there as something else (${kind}).`,
-    remedy: 'Remove it in an earlier task, or unpack into another directory.',
+    remedy:
+      leads === undefined
+        ? 'Remove it in an earlier task, or unpack into another directory.'
+        : `Unpack what belongs there in a task of its own, with dest: ${leads} and include and strip; leave it out here.`,
   });
 }
 
@@ -122,13 +128,12 @@ export async function unpack(
   const { host, remember, signal } = context;
   for (const { path, mode } of plan.folders) await onPath(path, () => makeFolders(path, { ...owner, mode }, context));
   for (const { path, target } of plan.links) {
+    const of = { uid: owner.uid ?? 0, gid: owner.gid ?? 0 };
     await onPath(path, async () => {
-      await remember(
-        { kind: 'link', id: path },
-        { state: 'symlink', target, uid: owner.uid ?? 0, gid: owner.gid ?? 0 },
-      );
-      await host.files.remove(path);
-      await host.files.makeLink(path, target, { uid: owner.uid ?? 0, gid: owner.gid ?? 0 });
+      // Something else may have come there since it was looked at.
+      await isLink(path, target, context);
+      await remember({ kind: 'link', id: path }, { state: 'symlink', target, ...of });
+      await replaceLink(path, target, host, of);
     });
   }
   const put = async (file: UnpackPlan['files'][number], open: () => AsyncIterable<Uint8Array>): Promise<void> => {
@@ -147,7 +152,7 @@ export async function unpack(
     }
   }
   for (const file of byPlace.values())
-    await put(file, () => checked(host.files.stream(`${dest}/${file.listed.same ?? file.listed.path}`), file.listed));
+    await put(file, () => checked(host.files.stream(join(dest, file.listed.same ?? file.listed.path)), file.listed));
 }
 
 /** The archive may be exchanged between looking and unpacking: then nothing of it is put in place. */

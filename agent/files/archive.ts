@@ -23,7 +23,7 @@ export interface ArchiveEntry {
 /** The archive cannot be read, or grows beyond what is allowed; the message says what was seen. */
 export class BadArchive extends Error {
   override name = 'BadArchive';
-  readonly code: 'ARCHIVE_BROKEN' | 'ARCHIVE_TOO_LARGE' | 'ARCHIVE_UNKNOWN';
+  readonly code: 'ARCHIVE_BROKEN' | 'ARCHIVE_TOO_LARGE' | 'ARCHIVE_UNKNOWN' | 'ARCHIVE_UNSAFE';
 
   constructor(code: BadArchive['code'], message: string) {
     super(message);
@@ -65,11 +65,15 @@ async function* judged(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8
   }
 }
 
+/** yauzl judges names itself. */
+const ZIP_NAME = /^(?:absolute path|invalid relative path|invalid characters in fileName): /;
+
 /** What the disk says is no matter of the archive; everything else is. */
 function asBad(thrown: unknown): unknown {
   const { code } = thrown as NodeJS.ErrnoException;
   if (thrown instanceof BadArchive || (code !== undefined && /^E(?!RR_)[A-Z]+$/.test(code))) return thrown;
-  return new BadArchive('ARCHIVE_BROKEN', thrown instanceof Error ? thrown.message : String(thrown));
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new BadArchive(ZIP_NAME.test(message) ? 'ARCHIVE_UNSAFE' : 'ARCHIVE_BROKEN', message);
 }
 
 async function formatOf(path: string): Promise<Format> {

@@ -1,8 +1,9 @@
 /**
  * Files by their sha256, in the agent's state folder: what plans bring and what is downloaded lies here once, whoever asks
- * for it again. `<sha256>` is whole; `<sha256>.part` is the beginning of one, from which a later pull goes on.
+ * for it again. `<sha256>` is whole; `<sha256>.part` is the beginning of one, from which a later pull goes on;
+ * `<random>.once` that of one whose digest nobody knows.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir, rm, stat, statfs, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,6 +15,8 @@ import { Throttle } from './throttle.ts';
 
 const NAME = /^[0-9a-f]{64}$/;
 const PART = /^[0-9a-f]{64}\.part$/;
+/** Of a file whose digest nobody knows: nobody goes on with it. */
+const ONCE = /^[0-9a-f]{64}\.once$/;
 
 export interface CacheOptions {
   /** `files` in the agent's state folder. */
@@ -87,11 +90,14 @@ export class FileCache {
   /** A file whose digest nobody knows: pulled anew each time, and named by what came. */
   async keep(wanted: Omit<Wanted, 'sha256' | 'size'>): Promise<string> {
     await this.#open();
-    const part = join(this.#options.folder, `${sha256Of(wanted.source.name)}.part`);
-    await rm(part, { force: true });
-    const { sha256 } = await this.#pull(part, { ...wanted, size: undefined });
-    await this.#place(part, sha256);
-    return sha256;
+    const part = join(this.#options.folder, `${randomBytes(32).toString('hex')}.once`);
+    try {
+      const { sha256 } = await this.#pull(part, { ...wanted, size: undefined });
+      await this.#place(part, sha256);
+      return sha256;
+    } finally {
+      await rm(part, { force: true });
+    }
   }
 
   /**
@@ -119,8 +125,15 @@ export class FileCache {
   }
 
   #open(): Promise<void> {
-    this.#opened ??= makePrivateFolder(this.#options.folder).then(() => this.#evict(0));
+    this.#opened ??= this.#prepare();
     return this.#opened;
+  }
+
+  async #prepare(): Promise<void> {
+    const { folder } = this.#options;
+    await makePrivateFolder(folder);
+    for (const name of await readdir(folder)) if (ONCE.test(name)) await rm(join(folder, name), { force: true });
+    await this.#evict(0);
   }
 
   /** One pull of a file at a time, whoever wants it: the others wait for it, and pull themselves if it fails. */
@@ -200,7 +213,7 @@ export class FileCache {
     return new KkError({
       code: 'DISK_FULL',
       message: `The file system of ${folder} has no room for the file.`,
-      remedy: `Free some space on it (df -h ${folder}) and run again; what came already is not brought twice.`,
+      remedy: `Free some space on it (df -h ${folder}) and run again.`,
       evidence: cause instanceof Error ? cause.message : String(cause),
       ...(cause instanceof Error ? { cause } : {}),
     });
@@ -254,8 +267,4 @@ function sizeOf(path: string): Promise<number | undefined> {
       throw thrown;
     },
   );
-}
-
-function sha256Of(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
 }

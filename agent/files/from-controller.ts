@@ -31,6 +31,11 @@ export function blobFromController(sha256: string, parts: ControllerParts): Sour
 async function openBlob(sha256: string, offset: number, signal: AbortSignal, parts: ControllerParts): Promise<Opened> {
   const headers: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-` } : {};
   const answer = await askController({ method: 'GET', path: `/blob/${sha256}`, headers }, signal, parts);
+  if (answer.statusCode === 416) {
+    answer.destroy();
+    if (offset === 0) throw new Away('the controller has no such part of the file');
+    return openBlob(sha256, 0, signal, parts);
+  }
   const length = Number(answer.headers['content-length'] ?? Number.NaN);
   const from = answer.statusCode === 206 ? offset : 0;
   return { stream: answer, offset: from, total: Number.isFinite(length) ? from + length : undefined };
@@ -43,7 +48,7 @@ export interface Asking {
   body?: Uint8Array;
 }
 
-/** An answer below 400. Throws KkError with what the controller refuses, {@link Away} when it cannot be asked now. */
+/** An answer below 400, or that there are not so many bytes (416). Throws KkError with what the controller refuses, {@link Away} when it cannot be asked now. */
 export async function askController(
   asking: Asking,
   signal: AbortSignal,
@@ -58,7 +63,7 @@ export async function askController(
       const socket = await open(endpoint, identity as Identity, { now: nowMs, timeoutMs: CONNECT_MS });
       socket.setTimeout(SILENT_MS, () => socket.destroy(new Error(`nothing came for ${SILENT_MS / 1000} s`)));
       const answer = await ask(asking, new URL(endpoint), socket, signal);
-      if ((answer.statusCode ?? 500) < 400) return answer;
+      if ((answer.statusCode ?? 500) < 400 || answer.statusCode === 416) return answer;
       refused = answer.statusCode === 503 ? undefined : refusalIn(await textOf(answer));
       why = `${endpoint} answered ${answer.statusCode}`;
     } catch (thrown) {

@@ -1,6 +1,7 @@
 /** Questions to web servers: through a proxy where one is set, redirects followed, nothing secret in what is told. */
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+import { Readable } from 'node:stream';
 import { rootCertificates } from 'node:tls';
 import { KkError } from '../../shared/errors.ts';
 import { Away, type Opened, type Source } from './source.ts';
@@ -11,7 +12,10 @@ export type ProxyEnvironment = Partial<Record<'HTTP_PROXY' | 'HTTPS_PROXY' | 'NO
 export interface WebQuestion {
   url: string;
   method: string;
+  /** As the task states them, any of which may be a secret: for the server that was meant, and no other. */
   headers: Readonly<Record<string, string>>;
+  /** What the question itself is made of: for every server that it leads to. */
+  ours?: Readonly<Record<string, string>>;
   body?: string;
   /** Without a byte for so long it is given up. */
   silentMs: number;
@@ -23,8 +27,6 @@ export interface WebQuestion {
 
 /** Redirects that are followed, one after another. */
 const MOST_REDIRECTS = 5;
-/** Sent to the server that was meant and to no other. */
-const PRIVATE = new Set(['authorization', 'cookie', 'proxy-authorization']);
 
 /** An address for people: what is after the path may be a secret. */
 export function shown(url: string): string {
@@ -46,8 +48,7 @@ export async function askWeb(question: WebQuestion, signal: AbortSignal): Promis
     if (redirects === MOST_REDIRECTS)
       throw new Away(`${shown(question.url)} leads on more than ${MOST_REDIRECTS} times`);
     const next = nextUrl(told.location, url);
-    if (new URL(next).origin !== new URL(url).origin)
-      headers = Object.fromEntries(Object.entries(headers).filter(([name]) => !PRIVATE.has(name.toLowerCase())));
+    if (new URL(next).origin !== new URL(url).origin) headers = {};
     // RFC 9110, 15.4: of these, only 307 and 308 ask for the same again.
     if (statusCode < 307 && method !== 'HEAD') [method, body] = ['GET', undefined];
     url = next;
@@ -63,7 +64,7 @@ function nextUrl(location: string, from: string): string {
 }
 
 function askOnce(question: WebQuestion, signal: AbortSignal): Promise<IncomingMessage> {
-  const { url, method, headers, body, silentMs, proxy, ca, insecure } = question;
+  const { url, method, headers, ours, body, silentMs, proxy, ca, insecure } = question;
   const isTls = url.startsWith('https:');
   const trust = { rejectUnauthorized: !insecure, ...(ca === undefined ? {} : { ca: [...rootCertificates, ca] }) };
   const agent = isTls ? new HttpsAgent({ proxyEnv: proxy, ...trust }) : new HttpAgent({ proxyEnv: proxy });
@@ -73,7 +74,7 @@ function askOnce(question: WebQuestion, signal: AbortSignal): Promise<IncomingMe
       method,
       signal,
       agent,
-      headers: { 'user-agent': 'kk-agent', ...headers, ...length, connection: 'close' },
+      headers: { 'user-agent': 'kk-agent', ...headers, ...ours, ...length, connection: 'close' },
     };
     const request = isTls ? requestHttps(url, options) : requestHttp(url, options);
     request.setTimeout(silentMs, () => request.destroy(new Error(`nothing came for ${silentMs / 1000} s`)));
@@ -100,17 +101,17 @@ export function fileFromWeb(question: Omit<WebQuestion, 'method' | 'body'>, pati
     async open(offset, signal): Promise<Opened> {
       const range: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-` } : {};
       // As it is: a coding would make other bytes of it than the digest is of.
-      const headers = { 'accept-encoding': 'identity', ...question.headers, ...range };
-      const answer = await askWeb({ ...question, method: 'GET', headers }, signal);
+      const ours = { 'accept-encoding': 'identity', ...range };
+      const answer = await askWeb({ ...question, method: 'GET', ours }, signal);
       const { statusCode = 0, headers: told } = answer;
       const length = told['content-length'] === undefined ? Number.NaN : Number(told['content-length']);
       if (statusCode === 206 || statusCode === 200) {
         const from = statusCode === 206 ? Number(/^bytes (\d+)-/.exec(told['content-range'] ?? '')?.[1] ?? 0) : 0;
         return { stream: answer, offset: from, total: Number.isFinite(length) ? from + length : undefined };
       }
-      answer.resume();
+      answer.destroy();
       // It is all here already, or not this file; the digest tells.
-      if (statusCode === 416 && offset > 0) return { stream: answer, offset, total: undefined };
+      if (statusCode === 416 && offset > 0) return { stream: Readable.from([]), offset, total: undefined };
       if (statusCode >= 500 || statusCode === 429 || statusCode === 408)
         throw new Away(`${shown(question.url)} answered ${statusCode}`);
       throw new KkError({

@@ -99,14 +99,29 @@ async function* stream(path: string): AsyncGenerator<Uint8Array> {
   }
 }
 
-function writeAtomic(
+/** Where this process writes; what else has such a name was left by one that was killed. */
+const underWay = new Set<string>();
+
+async function writeAtomic(
   path: string,
   content: Uint8Array | AsyncIterable<Uint8Array>,
   attributes: Attributes = {},
 ): Promise<void> {
   // Hidden, so that who watches the folder (kubelet its manifests, systemd its units) does not take it for a file of its own.
-  const temporary = join(dirname(path), `.${basename(path).slice(0, 200)}.kk-${randomBytes(6).toString('hex')}`);
-  return replace(path, content, 'agent.file', { mode: 0o644, ...attributes, temporary });
+  // One name for a path, so that what a killed agent had written is found: it may be gigabytes.
+  const name = basename(path);
+  const usual = join(
+    dirname(path),
+    `.${name.slice(0, 200)}.kk-${createHash('sha256').update(name).digest('hex').slice(0, 12)}`,
+  );
+  const temporary = underWay.has(usual) ? `${usual}-${randomBytes(6).toString('hex')}` : usual;
+  underWay.add(temporary);
+  try {
+    await rm(temporary, { force: true });
+    await replace(path, content, 'agent.file', { mode: 0o644, ...attributes, temporary });
+  } finally {
+    underWay.delete(temporary);
+  }
 }
 
 async function setKernelValue(path: string, value: string): Promise<void> {

@@ -49,6 +49,6 @@ export async function openState(folder: string, clock: Clock, onEnd: OnEnd): Pro
     logs: runLogs(join(folder, 'runs')),
     facts: factsStore(database),
     blobs: await openBlobs(join(folder, 'blobs'), clock.nowMs),
-    fetched: fetchedFiles(join(folder, 'arriving')),
+    fetched: await fetchedFiles(join(folder, 'arriving'), clock.nowMs),
   };
 }

@@ -9,8 +9,8 @@ import type { BlobStore } from '../store/blobs.ts';
 export interface Blobs {
   /** For a node, by its own shares of runs that have not ended (ENGINE 4.9). */
   forNode(node: string, sha256: string, range: { from: number; to?: number }): Promise<BlobAnswer>;
-  /** Before a run begins. Throws KkError BLOBS_MISSING. */
-  check(graph: TaskGraph): Promise<void>;
+  /** Before a run begins; `isRollback`: one that undoes another. Throws KkError BLOBS_MISSING. */
+  check(graph: TaskGraph, isRollback?: boolean): Promise<void>;
   /** Removes what no run that has not ended names, and nobody wanted for a week. */
   sweep(): Promise<void>;
 }
@@ -26,13 +26,15 @@ export function blobs(store: BlobStore, runner: Runner): Blobs {
       if (!isNamed(node, sha256)) return { status: 403, refused: notNamed(sha256) };
       return (await store.read(sha256, range)) ?? { status: 404, refused: gone(sha256) };
     },
-    async check(graph) {
+    async check(graph, isRollback = false) {
       const missing = await store.missing([...blobsIn(graph).keys()]);
       if (missing.length === 0) return;
       throw new KkError({
         code: 'BLOBS_MISSING',
         message: `The controller does not have ${missing.length} of the files that the plan names.`,
-        remedy: 'Apply the plan with `kk-controller apply`, which brings its files.',
+        remedy: isRollback
+          ? 'Bring them with a dry run of the plan as it was (`kk-controller apply --check plan.yaml`), then roll back again.'
+          : 'Apply the plan with `kk-controller apply`, which brings its files.',
         evidence: missing.slice(0, 20).join('\n'),
       });
     },

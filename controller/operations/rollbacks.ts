@@ -10,6 +10,7 @@ import type { Runner } from '../run/runner.ts';
 import type { RunArchive } from '../store/event-log.ts';
 import type { AutoRollbacks } from '../store/meta.ts';
 import type { RollbackView } from '../views/types.ts';
+import type { Blobs } from './blobs.ts';
 import type { Hub } from './hub.ts';
 import { newRunId } from './run-id.ts';
 import type { Runs } from './runs.ts';
@@ -19,6 +20,8 @@ export interface RollbacksParts {
   runner: Runner;
   runs: Runs;
   hub: Hub;
+  /** What tasks of a rollback copy may have been removed since. */
+  files: Pick<Blobs, 'check'>;
   clock: Clock;
   /** Runs that are rolled back by themselves when they fail: kept until that is done. */
   automatic: AutoRollbacks;
@@ -38,7 +41,7 @@ export class Rollbacks {
     this.parts = parts;
   }
 
-  /** What a rollback of the run would do; `start`: begins it. Throws KkError RUN_UNKNOWN, ROLLBACK_*. */
+  /** What a rollback of the run would do; `start`: begins it. Throws KkError RUN_UNKNOWN, ROLLBACK_*, BLOBS_MISSING. */
   async roll(text: string, wish: RollbackWish, { start, by }: { start: boolean; by: string }): Promise<RollbackView> {
     const of = await this.parts.runs.idOf(text, 'plan');
     this.refuseSecond(of);
@@ -47,7 +50,8 @@ export class Rollbacks {
       const { graph, undoes, cannot } = await this.plan(of, wish);
       const view = { of, undoes, cannot };
       if (!start || graph === undefined) return view;
-      const { runner, clock } = this.parts;
+      const { runner, clock, files } = this.parts;
+      await files.check(graph, true);
       const run = await runner.create(graph, { id: newRunId(clock.nowMs()), by });
       return { ...view, run: run.record.id };
     } finally {

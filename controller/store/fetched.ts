@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, open, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { isSystemError, KkError } from '../../shared/errors.ts';
@@ -23,34 +23,72 @@ export interface Fetched {
   take(piece: Arriving): Promise<PieceAnswer>;
 }
 
-export function fetchedFiles(folder: string): Fetched {
+/** Of a file that nobody went on bringing for so long, nothing is kept. */
+const KEPT_MS = 24 * 3_600_000;
+
+export async function fetchedFiles(folder: string, nowMs: () => number): Promise<Fetched> {
+  await sweep(folder, nowMs() - KEPT_MS);
+  const turns = new Map<string, Promise<void>>();
   return {
-    async take(piece) {
-      const { path, sha256, size, offset, bytes } = piece;
+    take(piece) {
+      const { path, sha256 } = piece;
       const part = join(folder, `${createHash('sha256').update(`${path}\0${sha256}`).digest('hex')}.part`);
-      try {
-        if ((await digestOf(path, size)) === sha256) {
-          await rm(part, { force: true });
-          return { next: size, done: true, had: true };
-        }
-        await mkdir(folder, { recursive: true, mode: 0o700 });
-        const held = await grown(part, offset, bytes, size);
-        if (held < size) return { next: held, done: false, had: false };
-        if ((await digestOf(part, size)) !== sha256) {
-          await rm(part, { force: true });
-          throw changed(path);
-        }
-        await mkdir(dirname(path), { recursive: true });
-        const copy = (draft: string): Promise<void> =>
-          pipeline(createReadStream(part), createWriteStream(draft, { flags: 'wx', mode: 0o600 }));
-        await place(path, copy, 'controller.fetched');
-        await rm(part, { force: true });
-        return { next: size, done: true, had: false };
-      } catch (thrown) {
-        throw thrown instanceof KkError ? thrown : notWritable(path, thrown);
-      }
+      // Two nodes may bring the same file to one place, and one may ask again before its last question is done with.
+      const turn = (turns.get(part) ?? Promise.resolve()).then(() => taken(folder, part, piece));
+      const settled: Promise<void> = turn
+        .then(
+          () => {},
+          () => {},
+        )
+        .then(() => {
+          if (turns.get(part) === settled) turns.delete(part);
+        });
+      turns.set(part, settled);
+      return turn;
     },
   };
+}
+
+async function taken(folder: string, part: string, piece: Arriving): Promise<PieceAnswer> {
+  const { path, sha256, size, offset, bytes } = piece;
+  try {
+    // Asked with the first piece alone: it may be gigabytes to read.
+    if (offset === 0 && (await digestOf(path, size)) === sha256) {
+      await rm(part, { force: true });
+      return { next: size, done: true, had: true };
+    }
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const held = await grown(part, offset, bytes, size);
+    if (held < size) return { next: held, done: false, had: false };
+    if ((await digestOf(part, size)) !== sha256) {
+      await rm(part, { force: true });
+      throw changed(path);
+    }
+    await mkdir(dirname(path), { recursive: true });
+    const copy = (draft: string): Promise<void> =>
+      pipeline(createReadStream(part), createWriteStream(draft, { flags: 'wx', mode: 0o600 }));
+    await place(path, copy, 'controller.fetched');
+    await rm(part, { force: true });
+    return { next: size, done: true, had: false };
+  } catch (thrown) {
+    if (thrown instanceof KkError) throw thrown;
+    const error = notWritable(path, thrown);
+    // What cannot be ended would fill the disk of the controller, which its database needs.
+    if (error.report.code === 'DISK_FULL') await rm(part, { force: true }).catch(() => {});
+    throw error;
+  }
+}
+
+/** What was begun before that time, and cancelled or cut off for good. */
+async function sweep(folder: string, beforeMs: number): Promise<void> {
+  const names = await readdir(folder).catch((thrown: unknown) => {
+    if (isSystemError(thrown, 'ENOENT')) return [];
+    throw thrown;
+  });
+  for (const name of names) {
+    const { mtimeMs } = await stat(join(folder, name));
+    if (mtimeMs < beforeMs) await rm(join(folder, name), { force: true });
+  }
 }
 
 /** Writes a piece where it belongs, if what comes before it is there; the bytes that are there then. */

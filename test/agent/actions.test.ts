@@ -308,6 +308,24 @@ t.test('file: templates and files of the role, bounded diffs, and what stands in
   await t.rejects(step('file', { path, content: 'x' }, onFullDisk), { code: 'DISK_FULL' });
 });
 
+t.test('what a killed agent had written beside a file is gone with the next write', async (t) => {
+  const dir = t.testdir();
+  const path = join(dir, 'large');
+  let beside = '';
+  const broken = async function* () {
+    yield Buffer.from('half');
+    [beside = ''] = readdirSync(dir);
+    await host.files.writeAtomic(path, Buffer.from('of another step'));
+    throw new Error('ended');
+  };
+  await t.rejects(host.files.writeAtomic(path, broken()), { message: 'ended' });
+  t.equal(readFileSync(path, 'utf8'), 'of another step', 'two at once do not disturb each other');
+  t.same(readdirSync(dir), ['large']);
+  writeFileSync(join(dir, beside), 'half');
+  await host.files.writeAtomic(path, Buffer.from('whole'));
+  t.same([readdirSync(dir), readFileSync(path, 'utf8')], [['large'], 'whole']);
+});
+
 t.test('directory: made with its parents, already, mended, removed only when that is meant', async (t) => {
   const dir = t.testdir();
   const path = join(dir, 'a/b');

@@ -3,10 +3,12 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import t from 'tap';
 import { Header } from 'tar';
 import { filesIn } from '../support/node-files.ts';
+import { realHost } from '../support/real-host.ts';
 import { failure, Node } from '../support/undo-node.ts';
 
 interface Part {
@@ -36,6 +38,23 @@ function tarOf(parts: readonly Part[]): Buffer {
     return [block, body, Buffer.alloc((512 - (body.length % 512)) % 512)];
   });
   return Buffer.concat([...blocks, Buffer.alloc(1024)]);
+}
+
+/** A zip of one empty file, whatever it is called. */
+function zipWith(name: string): Buffer {
+  const local = Buffer.alloc(30);
+  local.writeUInt32LE(0x04034b50, 0);
+  local.writeUInt16LE(name.length, 26);
+  const listed = Buffer.alloc(46);
+  listed.writeUInt32LE(0x02014b50, 0);
+  listed.writeUInt16LE(name.length, 28);
+  const end = Buffer.alloc(22);
+  end.writeUInt32LE(0x06054b50, 0);
+  end.writeUInt16LE(1, 8);
+  end.writeUInt16LE(1, 10);
+  end.writeUInt32LE(46 + name.length, 12);
+  end.writeUInt32LE(30 + name.length, 16);
+  return Buffer.concat([local, Buffer.from(name), listed, Buffer.from(name), end]);
 }
 
 const PARTS: Part[] = [
@@ -135,6 +154,58 @@ t.test('an archive of the plan, of which a part is wanted', async (t) => {
   t.match(await node.do('r', 'unarchive', input), { output: { files: 2, sha256 } });
   t.same(readdirSync(join(dir, 'out')), ['again', 'tool']);
   t.match(await failure(node.do('r', 'unarchive', { ...input, src: 'other.tgz' })), { code: 'SRC_UNKNOWN' });
+  await node.do('r', 'unarchive', { src: 'app.tgz', dest: `${join(dir, 'out')}/` });
+  t.match(await node.do('r', 'unarchive', input), { changed: false });
+  // What is known of it is enough to look, with the archive out of reach.
+  const manifests = readdirSync(join(dir, 'state/unpacked'));
+  t.equal(manifests.length, 2, 'of two in one directory both are known');
+  await node.do('r', 'unarchive', { ...input, dest: `${input.dest}//` });
+  t.same(readdirSync(join(dir, 'state/unpacked')), manifests, 'however the directory is written');
+});
+
+t.test('an archive that was damaged in the cache is not unpacked, but brought anew', async (t) => {
+  const dir = t.testdir({ files: {} });
+  const node = new Node(dir);
+  const bytes = tarOf([{ path: 'a', content: 'right' }]);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const open = async () => ({ stream: Readable.from([bytes]), offset: 0, total: bytes.length });
+  node.files = filesIn(dir, { fromController: () => ({ name: 'the controller', patience: 0, open }) });
+  node.blobs = { 'a.tar': { sha256, size: bytes.length } };
+  const input = { src: 'a.tar', dest: join(dir, 'out') };
+  const cached = join(dir, 'files', sha256);
+  writeFileSync(cached, tarOf([{ path: 'a', content: 'wrong' }]));
+  t.match(await failure(node.do('r', 'unarchive', input)), { code: 'BLOB_DAMAGED' });
+  t.throws(() => lstatSync(input.dest), { code: 'ENOENT' }, 'nothing was written');
+  await node.do('r', 'unarchive', input);
+  t.equal(readFileSync(join(dir, 'out/a'), 'utf8'), 'right');
+  writeFileSync(join(dir, 'out/a'), 'by hand');
+  writeFileSync(cached, tarOf([{ path: 'a', content: 'wrong' }]));
+  t.match(await failure(node.do('r', 'unarchive', input)), { code: 'BLOB_DAMAGED' }, 'also when its list is known');
+  await node.do('r', 'unarchive', input);
+  t.equal(readFileSync(join(dir, 'out/a'), 'utf8'), 'right');
+});
+
+t.test('a symlink is exchanged at once: whatever the agent dies of, one of the two is there', async (t) => {
+  const dir = t.testdir({ out: {} });
+  const host = realHost();
+  const link = join(dir, 'out/l');
+  const makeLink: typeof host.files.makeLink = async (path, target, owner) => {
+    await host.files.makeLink(path, target, owner);
+    if (dying) throw new Error('killed');
+  };
+  let dying = true;
+  const node = new Node(dir, { ...host, files: { ...host.files, makeLink } });
+  symlinkSync('older', link);
+  const path = join(dir, 'a.tar');
+  writeFileSync(path, tarOf([{ path: 'l', type: 'SymbolicLink', linkpath: 'newer' }]));
+  const input = { path, dest: join(dir, 'out') };
+  await t.rejects(node.do('r', 'unarchive', input));
+  t.equal(readlinkSync(link), 'older');
+  dying = false;
+  await node.do('r', 'unarchive', input);
+  t.same([readlinkSync(link), readdirSync(join(dir, 'out'))], ['newer', ['l']]);
+  await node.undo('r', 'unarchive');
+  t.equal(readlinkSync(link), 'older');
 });
 
 t.test('archives that mean harm, or nothing: told by the entry, and nothing is written', async (t) => {
@@ -160,6 +231,35 @@ t.test('archives that mean harm, or nothing: told by the entry, and nothing is w
     tarOf([{ path: 'd', type: 'Directory' }, link('d'), { path: 'l/x', content: 'x' }]),
     unsafe(/below the symlink l/),
   );
+  const named = (path: string, linkpath: string): Part => ({ path, type: 'SymbolicLink', linkpath });
+  await refuses(
+    tarOf([{ path: 'x/evil', content: 'x' }, named('d/d/s', '../..'), named('x', 'd/d/s/../..')]),
+    unsafe(/"x\/evil".* lies below the symlink x/),
+  );
+  await refuses(tarOf([named('d/d/s', '../..'), named('x', 'd/d/s/..')]), unsafe(/"x".* symlink that leads out/));
+  await refuses(
+    tarOf([named('x', 'd/d/s/..'), named('d/d/s', 'y'), named('d/d/y', '../..')]),
+    unsafe(/"x".* leads out/),
+  );
+  await refuses(
+    tarOf([
+      { path: 'a', content: 'a' },
+      { path: 'a/b', content: 'b' },
+    ]),
+    unsafe(/below the file a/),
+  );
+  await refuses(
+    tarOf([
+      { path: 'a/b', content: 'b' },
+      { path: 'a', content: 'a' },
+    ]),
+    unsafe(/below the file a/),
+  );
+  await refuses(
+    tarOf([{ path: 'a', content: 'a' }, { path: 'h', type: 'Link', linkpath: 'a' }, named('a', '.')]),
+    unsafe(/"h".* hard link to a, which comes again/),
+  );
+  await refuses(zipWith('../evil'), { code: 'ARCHIVE_UNSAFE', message: /\.\.\/evil/ });
   await refuses(tarOf([{ path: 'h', type: 'Link', linkpath: '/etc/shadow' }]), unsafe(/hard link to \/etc\/shadow/));
   await refuses(tarOf([{ path: 'dev', type: 'CharacterDevice' }]), unsafe(/device/));
   await refuses(tarOf([{ path: 'pipe', type: 'FIFO' }]), unsafe(/device or a pipe/));
@@ -186,7 +286,10 @@ t.test('a symlink on the node does not lead what is unpacked elsewhere', async (
   const path = join(dir, 'a.tar');
   writeFileSync(path, tarOf([{ path: 'd/x', content: 'x' }]));
   symlinkSync('../elsewhere/d', join(dir, 'out/d'));
-  t.match(await failure(node.do('r', 'unarchive', { path, dest: join(dir, 'out') })), { code: 'UNPACK_IN_THE_WAY' });
+  t.match(await failure(node.do('r', 'unarchive', { path, dest: join(dir, 'out') })), {
+    code: 'UNPACK_IN_THE_WAY',
+    remedy: /dest: .*elsewhere\/d and include/,
+  });
   t.same(readdirSync(join(dir, 'elsewhere/d')), []);
   mkdirSync(join(dir, 'moved'));
   symlinkSync('moved', join(dir, 'link'));

@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, truncateSy
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import t, { type Test } from 'tap';
 import { bytesOf } from '../../agent/config/settings.ts';
 import { Throttle } from '../../agent/files/throttle.ts';
@@ -38,7 +39,7 @@ function gives(file: Buffer, cut = () => Number.POSITIVE_INFINITY) {
   return ({ headers }: IncomingMessage, reply: ServerResponse): void => {
     const [, from] = /^bytes=(\d+)-$/.exec(headers.range ?? '') ?? [];
     const rest = file.subarray(Number(from ?? 0));
-    if (rest.length === 0) return void reply.writeHead(416).end();
+    if (rest.length === 0) return void reply.writeHead(416).end('no such bytes');
     const range = { 'content-range': `bytes ${from}-${file.length - 1}/${file.length}` };
     reply.writeHead(from ? 206 : 200, { 'content-length': rest.length, ...(from ? range : {}) });
     const bytes = cut();
@@ -56,6 +57,7 @@ t.test("what contradicts itself, or could be anybody's, is refused before anythi
   refuses('download', { sha256: 'none', insecure: true }, /only https/);
   refuses('download', { checksum_url: 'http://x/sums' }, /only https/);
   refuses('download', { sha256: SHA, url: 'https://me:secret@x/y' }, /as a header/);
+  refuses('download', { sha256: SHA, headers: { 'PRIVATE-TOKEN': 'abc\n' } }, /end with a newline/);
   refuses('download', { sha256: SHA, url: 'ftp://x/y' }, /Invalid URL/);
   t.ok(ACTIONS.download.input.safeParse({ url: 'http://x/y', dest: '/d', sha256: SHA, insecure: true }).success);
   t.end();
@@ -108,14 +110,47 @@ t.test('download: the beginning that an earlier life left is used, unless it is 
   t.same(await get(FILE, 'whole'), ['bytes=400000-'], 'nothing more to come');
 });
 
+t.test('a whole file that an earlier life had not named yet is not asked for again', async (t) => {
+  const dir = t.testdir({ files: { [`${SHA}.part`]: FILE } });
+  const cache = filesIn(dir).cache;
+  const open = () => Promise.reject(new Error('asked'));
+  const wanted = { sha256: SHA, size: FILE.length, source: { name: 'it', patience: 0, open } };
+  const { signal } = new AbortController();
+  t.equal(await cache.use({ ...wanted, signal }, async (path) => sha256(readFileSync(path))), SHA);
+});
+
+t.test('files without a digest: two at once do not spoil each other, and what was left of one goes', async (t) => {
+  const dir = t.testdir({ files: { [`${'a'.repeat(64)}.once`]: 'left' } });
+  const { cache } = filesIn(dir, { limit: 1 });
+  const { signal } = new AbortController();
+  const bytes = [randomBytes(2000), randomBytes(3000)];
+  const both = Promise.withResolvers<void>();
+  let begun = 0;
+  const keep = (one: Buffer) => {
+    const stream = async function* () {
+      yield one.subarray(0, 1000);
+      begun += 1;
+      if (begun === 2) both.resolve();
+      await both.promise;
+      yield one.subarray(1000);
+    };
+    const open = async () => ({ stream: Readable.from(stream()), offset: 0, total: one.length });
+    return cache.keep({ source: { name: 'https://x/get?…', patience: 0, open }, signal });
+  };
+  t.same(await Promise.all(bytes.map(keep)), bytes.map(sha256));
+  t.same(readdirSync(join(dir, 'files')).sort(), bytes.map(sha256).sort());
+});
+
 t.test('download: mirrors in turn, and what none of them gives', async (t) => {
   const dir = t.testdir();
   const node = new Node(dir);
   node.files = filesIn(dir);
+  const elsewhere = await server(t, { '/f': gives(FILE) });
   const web = await server(t, {
     '/other': (_, reply) => void reply.end('something else'),
     '/busy': (_, reply) => void reply.writeHead(503).end(),
     '/moved': (_, reply) => void reply.writeHead(302, { location: '/f' }).end(),
+    '/away': (_, reply) => void reply.writeHead(302, { location: `${elsewhere.url}/f` }).end(),
     '/loop': (_, reply) => void reply.writeHead(302, { location: '/loop' }).end(),
     '/f': gives(FILE),
   });
@@ -136,6 +171,11 @@ t.test('download: mirrors in turn, and what none of them gives', async (t) => {
   });
   t.throws(() => statSync(join(dir, 'f')), { code: 'ENOENT' });
   t.match(await node.do('r2', 'download', from('/other', '/moved')), { changed: true });
+  const secret = { url: `${web.url}/away`, sha256: SHA, dest: join(dir, 'h'), headers: { 'PRIVATE-TOKEN': 'secret' } };
+  node.files = filesIn(join(dir, 'anew'));
+  await node.do('r4', 'download', secret);
+  t.equal(web.asked.at(-1)?.headers['private-token'], 'secret');
+  t.match(elsewhere.asked, [{ headers: { 'private-token': undefined, 'accept-encoding': 'identity' } }]);
   const closed = { url: 'http://127.0.0.1:1/f', sha256: sha256(Buffer.of(1)), dest: join(dir, 'g') };
   t.match(await failure(node.do('r3', 'download', closed)), { code: 'DOWNLOAD_NO_ANSWER', message: /ECONNREFUSED/ });
 });

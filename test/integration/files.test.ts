@@ -5,12 +5,30 @@ import { join } from 'node:path';
 import t from 'tap';
 import { IdentityStore } from '../../agent/identity/identity-store.ts';
 import { runCli } from '../../controller/cli/program.ts';
+import { fetchedFiles } from '../../controller/store/fetched.ts';
 import { deskParts } from '../support/cli-desk.ts';
 import { knocker } from '../support/knock.ts';
 import { planOf, startLine } from '../support/line.ts';
 import { Pipe } from '../support/screen.ts';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+t.test('what nobody goes on bringing is not kept for ever', async (t) => {
+  const folder = t.testdir({ arriving: {} });
+  const arriving = join(folder, 'arriving');
+  const bytes = Buffer.from('half');
+  const piece = { path: join(folder, 'it'), sha256: sha256(Buffer.from('half and half')), size: 13, offset: 0, bytes };
+  const now = Date.now();
+  t.match(await (await fetchedFiles(arriving, () => now)).take(piece), { next: 4, done: false });
+  const soon = await fetchedFiles(arriving, () => now + 3_600_000);
+  t.match(
+    await soon.take({ ...piece, bytes: Buffer.alloc(0) }),
+    { next: 4, done: false },
+    'of a controller started anew',
+  );
+  await fetchedFiles(arriving, () => now + 2 * 24 * 3_600_000);
+  t.same(await readdir(arriving), []);
+});
 
 t.test('files of a plan', async (t) => {
   const line = await startLine();
@@ -75,6 +93,21 @@ t.test('files of a plan', async (t) => {
     t.match((await line.follow(back.run ?? '')).view, { status: 'done' });
     t.equal(await readFile(at('out-n1/only.txt'), 'utf8'), 'by hand\n');
     t.same(await readdir(at('out-n1/conf.d')), ['a.conf', 'deep']);
+  });
+
+  await t.test('a rollback that needs a file which is gone is refused before it begins', async (t) => {
+    await writeFile(at('dist/back.txt'), 'back\n');
+    const done = `        - {name: r, hosts: n1, tasks: [{command: "true", rollback: [{copy: {src: ./dist/back.txt, dest: ${line.folder}/back}}]}]}\n`;
+    const { view } = await line.apply(planOf(['n1'], done));
+    await rm(at('controller/blobs', sha256(Buffer.from('back\n'))));
+    await t.rejects(line.client.rollback(view.id, { start: true }), {
+      code: 'BLOBS_MISSING',
+      report: { remedy: /apply --check/ },
+    });
+    await line.apply(planOf(['n1'], done), { check: true });
+    const back = await line.client.rollback(view.id, { start: true });
+    t.match((await line.follow(back.run ?? '')).view, { status: 'done' });
+    t.equal(await readFile(at('back'), 'utf8'), 'back\n');
   });
 
   await t.test('a node gets what its own shares name, and in parts', async (t) => {
@@ -158,6 +191,21 @@ t.test('files of a plan', async (t) => {
     t.match(await put({ sha256: 'f'.repeat(64) }, 'x'), { status: 409, code: 'FETCH_CHANGED' });
     t.match(await put({}, 'mine'), { status: 200, body: /"done":true,"had":false/ });
     t.equal(await readFile(at('controller/fetched/in/hostname'), 'utf8'), 'mine');
+    t.match(await put({ path: '/etc/other', name: 'other', size: 1024 ** 3 }, 'x'), {
+      status: 409,
+      code: 'FETCH_TOO_LARGE',
+    });
+    const twice = randomBytes(200_000).toString('hex');
+    const both = await Promise.all([
+      put({ name: 'twice', path: '/twice' }, twice),
+      put({ name: 'twice', path: '/twice' }, twice),
+    ]);
+    t.same(
+      both.map(({ status }) => status),
+      [200, 200],
+      'the same at once',
+    );
+    t.equal(await readFile(at('controller/fetched/in/twice'), 'utf8'), twice);
     door.close();
     await line.client.cancel(run, { by: 'test' });
     await line.follow(run);
