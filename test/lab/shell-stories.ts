@@ -67,7 +67,7 @@ spec:
     - name: site
       plays:
         - name: work
-          hosts: all
+          hosts: [${NODE}]
           tasks:
             - {name: as a user, script: {content: "echo script of $(id -un) >> /tmp/hooks-of-nobody", user: nobody}}
   hooks:
