@@ -30,7 +30,7 @@ import { LiveLog } from './link/live-log.ts';
 import { type Dial, dialWith } from './link/transport.ts';
 import { Shells } from './shell/shells.ts';
 import { lockState, statePaths } from './state-folder.ts';
-import { writeStatus } from './status.ts';
+import { statusWriter } from './status.ts';
 import { UndoStore } from './undo/store.ts';
 
 export interface AgentOptions {
@@ -159,6 +159,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
         },
         ending.signal,
       ));
+    const writeStatus = statusWriter(paths.status);
     const link = new Link({
       store,
       dial: options.dial ?? dialWith(() => clock.nowMs()),
@@ -170,7 +171,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       clock,
       random: options.random ?? Math.random,
       logger,
-      onState: (state) => void writeStatus(paths.status, state),
+      onState: (state) => void writeStatus(state),
     });
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {

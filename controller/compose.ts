@@ -19,6 +19,7 @@ import { Shells } from './operations/shells.ts';
 import type { ActiveRun } from './run/active-run.ts';
 import type { Clock } from './run/ports.ts';
 import { listenOnSocket } from './server/listen-on-socket.ts';
+import { openRequests } from './server/open-requests.ts';
 import { operatorApi } from './server/operator-api.ts';
 import { autoRollbacks } from './store/meta.ts';
 import { takeStateFolder } from './store/state-folder.ts';
@@ -128,6 +129,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
     bring,
     rollbacks,
     shells,
+    connectTimeoutMs,
     clock,
     endpoints,
     stop,
@@ -138,7 +140,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
     await api.close();
   });
   let lastBusyMs = clock.monotonicMs();
-  api.addHook('onResponse', async () => {
+  const requests = openRequests(api, () => {
     lastBusyMs = clock.monotonicMs();
   });
   await listenOnSocket(api, socketPath(state.folder));
@@ -151,7 +153,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
   const tick = setInterval(() => {
     runner.tick();
     engine.arrivals.tick();
-    if (runner.active.size > 0 || hub.busy || shells.size > 0) lastBusyMs = clock.monotonicMs();
+    if (runner.active.size > 0 || hub.busy || shells.size > 0 || requests.size > 0) lastBusyMs = clock.monotonicMs();
     if (options.untilIdle && clock.monotonicMs() - lastBusyMs > IDLE_MS) stopping.abort();
   }, TICK_MS);
   const certificates = setInterval(() => {

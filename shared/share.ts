@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { BlobRef } from './blob.ts';
+import { ErrorReportShape } from './error-report.ts';
 
 /**
  * What a node is given to do. A push carries two JSON documents: `Common`, the same bytes for every node of the run
@@ -187,17 +188,7 @@ export const StepResult = z.strictObject({
   /** Changes that a rollback cannot bring back, each with why. */
   lost: z.array(z.string()).optional(),
   /** One for the step, or one per loop item that failed. */
-  error: z
-    .strictObject({
-      code: z.string(),
-      message: z.string(),
-      remedy: z.string(),
-      evidence: z.string().optional(),
-      node: z.string().optional(),
-      task: z.string().optional(),
-      position: z.strictObject({ file: z.string(), line: z.number(), column: z.number() }).optional(),
-    })
-    .optional(),
+  error: ErrorReportShape.optional(),
   /** Why it was skipped or blocked, in words. */
   reason: z.string().optional(),
   /** The register's value, when it is exported. */

@@ -15,6 +15,7 @@ export const WRITES = {
   'agent.identity.remove': 'remove',
   /** The native part of node-pty, out of the executable. */
   'agent.pty': 'replace',
+  'agent.status': 'replace',
   'agent.install.unfinished': 'replace',
   'agent.install.executable': 'sync',
   'agent.install.release': 'rename',

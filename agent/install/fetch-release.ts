@@ -24,7 +24,7 @@ export interface Package {
 }
 
 /** No agent is larger: whoever asks for more is wrong, and must not fill the disk. */
-const MOST_BYTES = 1024 ** 3;
+export const MOST_BYTES = 1024 ** 3;
 const CONNECT_MS = 15_000;
 /** Without a byte for so long the way is dead. */
 const SILENCE_MS = 30_000;
@@ -38,6 +38,7 @@ export async function fetchRelease(
   wanted: Package,
   target: string,
   now: () => number,
+  silenceMs = SILENCE_MS,
 ): Promise<void> {
   let failure: unknown;
   for (const endpoint of identity.endpoints) {
@@ -53,6 +54,8 @@ export async function fetchRelease(
           const { code, detail, remedy } = verdict;
           throw new KkError({ code, message: `${endpoint}: ${detail}.`, remedy });
         }
+        // By the socket itself: node arms no timeout of a request on a connection that was there before it.
+        socket.setTimeout(silenceMs, () => socket.destroy(new Error(`nothing came for ${silenceMs / 1000} s`)));
         await fetchOver(socket, url, wanted, target);
         return;
       } finally {
@@ -91,7 +94,9 @@ async function fetchOver(socket: TLSSocket, url: URL, wanted: Package, target: s
         cause: thrown,
       });
     }
-    throw failed(thrown instanceof Error ? thrown.message : String(thrown), thrown);
+    // Why the line went says more than that the answer was cut off by it.
+    const cause = socket.errored ?? thrown;
+    throw failed(cause instanceof Error ? cause.message : String(cause), cause);
   }
 }
 
@@ -102,12 +107,10 @@ function answerOf(socket: TLSSocket, url: URL, sha256: string): Promise<Incoming
         path: `/agent/${sha256}`,
         headers: { host: url.host, connection: 'close' },
         createConnection: () => socket,
-        timeout: SILENCE_MS,
       },
       resolve,
     );
-    asked.once('timeout', () => asked.destroy(new Error(`nothing came for ${SILENCE_MS / 1000} s`)));
-    asked.once('error', reject);
+    asked.on('error', reject);
     asked.end();
   });
 }

@@ -1,6 +1,7 @@
+import { realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { parseErrorText } from '../../shared/error-text.ts';
-import { type ErrorReport, reportOf } from '../../shared/errors.ts';
+import { type ErrorReport, isSystemError, reportOf } from '../../shared/errors.ts';
 import type { Host } from '../host/host.ts';
 import type { Layout } from './layout.ts';
 import { finishPlacing, forgetRelease, placeExecutable } from './place-executable.ts';
@@ -43,11 +44,23 @@ export async function guardUpgrade(input: GuardInput): Promise<'done' | ErrorRep
   const { files } = input;
   const pending = await files.pending();
   if (pending === undefined) return undefined;
-  const error = (await installNew(input, pending)) ?? (await watch(input, pending));
-  if (error !== undefined) await putBack(input, pending);
-  await input.host.files.remove(dirname(pending.executable));
-  await files.end({ id: pending.id, ...(error === undefined ? {} : { error }) });
-  return error ?? 'done';
+  const { id, executable } = pending;
+  const error = pending.returning ?? (await installNew(input, pending)) ?? (await watch(input, pending));
+  if (error === undefined) {
+    // Said first: as long as it is not, another guard finds the executable and judges again.
+    await files.end({ id });
+    await input.host.files.remove(dirname(executable));
+    return 'done';
+  }
+  // A disk without room must not keep the old agent away; then nobody shall install the refused one again, either.
+  await files.begin({ ...pending, returning: error }).catch(() => input.host.files.remove(dirname(executable)));
+  await putBack(input, pending);
+  await input.host.files.remove(dirname(executable));
+  await files.end({ id, error }).catch((thrown: unknown) => {
+    if (!isNoRoom(thrown)) throw thrown;
+    return files.cancel();
+  });
+  return error;
 }
 
 /** The new agent places itself and writes its own units, and is restarted: nobody knows better what it needs. */
@@ -74,7 +87,8 @@ async function installNew(
 /** Undefined: the new agent was welcomed, and still is. */
 async function watch(input: GuardInput, { to, limitMs }: PendingUpgrade): Promise<ErrorReport | undefined> {
   const { host, layout, sleep } = input;
-  const wanted = `${layout.library}/${to}/kk-agent`;
+  // As processes name it, where a folder on the way is a link.
+  const wanted = `${await realpath(layout.library)}/${to}/kk-agent`;
   const isThere = async (): Promise<number | undefined> => {
     const agent = await input.connected();
     return agent?.executable === wanted ? agent.pid : undefined;
@@ -94,6 +108,10 @@ async function watch(input: GuardInput, { to, limitMs }: PendingUpgrade): Promis
     evidence: await lastWords(host),
     remedy: 'The agent of before is back. Look at what the new one said, and at its way to the controller.',
   };
+}
+
+function isNoRoom(thrown: unknown): boolean {
+  return isSystemError(thrown, 'ENOSPC') || isSystemError(thrown, 'EDQUOT');
 }
 
 async function lastWords(host: Pick<Host, 'run'>): Promise<string> {

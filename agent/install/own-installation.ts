@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { realpath, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
 import { jsonBytes } from '../../shared/protocol/codec.ts';
@@ -11,6 +11,7 @@ import type { Layout } from './layout.ts';
 import { guardBy } from './place-executable.ts';
 import { startDetached, startGuard } from './units.ts';
 import type { UpgradeFiles } from './upgrade-files.ts';
+import { checkedWish } from './wish.ts';
 
 export interface InstallationParts {
   /** This process's own executable, without symlinks. */
@@ -43,19 +44,19 @@ export class OwnInstallation implements Installer {
   #state: Omit<Installation, 'release'> = { id: '', state: 'INSTALL_STATE_UNSPECIFIED', error: new Uint8Array() };
   #onChange: () => void = () => {};
 
-  private constructor(parts: InstallationParts) {
+  private constructor(parts: InstallationParts, release: string) {
     this.#parts = parts;
-    this.#release = releaseOf(parts.executable, parts.layout) ?? '';
+    this.#release = release;
   }
 
   /** Reads how the last upgrade went; `stopped` ends the watch of one that is under way. */
   static async open(parts: InstallationParts, stopped: AbortSignal): Promise<OwnInstallation> {
-    const own = new OwnInstallation(parts);
+    const own = new OwnInstallation(parts, (await releaseOf(parts.executable, parts.layout)) ?? '');
     const pending = await parts.files.pending();
     if (pending === undefined) await own.#readOutcome();
     else {
       own.#tell(pending.id, 'INSTALL_STATE_SWITCHING');
-      void own.#awaitVerdict(stopped);
+      void own.#awaitVerdict(pending.id, stopped);
     }
     return own;
   }
@@ -81,8 +82,9 @@ export class OwnInstallation implements Installer {
     }
   }
 
-  async #upgrade(wish: Upgrade): Promise<void> {
+  async #upgrade(asked: Upgrade): Promise<void> {
     const { layout, host, store, files, work, clock } = this.#parts;
+    const wish = checkedWish(asked);
     if (wish.release === this.#release) return this.#tell(wish.id, 'INSTALL_STATE_DONE');
     this.#refuseFromSource();
     // Before anything is waited for: another wish that comes meanwhile is refused.
@@ -118,9 +120,14 @@ export class OwnInstallation implements Installer {
   }
 
   /** The guard has its own opinion of this agent; what it found is what the controller hears. */
-  async #awaitVerdict(stopped: AbortSignal): Promise<void> {
+  async #awaitVerdict(id: string, stopped: AbortSignal): Promise<void> {
     while (!stopped.aborted && (await this.#parts.files.pending()) !== undefined) await this.#sleep(LOOK_MS, stopped);
-    if (!stopped.aborted) await this.#readOutcome();
+    if (stopped.aborted) return;
+    await this.#readOutcome();
+    // The guard had no room to write it.
+    if (this.#state.id !== id || this.#state.state === 'INSTALL_STATE_SWITCHING') {
+      this.#tell(id, 'INSTALL_STATE_RETURNED', untold());
+    }
   }
 
   async #readOutcome(): Promise<void> {
@@ -174,9 +181,18 @@ export function runsFromSource(): ErrorReport {
 /** Where a fetched executable lies until it has a release's name. */
 const INCOMING = '.incoming.upgrade';
 
-function releaseOf(executable: string, layout: Layout): string | undefined {
+async function releaseOf(executable: string, { library }: Layout): Promise<string | undefined> {
   const folder = dirname(executable);
-  return dirname(folder) === layout.library ? basename(folder) : undefined;
+  const real = await realpath(library).catch(() => library);
+  return dirname(folder) === real ? basename(folder) : undefined;
+}
+
+function untold(): ErrorReport {
+  return {
+    code: 'UPGRADE_NOT_TOLD',
+    message: 'The agent of before is back; why is not known, for the disk of the node had no room to write it down.',
+    remedy: 'Make room in the file system of /var/lib/kk-agent; the log is there: journalctl -u kk-agent-upgrade.',
+  };
 }
 
 /** An executable that cannot even tell its version is not tried as an agent. */

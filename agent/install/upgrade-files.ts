@@ -2,30 +2,34 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { ErrorReportShape } from '../../shared/error-report.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
+import { isNodeName } from '../../shared/identity.ts';
 import { makePrivateFolder, remove, replace } from '../durable/files.ts';
+import { releaseName, upgradeId, upgradeLimitMs } from './wish.ts';
 
 const pendingSchema = z.object({
   /** The controller's name for it. */
-  id: z.string(),
+  id: upgradeId,
   /** Release that asked for it: the one to go back to. */
-  from: z.string(),
-  to: z.string(),
+  from: releaseName,
+  to: releaseName,
   /** Of the node. */
-  name: z.string(),
+  name: z.string().refine(isNodeName),
   /** The new executable, fetched and checked. */
-  executable: z.string(),
+  executable: z.string().startsWith('/'),
   /** From its start to its Welcome, milliseconds. */
-  limitMs: z.number(),
+  limitMs: upgradeLimitMs,
+  /** The guard has decided to go back, for this: whatever happens, the new release is not tried again. */
+  returning: ErrorReportShape.optional(),
 });
-export type PendingUpgrade = z.infer<typeof pendingSchema>;
+/** The upgrade under way. */
+export type PendingUpgrade = Omit<z.infer<typeof pendingSchema>, 'returning'> & { returning?: ErrorReport };
 
 const outcomeSchema = z.object({
   id: z.string(),
   /** Absent: the new release is at work. */
-  error: z
-    .object({ code: z.string(), message: z.string(), remedy: z.string(), evidence: z.string().optional() })
-    .optional(),
+  error: ErrorReportShape.optional(),
 });
 /** How an upgrade ended; with an error the release of before is back. */
 export interface UpgradeOutcome {
@@ -45,8 +49,8 @@ export class UpgradeFiles {
     this.folder = folder;
   }
 
-  pending(): Promise<PendingUpgrade | undefined> {
-    return this.#read(PENDING, pendingSchema);
+  async pending(): Promise<PendingUpgrade | undefined> {
+    return (await this.#read(PENDING, pendingSchema)) as PendingUpgrade | undefined;
   }
 
   async begin(pending: PendingUpgrade): Promise<void> {

@@ -1,7 +1,8 @@
 /** A new key and certificate for a node that has one (ENGINE 4.3): also when the old one expired while the node was away. */
+import { reportIn } from '../../shared/error-report.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import { KkError } from '../../shared/errors.ts';
-import { bytesJson, decodeToAgent, encodeToController } from '../../shared/protocol/codec.ts';
+import { decodeToAgent, encodeToController } from '../../shared/protocol/codec.ts';
 import type { ForAgent, ForAgent as Message } from '../../shared/protocol/messages.ts';
 import type { Clock } from '../executor/ports.ts';
 import type { Identity, IdentityStore } from '../identity/identity-store.ts';
@@ -37,7 +38,7 @@ export async function renewIdentity(options: RenewOptions): Promise<Identity> {
   const { keyPem, csrPem } = await makeKeyAndCsr(current.name);
   const answer = await withConnection(options, current, async (talk) => {
     const renewed = await talk.ask({ kind: 'renew_request', value: { csr_pem: csrPem } }, 'renewed');
-    if (renewed.error.length > 0) throw new KkError(bytesJson(renewed.error) as ErrorReport);
+    if (renewed.error.length > 0) throw new KkError(reportIn(renewed.error, 'The controller'));
     return renewed;
   });
   await store.stage({

@@ -70,6 +70,8 @@ export interface OperationsParts {
   installations: Installations;
   /** Of the packages that the agents' port serves. */
   manifests: readonly AgentManifest[];
+  /** So long after its start a controller waits for nodes that are to be upgraded. */
+  connectTimeoutMs: number;
   bootstrapper: Bootstrapper;
   /** Brings the nodes of a run that are not there. */
   bring(run: ActiveRun): void;
@@ -303,7 +305,8 @@ export function operations(parts: OperationsParts): Operations {
     removeNode: (name, wish) => removeNode(parts, name, wish),
     async *upgrade({ selector, ...wish }, signal) {
       const { nodes } = await selected(selector.length === 0 ? ['all'] : selector);
-      yield* upgradeNodes(parts, nodes, wish, AbortSignal.any([signal, parts.stop]));
+      const awaitMs = Math.max(0, parts.startedMs + parts.connectTimeoutMs - clock.nowMs());
+      yield* upgradeNodes({ ...parts, awaitMs }, nodes, wish, AbortSignal.any([signal, parts.stop]));
     },
 
     createToken: mint,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { reportIn } from '../../shared/error-report.ts';
 import { type ErrorReport, KkError } from '../../shared/errors.ts';
-import { bytesJson } from '../../shared/protocol/codec.ts';
 import type { Fleet } from '../dispatch/fleet.ts';
 import type { Runner } from '../run/runner.ts';
 import type { Identities } from '../store/identities.ts';
@@ -75,7 +75,7 @@ async function uninstall({ fleet, installations, stop }: RemovalParts, name: str
     { ms: LEAVE_MS, signal: stop },
   );
   if (left === undefined) return silent(name);
-  return left.error === undefined ? undefined : (bytesJson(left.error) as ErrorReport);
+  return left.error === undefined ? undefined : reportIn(left.error, `The agent of ${name}`);
 }
 
 function refuseBusy({ runner }: RemovalParts, name: string): void {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { reportIn } from '../../shared/error-report.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
-import { bytesJson } from '../../shared/protocol/codec.ts';
 import type { Installation } from '../../shared/protocol/messages.ts';
 import type { AgentManifest } from '../bootstrap/agent-package.ts';
 import type { Fleet } from '../dispatch/fleet.ts';
@@ -22,6 +22,8 @@ export interface UpgraderParts {
   installations: Installations;
   /** Of the packages that /agent/<sha256> serves. */
   manifests: readonly AgentManifest[];
+  /** Milliseconds that a node that is away is waited for: a controller that has just been started knows of nobody yet. */
+  awaitMs: number;
 }
 
 /** Of a package, as an agent names what it was made of. */
@@ -42,8 +44,7 @@ export async function* upgradeNodes(
   const queue = queueOf<UpgradeLine>();
   const work = async (): Promise<void> => {
     const waiting: Candidate[] = [];
-    for (const node of names) {
-      const line = await judge(parts, node);
+    for (const line of await Promise.all(names.map((node) => judge(parts, node, (told) => queue.push(told), signal)))) {
       if ('manifest' in line) waiting.push(line);
       else queue.push(line);
     }
@@ -73,7 +74,18 @@ interface Candidate {
 }
 
 /** Who gets which package; or how it ends without one. */
-async function judge(parts: UpgraderParts, node: string): Promise<Candidate | UpgradeLine> {
+async function judge(
+  parts: UpgraderParts,
+  node: string,
+  say: (line: UpgradeLine) => void,
+  signal: AbortSignal,
+): Promise<Candidate | UpgradeLine> {
+  const isThere = (): true | undefined => (parts.fleet.isConnected(node) ? true : undefined);
+  if (!isThere() && parts.awaitMs > 0) {
+    say({ node, phase: 'away: waited for', done: false });
+    await parts.installations.until(node, isThere, { ms: parts.awaitMs, signal });
+  }
+  // Only now: what it is was perhaps not known before it came.
   const { record } = await parts.nodes.get(node);
   const manifest = parts.manifests.find(({ arch }) => arch === record?.arch);
   const failed = (phase: string, error: Omit<ErrorReport, 'node'>): UpgradeLine => ({
@@ -147,7 +159,7 @@ async function upgradeOne(
     say({ node, phase: `runs ${release}`, done: true, result: 'upgraded' });
     return 'upgraded';
   }
-  if (ended !== undefined) return failed(bytesJson(ended.error) as ErrorReport);
+  if (ended !== undefined) return failed(reportIn(ended.error, `The agent of ${node}`));
   return failed(signal.aborted ? notAwaited(node) : silent(node));
 }
 

@@ -78,18 +78,23 @@ export async function enrolNode(request: EnrolRequest, address: string, ports: E
   if (!named.ok) return named;
   const approval = token.approve && !again ? judgeApproval(asked, pending, now) : undefined;
   if (approval?.next === 'answer') return { ok: false, report: approval.report };
-  // Approved: it was taken when the join was asked for.
-  if (!again && approval?.next !== 'sign' && !(await tokens.take(token.id, now))) return tokenUsed(token.id);
   if (approval?.next === 'keep') {
+    // Before the token is used: the same join may come twice at once, and one that finds no place costs nothing.
     if (await ports.pendings.keep(approval.pending, { now, most: MOST_PENDING })) {
-      return { ok: false, report: waits(approval.pending).report, asked: true };
+      if (await tokens.take(token.id, now)) return { ok: false, report: waits(approval.pending).report, asked: true };
+      await ports.pendings.remove(approval.pending);
+      return tokenUsed(token.id);
     }
+    const faster = await ports.pendings.find(name);
+    if (faster !== undefined && isSameJoin(faster, asked)) return { ok: false, report: waits(faster).report };
     return refusal(
       'JOINS_TOO_MANY',
       `${MOST_PENDING} joins wait for approval, or another one of ${name} was faster.`,
       'On the controller: see `kk-controller nodes`, approve or reject those that wait; then join again.',
     );
   }
+  // Approved: it was taken when the join was asked for.
+  if (!again && approval === undefined && !(await tokens.take(token.id, now))) return tokenUsed(token.id);
 
   const signed = await authority.signNode({ csrPem: request.csr, name, now });
   const next = admitted({
@@ -106,7 +111,7 @@ export async function enrolNode(request: EnrolRequest, address: string, ports: E
       'Join again; if the token is used up, make a new one with `kk-controller token create`.',
     );
   }
-  if (approval !== undefined) await ports.pendings.remove(name);
+  if (pending !== undefined && approval !== undefined) await ports.pendings.remove(pending);
   return {
     ok: true,
     answer: {

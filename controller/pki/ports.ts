@@ -44,5 +44,6 @@ export interface PendingStore {
   find(name: string): Promise<PendingJoin | undefined>;
   /** Keeps a new one, atomically; false when somebody else waits under that name, or `most` are waiting. Forgets expired ones. */
   keep(pending: PendingJoin, limits: { now: number; most: number }): Promise<boolean>;
-  remove(name: string): Promise<void>;
+  /** Of this key only: another one may wait under the name by now. */
+  remove(pending: Pick<PendingJoin, 'name' | 'keyHash'>): Promise<void>;
 }

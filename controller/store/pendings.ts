@@ -30,8 +30,9 @@ export function pendingStore(database: Database): Pendings {
       ]);
       return changes[1] === 1;
     },
-    async remove(name) {
-      await database.transact([{ sql: 'DELETE FROM pendings WHERE name = ?', values: [name] }]);
+    async remove({ name, keyHash }) {
+      const sql = `DELETE FROM pendings WHERE name = ? AND json_extract(body, '$.keyHash') = ?`;
+      await database.transact([{ sql, values: [name, keyHash] }]);
     },
     async all(now) {
       const rows = await database.select('SELECT body FROM pendings WHERE expires_ms > ? ORDER BY name', now);

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -17,11 +18,16 @@ import { finishPlacing, guardBy, placeExecutable } from '../../agent/install/pla
 import { uninstallAgent } from '../../agent/install/uninstall.ts';
 import { UNIT_NAMES, type UnitTexts } from '../../agent/install/units.ts';
 import { UpgradeFiles } from '../../agent/install/upgrade-files.ts';
+import type { LinkState } from '../../agent/link/link.ts';
+import { statusWriter } from '../../agent/status.ts';
 import { openAuthority } from '../../controller/pki/authority.ts';
+import { crash } from '../../shared/crash.ts';
 import { KkError } from '../../shared/errors.ts';
 import { bytesJson } from '../../shared/protocol/codec.ts';
+import type { Upgrade } from '../../shared/protocol/messages.ts';
 
 const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex');
+const DIGEST = sha256('');
 const UNITS = Object.fromEntries(UNIT_NAMES.map((name) => [name, `of before: ${name}`])) as UnitTexts;
 
 /** A machine with the release `old agent` installed by kk; `programs` answers what is run on it. */
@@ -129,6 +135,66 @@ t.test('a guard that was killed in the middle is followed by one that ends it', 
   t.equal(await current(m), m.from);
 });
 
+t.test('what a guard has decided stays decided, whatever comes in between', async (t) => {
+  const noRoom = async () => Promise.reject(Object.assign(new Error('no room'), { code: 'ENOSPC' }));
+  await t.test('a success', async (t) => {
+    const m = await machine(join(t.testdir(), 'm'));
+    const { fetched, input, wanted } = await guarded(m, () => ({ pid: 7, executable: wanted }));
+    await placeExecutable(fetched, '2.0.0', m.layout.library);
+    const { files } = input;
+    input.files = Object.assign(new UpgradeFiles(files.folder), { end: noRoom });
+    await t.rejects(guardUpgrade(input), /no room/);
+    t.equal(await readFile(fetched, 'utf8'), 'new agent', 'the next guard can judge again');
+    t.equal(await guardUpgrade({ ...input, files }), 'done');
+    t.same(await files.outcome(), { id: 'u1' });
+    t.notOk(
+      m.asked.some((line) => line.includes('restart')),
+      'the new agent was left at work',
+    );
+  });
+  await t.test('the way back', async (t) => {
+    const m = await machine(join(t.testdir(), 'm'));
+    const { fetched, input } = await guarded(m, () => undefined);
+    await placeExecutable(fetched, '2.0.0', m.layout.library);
+    const { files } = input;
+    input.files = Object.assign(new UpgradeFiles(files.folder), {
+      end: async () => Promise.reject(new Error('killed')),
+    });
+    await t.rejects(guardUpgrade(input), /killed/);
+    m.asked.length = 0;
+    t.match(await guardUpgrade({ ...input, files }), { code: 'UPGRADE_NOT_CONNECTED' }, 'for the same reason');
+    t.notOk(
+      m.asked.some((line) => line.includes(' install ')),
+      'the refused release is not tried again',
+    );
+    t.equal(await current(m), m.from);
+  });
+  await t.test('the way back without room to write down anything', async (t) => {
+    const m = await machine(join(t.testdir(), 'm'));
+    const { fetched, input } = await guarded(m, () => undefined);
+    await placeExecutable(fetched, '2.0.0', m.layout.library);
+    input.files = Object.assign(new UpgradeFiles(input.files.folder), { end: noRoom, begin: noRoom });
+    t.match(await guardUpgrade(input), { code: 'UPGRADE_NOT_CONNECTED' });
+    t.equal(await current(m), m.from);
+    t.equal(await guardUpgrade(input), undefined, 'and it is over');
+  });
+});
+
+t.test('what a node says of its link is whole or as before', async (t) => {
+  const path = join(t.testdir({ 'status.json': 'before' }), 'status.json');
+  const write = statusWriter(path);
+  const seen: string[] = [];
+  crash.arm((point) => {
+    if (point === 'agent.status.written') seen.push(readFileSync(path, 'utf8'));
+  });
+  t.teardown(() => crash.arm(undefined));
+  const states = ['connecting', 'connected'].map((state) => ({ state }) as unknown as LinkState);
+  await Promise.all(states.map(write));
+  t.equal(seen[0], 'before');
+  t.match(JSON.parse(seen[1] ?? ''), { state: 'connecting' });
+  t.match(JSON.parse(await readFile(path, 'utf8')), { state: 'connected', pid: process.pid });
+});
+
 t.test('the package is believed by the controller and by its digests', async (t) => {
   const top = t.testdir();
   const authority = await openAuthority(join(top, 'ca'), { clock: Date.now });
@@ -143,11 +209,13 @@ t.test('the package is believed by the controller and by its digests', async (t)
   };
   let served = gz;
   let status = 200;
+  let stalls = false;
   const asked: (string | undefined)[] = [];
   const serve = async (tls: { key: string; cert: string }): Promise<string> => {
     const server = createServer({ ...tls, minVersion: 'TLSv1.3' }, (request, response) => {
       asked.push(request.url);
-      response.writeHead(status).end(served);
+      if (stalls) response.writeHead(status).write(served.subarray(0, 20));
+      else response.writeHead(status).end(served);
     });
     await once(server.listen(0, '127.0.0.1'), 'listening');
     t.teardown(() => server.close());
@@ -181,6 +249,10 @@ t.test('the package is believed by the controller and by its digests', async (t)
   t.equal(await codeOf({ binary_sha256: sha256('x') }), 'AGENT_FETCH_FAILED', 'another executable');
   t.equal(await codeOf({ binary_size: 10 }), 'AGENT_FETCH_FAILED', 'a bomb is stopped at the announced size');
   t.equal(await codeOf({ gz_size: 2 ** 40 }), 'AGENT_FETCH_FAILED');
+  stalls = true;
+  const silent = await fetchRelease(identity, wanted, target, Date.now, 100).catch((thrown: Error) => thrown);
+  t.match(silent, { code: 'AGENT_FETCH_FAILED', message: /nothing came for 0.1 s/ }, 'a line that dies in the middle');
+  stalls = false;
   status = 404;
   t.equal(await codeOf({}), 'AGENT_FETCH_FAILED');
   const before = asked.length;
@@ -229,14 +301,30 @@ t.test('what an agent answers that is to replace itself', async (t) => {
   const until = async (fits: RegExp): Promise<void> => {
     while (!fits.test(told.at(-1) ?? '')) await new Promise<void>((resolve) => (ring = resolve));
   };
-  const wish = (id: string, release = '2.0.0-00000000') => ({
+  const wish = (id: string, release = '2.0.0-00000000', odd: Partial<Upgrade> = {}) => ({
     kind: 'upgrade' as const,
-    value: { id, release, gz_sha256: '', gz_size: 1, binary_sha256: '', binary_size: 1, limit_ms: 9000 },
+    value: {
+      ...{ id, release, gz_sha256: DIGEST, gz_size: 1, binary_sha256: DIGEST, binary_size: 1 },
+      limit_ms: 9000,
+      ...odd,
+    },
   });
   t.match(own.state(), { release: m.from, id: '' });
   own.handle(wish('same', m.from));
   await until(/^same DONE/);
   t.same(m.asked, [], 'the newest is left alone');
+
+  const folders = await readdir(m.layout.library);
+  const odd: Partial<Upgrade>[] = [
+    ...['', '.', '..', '../1.0.0-00000000', '/etc-00000000', 'current'].map((release) => ({ release })),
+    ...[{ gz_sha256: '../x' }, { binary_sha256: '' }, { gz_size: 0 }, { binary_size: 2 ** 40 }],
+    ...[{ limit_ms: 1 }, { limit_ms: 2 ** 31 }, { limit_ms: Number.NaN }],
+  ];
+  for (const [index, one] of odd.entries()) {
+    own.handle(wish(`odd${index}`, undefined, one));
+    await until(new RegExp(`^odd${index} REFUSED UPGRADE_MALFORMED`));
+  }
+  t.same(await readdir(m.layout.library), folders, 'what makes no sense touches nothing');
 
   broken.version = 127;
   own.handle(wish('bad'));
@@ -261,6 +349,11 @@ t.test('what an agent answers that is to replace itself', async (t) => {
     { id: 'good', state: 'INSTALL_STATE_RETURNED' },
     'the agent of before tells what became of it',
   );
+
+  await symlink(m.layout.library, `${m.layout.library}.link`);
+  const linked = { ...m.layout, library: `${m.layout.library}.link` };
+  const behind = await OwnInstallation.open({ ...parts, layout: linked }, stop.signal);
+  t.equal(behind.state().release, m.from, 'where a folder on the way is a link, it is installed all the same');
 
   const source = await OwnInstallation.open({ ...parts, executable: '/usr/bin/node' }, stop.signal);
   source.handle(wish('x'));

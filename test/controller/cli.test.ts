@@ -1,11 +1,15 @@
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { stat, writeFile } from 'node:fs/promises';
+import { get } from 'node:http';
 import { join } from 'node:path';
+import Fastify from 'fastify';
 import t from 'tap';
 import { parse as parseYaml } from 'yaml';
 import type { CliParts } from '../../controller/cli/cli.ts';
 import { readSettings, socketPath } from '../../controller/config/settings.ts';
 import { listenOnSocket } from '../../controller/server/listen-on-socket.ts';
+import { openRequests } from '../../controller/server/open-requests.ts';
 import { operatorApi } from '../../controller/server/operator-api.ts';
 import { DONE, desk, deskParts, FAILED, lines, PLAN, SOURCES } from '../support/cli-desk.ts';
 import { FakeOperations, fakeRun, graphOf } from '../support/fake-operations.ts';
@@ -379,4 +383,31 @@ t.test('the operator API refuses in coded errors', async (t) => {
   t.match(await post('/v1/nodes/x/revoke', {}), [404, { error: { code: 'NODE_UNKNOWN' } }]);
   const unknown = await app.inject({ url: '/v1/runs/x/stream' });
   t.match([unknown.statusCode, unknown.json()], [404, { error: { code: 'RUN_UNKNOWN' } }]);
+});
+
+t.test('a controller that would end when idle knows of each open request', async (t) => {
+  const app = Fastify();
+  t.teardown(() => app.close());
+  let ring = (): void => {};
+  const requests = openRequests(app, () => ring());
+  const came = new Promise<void>((resolve) => {
+    app.get('/long', (_request, reply) => {
+      reply.raw.write('a line');
+      resolve();
+    });
+  });
+  app.get('/short', async () => 'done');
+  const url = await app.listen({ port: 0, host: '127.0.0.1' });
+  const closed = () => new Promise<void>((resolve) => (ring = resolve));
+  const first = closed();
+  await (await fetch(`${url}/short`)).text();
+  await first;
+  t.equal(requests.size, 0, 'answered');
+  const asked = get(`${url}/long`);
+  await Promise.all([came, once(asked, 'response')]);
+  t.equal(requests.size, 1, 'an answer that is still told');
+  const second = closed();
+  asked.on('error', () => {}).destroy();
+  await second;
+  t.equal(requests.size, 0, 'nobody listens any more');
 });

@@ -339,6 +339,12 @@ t.test('joining over TLS 1.3', async (t) => {
     await t.rejects(join1(input), { code: 'JOIN_PENDING' });
     const rival = token({ approve: true });
     await t.rejects(join1({ token: rival, name: 'late' }), { code: 'NAME_PENDING' }, 'nobody is pushed aside');
+    const [dummy] = pendings.waiting.values();
+    for (let n = 0; dummy && n < 1000; n++) pendings.waiting.set(`flood${n}`, { ...dummy, name: `flood${n}` });
+    const spared = token({ approve: true });
+    await t.rejects(join1({ token: spared, name: 'spared' }), { code: 'JOINS_TOO_MANY' });
+    t.equal(ledger.tokens.get(parseToken(spared)?.id ?? '')?.usesLeft, 1, 'who finds no place may come again');
+    for (const name of [...pendings.waiting.keys()]) if (name.startsWith('flood')) pendings.waiting.delete(name);
     seen.now = START + 25 * HOUR;
     await t.rejects(join1(input), { code: 'JOIN_EXPIRED' });
     seen.now = START;

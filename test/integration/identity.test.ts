@@ -8,9 +8,12 @@ import { joinPatiently } from '../../agent/identity/join-patiently.ts';
 import { makeKeyAndCsr } from '../../agent/identity/keys.ts';
 import { machineWord } from '../../agent/identity/machine-word.ts';
 import { helloOf } from '../../agent/link/hello.ts';
+import { Installations } from '../../controller/operations/installations.ts';
+import { upgradeNodes } from '../../controller/operations/upgrader.ts';
+import type { UpgradeLine } from '../../controller/server/operations.ts';
 import type { TokenBody } from '../../controller/views/requests.ts';
 import { encodeToController } from '../../shared/protocol/codec.ts';
-import type { FromAgent } from '../../shared/protocol/messages.ts';
+import type { FromAgent, Installation, InstallState } from '../../shared/protocol/messages.ts';
 import { type Credentials, openLink } from '../support/knock.ts';
 import { type Line, planOf, type Said, startLine } from '../support/line.ts';
 
@@ -365,4 +368,46 @@ t.test("a node whose clock is behind the controller's certificate says so", asyn
   await line.agent('n1');
   t.match((await told).message, /this node's clock says \S+Z, the controller's certificate is valid from \S+Z to \S+Z/);
   t.match((await told).details, { remedy: /Set the clock of this node/ });
+});
+
+t.test('an upgrade waits for agents that come back, and one that talks nonsense ends only its own', async (t) => {
+  const manifest = {
+    ...{ version: '2.0.0', arch: 'x64' as const, inputs: '' },
+    ...{ binary: { sha256: '0'.repeat(64), size: 1 }, gz: { sha256: '1'.repeat(64), size: 1 } },
+  };
+  const installations = new Installations();
+  const there = new Set(['odd', 'good']);
+  const tell = (node: string, id: string, state: InstallState, error = new Uint8Array()): void => {
+    const told: Installation = { release: '1.0.0-00000000', id, state, error };
+    installations.heard(node, told);
+  };
+  const parts = {
+    installations,
+    manifests: [manifest],
+    awaitMs: 60_000,
+    nodes: { get: async () => ({ record: { arch: 'x64' } }) },
+    fleet: {
+      isConnected: (node: string) => there.has(node),
+      send([node = '']: readonly string[], { value }: { value: { id: string } }) {
+        const odd = node === 'odd';
+        const end = () => tell(node, value.id, odd ? 'INSTALL_STATE_REFUSED' : 'INSTALL_STATE_DONE', Buffer.from('{'));
+        tell(node, value.id, 'INSTALL_STATE_FETCHING');
+        setImmediate(end);
+      },
+    },
+  } as unknown as Parameters<typeof upgradeNodes>[0];
+  const ended: Record<string, UpgradeLine> = {};
+  const wish = { batch: 10, limitSeconds: 60 };
+  for await (const line of upgradeNodes(parts, ['odd', 'good', 'late'], wish, new AbortController().signal)) {
+    if (line.phase === 'away: waited for') {
+      there.add(line.node);
+      tell(line.node, '', 'INSTALL_STATE_UNSPECIFIED');
+    }
+    if (line.done) ended[line.node] = line;
+  }
+  t.match(ended, {
+    odd: { result: 'failed', error: { code: 'REPORT_MALFORMED', node: 'odd' } },
+    good: { result: 'upgraded' },
+    late: { result: 'upgraded' },
+  });
 });

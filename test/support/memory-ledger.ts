@@ -17,8 +17,8 @@ export class MemoryPendings implements PendingStore {
     return true;
   }
 
-  async remove(name: string): Promise<void> {
-    this.waiting.delete(name);
+  async remove({ name, keyHash }: PendingJoin): Promise<void> {
+    if (this.waiting.get(name)?.keyHash === keyHash) this.waiting.delete(name);
   }
 }
 
