@@ -82,6 +82,7 @@ export async function packageAgent(input: PackageInput = {}): Promise<AgentManif
 
   const work = await workFolder(folder);
   const binary = join(work, 'kk-agent');
+  if (strip === undefined) say(`not stripped, so 17 to 20 MB bigger: there is no ${STRIP[arch]} here (binutils)`);
   say('bundling into Node');
   await inject({ arch, work, binary, bundle, node: node.path, strip, canCache: arch === process.arch });
   say('compressing');

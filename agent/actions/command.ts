@@ -27,6 +27,7 @@ function specOf(input: Input, context: ActionContext): CommandSpec {
     ...(input.chdir === undefined ? {} : { cwd: input.chdir }),
     ...(input.user === undefined ? {} : { user: String(input.user) }),
     ...(input.stdin === undefined ? {} : { stdin: input.stdin }),
+    ...(input.tty === true ? { terminal: { columns: input.columns ?? 80, rows: input.rows ?? 24 } } : {}),
     timeoutMs: context.timeoutMs ?? 0,
     graceMs: input.grace_seconds * 1000,
   };

@@ -1,4 +1,5 @@
 import { KkError } from '../../shared/errors.ts';
+import { ptyMissing } from '../pty/native.ts';
 import type { Status } from './command-folder.ts';
 
 /** Why a command could not be begun at all. */
@@ -22,6 +23,8 @@ export function unfit({ code, message }: NonNullable<Status['error']>): KkError 
         message: `The command's chdir ${message} is not a directory on this node.`,
         remedy: 'Make it with a directory task before, or correct chdir.',
       });
+    case 'no-terminal':
+      return ptyMissing(message);
     case 'spawn':
       return new KkError({
         code: 'COMMAND_NOT_STARTED',

@@ -15,6 +15,8 @@ export interface WrapperSpec {
   env: Record<string, string>;
   cwd: string;
   stdin?: string;
+  /** Its size in characters, if the command runs on one; then there is no stdin. */
+  terminal?: { columns: number; rows: number };
   /** 0: none. */
   timeoutMs: number;
   graceMs: number;
@@ -46,7 +48,7 @@ export interface Status {
   stdout: StreamStatus;
   stderr: StreamStatus;
   /** There was nothing to run. */
-  error?: { code: 'not-found' | 'not-executable' | 'no-folder' | 'spawn'; message: string };
+  error?: { code: 'not-found' | 'not-executable' | 'no-folder' | 'no-terminal' | 'spawn'; message: string };
 }
 
 /** Agent to wrapper, before {@link CANCEL_SIGNAL}: another grace than the spec's. */

@@ -134,13 +134,17 @@ function neverRan(folder: string): CommandResult {
 }
 
 async function writeSpec(folder: string, spec: CommandSpec): Promise<void> {
-  const { argv, env } = await launchAs(spec.argv, spec.user, spec.env);
+  const { argv, env } = await launchAs(spec.argv, spec.user, {
+    ...(spec.terminal === undefined ? {} : { TERM: 'xterm' }),
+    ...spec.env,
+  });
   const wrapped: WrapperSpec = {
     argv,
     program: spec.argv[0],
     env,
     cwd: spec.cwd ?? '/',
     ...(spec.stdin === undefined ? {} : { stdin: spec.stdin }),
+    ...(spec.terminal === undefined ? {} : { terminal: spec.terminal }),
     timeoutMs: spec.timeoutMs,
     graceMs: spec.graceMs,
   };

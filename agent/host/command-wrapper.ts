@@ -1,10 +1,10 @@
-import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { crash } from '../../shared/crash.ts';
+import { KkError } from '../../shared/errors.ts';
 import { claim, replace } from '../durable/files.ts';
-import { type Capture, openCapture, openMerged } from './command-capture.ts';
-import { makeCgroup, removeCgroup, startedIn } from './command-cgroup.ts';
+import { openCapture, openMerged } from './command-capture.ts';
+import { makeCgroup, removeCgroup } from './command-cgroup.ts';
 import { type Family, familyLives, signalFamily } from './command-family.ts';
 import {
   CANCEL_SIGNAL,
@@ -15,6 +15,7 @@ import {
   type Status,
   type WrapperSpec,
 } from './command-folder.ts';
+import { begin, type Program } from './command-program.ts';
 import { whyUnfit } from './fitness.ts';
 import { startTicks } from './process-identity.ts';
 
@@ -72,16 +73,15 @@ export async function runWrapper(folder: string): Promise<never> {
   if (unfit !== undefined) return finish({ error: unfit });
   const { pid: ownPid, startTicks: since } = self();
   const cgroup = makeCgroup(`kk-command-${ownPid}-${since}`);
-  let child: ChildProcess;
+  let program: Program;
   try {
-    child = await begin(spec, cgroup);
+    program = await begin(spec, cgroup, { stdout, stderr });
   } catch (thrown) {
-    return finish({ error: { code: 'spawn', message: (thrown as Error).message } });
+    return finish({ error: whyNotBegun(thrown) });
   }
-  const family: Family = { pid: child.pid as number, ...(cgroup === undefined ? {} : { cgroup }) };
+  const family: Family = { pid: program.pid, ...(cgroup === undefined ? {} : { cgroup }) };
   crash.at('agent.wrapper.running');
   const noted = noteChild(folder, family);
-  feed(child, spec.stdin);
 
   let graceMs: number | undefined;
   end = (cause) => {
@@ -95,14 +95,11 @@ export async function runWrapper(folder: string): Promise<never> {
   const timeout =
     spec.timeoutMs > 0 ? setTimeout(() => end('timedOut'), Math.min(spec.timeoutMs, LONGEST_TIMER_MS)) : undefined;
 
-  const closed = capture(child, stdout, stderr);
-  const how = await new Promise<Pick<Status, 'code' | 'signal'>>((resolve) => {
-    child.once('exit', (code, signal) => resolve(signal === null ? { code: code ?? 0 } : { signal }));
-  });
+  const how = await program.exited;
   clearTimeout(timeout);
   await noted;
   if (graceMs !== undefined) await familyGone(family, graceMs);
-  status.lingering = !(await Promise.race([closed, later(DRAIN_MS)]));
+  status.lingering = !(await Promise.race([program.closed, later(DRAIN_MS)]));
   return finish(how);
 }
 
@@ -114,33 +111,9 @@ function self(): { pid: number; startTicks: number } {
   return { pid: process.pid, startTicks: startTicks(process.pid) ?? 0 };
 }
 
-function begin(spec: WrapperSpec, cgroup: string | undefined): Promise<ChildProcess> {
-  const [program, ...args] = spec.argv;
-  const options: SpawnOptions = {
-    cwd: spec.cwd,
-    env: spec.env,
-    stdio: [spec.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
-    // A session and a process group of its own: what the command starts can be ended with it.
-    detached: true,
-  };
-  const child = startedIn(cgroup, () => spawn(program, args, options));
-  return new Promise((resolve, reject) => {
-    child.once('spawn', () => resolve(child));
-    child.once('error', reject);
-  });
-}
-
-function feed(child: ChildProcess, stdin: string | undefined): void {
-  // A command that does not read all of it is no error.
-  child.stdin?.on('error', () => {});
-  child.stdin?.end(stdin);
-}
-
-/** Resolves with true when both streams are at their end. */
-function capture(child: ChildProcess, stdout: Capture, stderr: Capture): Promise<true> {
-  child.stdout?.on('data', (data: Buffer) => stdout.take(data));
-  child.stderr?.on('data', (data: Buffer) => stderr.take(data));
-  return new Promise((resolve) => child.once('close', () => resolve(true)));
+function whyNotBegun(thrown: unknown): NonNullable<Status['error']> {
+  if (thrown instanceof KkError) return { code: 'no-terminal', message: thrown.report.evidence ?? thrown.message };
+  return { code: 'spawn', message: (thrown as Error).message };
 }
 
 function later(ms: number): Promise<false> {

@@ -113,6 +113,8 @@ export interface CommandSpec {
   cwd?: string;
   user?: string;
   stdin?: string;
+  /** Runs on a terminal of that size, without stdin: all it prints is stdout. */
+  terminal?: { columns: number; rows: number };
   /**
    * 0: none. At the end all that the command has started gets TERM, after graceMs KILL; where no cgroup can be had, its
    * process group does.
@@ -154,7 +156,7 @@ export interface CommandRunner {
    * output files. `onOutput` sees the output as it arrives. `signal` cancels: TERM to
    * all that the command has started, grace (its reason may say another: {@link Cancelled}), KILL.
    * Throws COMMAND_NOT_FOUND, COMMAND_NOT_EXECUTABLE, COMMAND_NO_SUCH_FOLDER, COMMAND_NO_SUCH_USER when there was nothing
-   * to run, COMMAND_WRAPPER_FAILED when it could not be tried, and INTERRUPTED when its end is not known.
+   * to run, PTY_MISSING when there is no terminal for it, COMMAND_WRAPPER_FAILED when it could not be tried, and INTERRUPTED when its end is not known.
    */
   start(
     folder: string,

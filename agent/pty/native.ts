@@ -40,14 +40,18 @@ export async function nativePty(): Promise<NativePty> {
     loaded ??= require(isSea() ? await unpacked() : inPackage()) as NativePty;
     return loaded;
   } catch (cause) {
-    throw new KkError({
-      code: 'PTY_MISSING',
-      message: 'This agent cannot open terminals: the native part of node-pty does not load.',
-      remedy: `See that ${dirname(process.execPath)} can be written and is not mounted noexec; then install the agent again.`,
-      evidence: cause instanceof Error ? cause.message : String(cause),
-      cause,
-    });
+    throw ptyMissing(cause instanceof Error ? cause.message : String(cause));
   }
+}
+
+/** The native part does not load, and why. */
+export function ptyMissing(evidence: string): KkError {
+  return new KkError({
+    code: 'PTY_MISSING',
+    message: 'This agent cannot open terminals: the native part of node-pty does not load.',
+    remedy: `See that ${dirname(process.execPath)} can be written and is not mounted noexec; then install the agent again.`,
+    evidence,
+  });
 }
 
 /** Of the sources: the prebuilt one, which needs glibc 2.28 as Node itself does. */

@@ -28,6 +28,8 @@ export interface TerminalEvents {
   onData(data: Buffer): void;
   /** So many bytes of what was given to {@link Terminal.write} have been taken. */
   onTaken?(bytes: number): void;
+  /** Once, before {@link onEnd}: the program has ended; what it printed, and what others print, may be still to come. */
+  onExit?(code: number, signal: number): void;
   /** Once: the program has ended and all it printed was handed on. `signal` 0: none. */
   onEnd(code: number, signal: number): void;
 }
@@ -71,9 +73,17 @@ export class Terminal {
     });
   }
 
-  /** Starts the program. Throws KkError PTY_MISSING, and the system's error when there is no terminal or process left. */
-  static async open(spec: TerminalSpec, events: TerminalEvents): Promise<Terminal> {
-    return new Terminal(await nativePty(), spec, events);
+  /**
+   * Starts the program, at once within `around`. Throws KkError PTY_MISSING, and the system's error when there is no terminal
+   * or process left.
+   */
+  static async open(
+    spec: TerminalSpec,
+    events: TerminalEvents,
+    around: (start: () => Terminal) => Terminal = (start) => start(),
+  ): Promise<Terminal> {
+    const native = await nativePty();
+    return around(() => new Terminal(native, spec, events));
   }
 
   /** As typed. What the program does not read yet is kept: the caller bounds it by {@link TerminalEvents.onTaken}. */
@@ -143,6 +153,7 @@ export class Terminal {
   #exited(code: number, signal: number): void {
     this.#exit = { code, signal };
     this.#heardAt = performance.now();
+    this.#events.onExit?.(code, signal);
     this.#settle();
     if (this.#open) this.#drain(DRAIN_MS);
   }

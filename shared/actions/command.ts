@@ -5,6 +5,9 @@ import { AbsolutePath, Account, given, Word } from './fields.ts';
 
 const Argv = z.tuple([Word], Word);
 
+/** Side of a terminal: the kernel counts in 16 bits, and nobody looks at one of thousands. */
+const Cells = z.int().min(1).max(1000);
+
 /** What can be said of every program of a plan, whatever it is. */
 export const aroundProgram = {
   /** Nothing to do when this path exists. */
@@ -15,10 +18,33 @@ export const aroundProgram = {
   env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), Word).optional(),
   user: Account.optional(),
   chdir: AbsolutePath.optional(),
+  /** Not with `tty`, where nothing is typed and what reads finds the end of its input. */
   stdin: z.string().optional(),
+  /**
+   * Run it on a terminal of its own. All it prints is then `stdout`, as a terminal gets it (lines end in CR LF), TERM is
+   * xterm unless `env` says another, and what it leaves running loses the terminal.
+   */
+  tty: z.boolean().optional(),
+  /** Width of the terminal in characters; unstated: 80. */
+  columns: Cells.optional(),
+  /** Height of the terminal in lines; unstated: 24. */
+  rows: Cells.optional(),
   /** After TERM (timeout, cancel) the process group has this long until KILL. */
   grace_seconds: z.number().min(0).max(3600).default(10),
 };
+
+interface OnTerminal {
+  tty?: boolean | undefined;
+  stdin?: string | undefined;
+  columns?: number | undefined;
+  rows?: number | undefined;
+}
+
+/** A terminal's size is nothing without it, and it has no input that ends. */
+export function terminalFits({ tty, stdin, columns, rows }: OnTerminal): boolean {
+  return tty === true ? stdin === undefined : columns === undefined && rows === undefined;
+}
+export const TERMINAL_MISFIT = 'stdin goes without tty; columns and rows go with tty: true only';
 
 /** How a program of a plan ended. */
 export const ProgramEnd = z.object({
@@ -45,7 +71,8 @@ export const command = defineAction({
       shell: z.string().min(1).optional(),
       ...aroundProgram,
     })
-    .refine((input) => given(input, ['argv', 'shell']).length === 1, 'give exactly one of argv and shell'),
+    .refine((input) => given(input, ['argv', 'shell']).length === 1, 'give exactly one of argv and shell')
+    .refine(terminalFits, TERMINAL_MISFIT),
   output: ProgramEnd,
   shorthand: (value) =>
     typeof value === 'string' ? { shell: value } : Array.isArray(value) ? { argv: value } : undefined,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { aroundProgram, ProgramEnd } from './command.ts';
+import { aroundProgram, ProgramEnd, TERMINAL_MISFIT, terminalFits } from './command.ts';
 import { defineAction } from './define-action.ts';
 import { given, Word } from './fields.ts';
 
@@ -19,7 +19,8 @@ export const script = defineAction({
       interpreter: z.union([z.string().min(1), z.tuple([Word], Word)]).optional(),
       ...aroundProgram,
     })
-    .refine((input) => given(input, ['source', 'content']).length === 1, 'give exactly one of source and content'),
+    .refine((input) => given(input, ['source', 'content']).length === 1, 'give exactly one of source and content')
+    .refine(terminalFits, TERMINAL_MISFIT),
   output: ProgramEnd,
   shorthand: (value) => (typeof value === 'string' ? { source: value } : undefined),
   changes: true,

@@ -105,6 +105,70 @@ t.test('a timeout and a cancel end the whole group, also what ignores TERM', asy
   });
 });
 
+t.test(
+  'a command on a terminal: its size, one exact stream, no input, its end, and the agent gone meanwhile',
+  async (t) => {
+    const dir = t.testdir();
+    const terminal = { columns: 132, rows: 43 };
+    const on = (text: string, other: Partial<CommandSpec> = {}) => shell(text, { cwd: dir, terminal, ...other });
+    const printed = async (name: string, spec: CommandSpec) => {
+      const result = await commands.start(join(dir, name), spec, {});
+      t.equal(result.stderr.bytes, 0, `${name}: a terminal has one stream`);
+      return { ...result, text: result.stdout.head.toString() };
+    };
+    const looks = await printed(
+      'looks',
+      on(
+        'test -t 0 && test -t 1 && test -t 2; echo $?; stty size; echo $TERM; echo bad >&2; echo ä > /dev/tty; exit 3',
+      ),
+    );
+    t.match(looks, { code: 3, text: '0\r\n43 132\r\nxterm\r\nbad\r\nä\r\n' });
+    const other = await printed(
+      'other',
+      on('tput lines; id -un; echo $TERM', { env: { TERM: 'dumb' }, user: 'nobody' }),
+    );
+    t.equal(other.text, '43\r\nnobody\r\ndumb\r\n', "as a user, with the task's own TERM");
+    const asks = await printed('asks', on('printf "Sure? "; read answer < /dev/tty || echo nobody there'));
+    t.match(asks, { code: 0, text: 'Sure? nobody there\r\n' });
+    t.notOk((await printed('pipes', shell('test -t 1 && echo yes'))).text, 'without the word there is none');
+    t.match(await printed('killed', on('kill -KILL $$')), { signal: 'SIGKILL', timedOut: false });
+    await t.rejects(printed('none', on('true', { cwd: '/no/such/folder' })), { code: 'COMMAND_NO_SUCH_FOLDER' });
+
+    const many = await printed('many', on('stty -opost; seq 200000'));
+    const numbers = Array.from({ length: 200_000 }, (_, index) => `${index + 1}\n`).join('');
+    t.ok(readFileSync(many.stdout.file, 'utf8') === numbers, 'not a byte is lost of what is printed last and fast');
+
+    const stubborn = 'trap "" TERM HUP; (trap "" TERM HUP; sh -c \'echo $$ > grandchild; exec sleep 600\') & wait';
+    const timed = await printed('timed', on(stubborn, { timeoutMs: 500, graceMs: 100 }));
+    t.match(timed, { timedOut: true, signal: 'SIGKILL' });
+    t.notOk(isAlive(numberIn(join(dir, 'grandchild'))), 'nothing is left of it');
+
+    const left = await printed('left', on('(trap "" HUP; exec sleep 600) & echo $! > daemon'));
+    t.match(left, { code: 0, timedOut: false }, 'what holds the terminal does not hang the step');
+    process.kill(numberIn(join(dir, 'daemon')), 'SIGKILL');
+
+    const { spec, release } = blocking(dir);
+    const abort = new AbortController();
+    const begun = commands.start(join(dir, 'again'), { ...spec, terminal }, { signal: abort.signal });
+    await until(() => isWritten(join(dir, 'pid')));
+    const found = await commands.recover(join(dir, 'again'), bootId, {});
+    release();
+    t.match(found.state === 'running' && (await found.result), { code: 7 });
+    t.equal((await begun).stdout.head.toString(), 'first\r\ngot go\r\n');
+
+    const cancelled = commands.start(
+      join(dir, 'cancelled'),
+      on('trap "echo bye; exit 5" TERM; echo $$ > ready; while :; do sleep 0.01; done', { graceMs: 5000 }),
+      { signal: abort.signal },
+    );
+    await until(() => isWritten(join(dir, 'ready')));
+    abort.abort();
+    const end = await cancelled;
+    t.match(end, { cancelled: true, code: 5 });
+    t.match(end.stdout.head.toString(), /bye\r\n$/, 'it had its time to tidy up');
+  },
+);
+
 const hierarchies = ['/sys/fs/cgroup/systemd', '/sys/fs/cgroup'];
 const unit = hierarchies.map((at) => join(at, 'kk-test-commands.service')).find(canMake);
 
