@@ -90,7 +90,7 @@ t.test('a timeout and a cancel end the whole group, also what ignores TERM', asy
   const abort = new AbortController();
   const running = commands.start(
     join(dir, 'cancelled'),
-    shell('trap "echo bye; exit 5" TERM; echo $$ > pid; while :; do sleep 0.01; done', { cwd: dir }),
+    shell('trap "echo bye; exit 5" TERM; echo $$ > pid; while :; do sleep 0.01; done', { cwd: dir, graceMs: 30_000 }),
     {
       signal: abort.signal,
     },
