@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
 import { isSystemError } from '../../shared/errors.ts';
+import { dropMaster, keepMaster } from './masters.ts';
 import { type NativePty, nativePty } from './native.ts';
 
 /** A terminal that takes no input is asked again so much later. */
@@ -55,6 +56,7 @@ export class Terminal {
     const onExit = (code: number, signal: number): void => this.#exited(code, signal);
     const size = [within(spec.columns), within(spec.rows)] as const;
     const { fd, pid } = native.fork(file, args, env, spec.cwd, ...size, -1, -1, true, '', onExit);
+    keepMaster(fd);
     this.#native = native;
     this.#events = events;
     this.#fd = fd;
@@ -68,6 +70,7 @@ export class Terminal {
     this.#master.on('error', () => {});
     this.#master.on('close', () => {
       this.#open = false;
+      dropMaster(fd);
       clearTimeout(this.#retry);
       this.#settle();
     });
@@ -93,7 +96,12 @@ export class Terminal {
   }
 
   resize(columns: number, rows: number): void {
-    if (this.#open) this.#native.resize(this.#fd, within(columns), within(rows), 0, 0);
+    if (!this.#canUse) return;
+    try {
+      this.#native.resize(this.#fd, within(columns), within(rows), 0, 0);
+    } catch {
+      // Nobody is there any more to whom the size matters.
+    }
   }
 
   /** Nothing more is read: a program that goes on printing waits. */
@@ -127,9 +135,14 @@ export class Terminal {
     }
   }
 
+  /** Once destroyed, and before `close` is heard, the number may be another file's. */
+  get #canUse(): boolean {
+    return this.#open && !this.#master.destroyed;
+  }
+
   #feed(): void {
     const { onTaken } = this.#events;
-    for (let [first] = this.#input; first !== undefined && this.#open; [first] = this.#input) {
+    for (let [first] = this.#input; first !== undefined && this.#canUse; [first] = this.#input) {
       let taken = 0;
       try {
         taken = writeSync(this.#fd, first);
