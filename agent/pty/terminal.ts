@@ -1,4 +1,4 @@
-import { writeSync } from 'node:fs';
+import { chmodSync, chownSync, readFileSync, writeSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
 import { isSystemError } from '../../shared/errors.ts';
 import { dropMaster, keepMaster } from './masters.ts';
@@ -22,6 +22,8 @@ export interface TerminalSpec {
   cwd: string;
   columns: number;
   rows: number;
+  /** Whose the terminal is, as login has it: its user may open it, others of the group may only write. Default: ours. */
+  owner?: { uid: number; gid: number };
 }
 
 export interface TerminalEvents {
@@ -57,6 +59,7 @@ export class Terminal {
     const size = [within(spec.columns), within(spec.rows)] as const;
     const { fd, pid } = native.fork(file, args, env, spec.cwd, ...size, -1, -1, true, '', onExit);
     keepMaster(fd);
+    if (spec.owner !== undefined) handOver(fd, spec.owner);
     this.#native = native;
     this.#events = events;
     this.#fd = fd;
@@ -183,6 +186,14 @@ export class Terminal {
     this.#told = true;
     this.#events.onEnd(this.#exit.code, this.#exit.signal);
   }
+}
+
+/** The kernel tells the number of its other side (Documentation/filesystems/proc.rst, fdinfo). */
+function handOver(master: number, { uid, gid }: { uid: number; gid: number }): void {
+  const [, number] = /^tty-index:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${master}`, 'utf8')) ?? [];
+  if (number === undefined) return;
+  chownSync(`/dev/pts/${number}`, uid, gid);
+  chmodSync(`/dev/pts/${number}`, 0o620);
 }
 
 function within(cells: number): number {

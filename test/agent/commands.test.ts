@@ -523,3 +523,23 @@ t.test('what a shell prints last waits for credit and is not lost', async (t) =>
   t.same(await over.promise, { code: 4, signal: 0 });
   t.equal(late, '0123456789', 'credit that came before it was printed');
 });
+
+t.test('the terminal of a shell is its user’s, who may open it', async (t) => {
+  let text = '';
+  const ended = Promise.withResolvers<unknown>();
+  const argv = ['/bin/sh', '-c', 'stat -c "%U %G %a" "$(tty)"; echo opened > "$(tty)"'];
+  const one = new Shell(
+    { shell: 1, user: 'nobody', argv, term: 'xterm', columns: 80, rows: 24, now: false, credit: 4096 },
+    {
+      opened: () => {},
+      taken: () => {},
+      output: (data) => {
+        text += Buffer.from(data).toString();
+      },
+      ended: (end) => ended.resolve(end),
+    },
+  );
+  await one.start();
+  t.same(await ended.promise, { code: 0, signal: 0 }, text);
+  t.match(text, /^nobody tty 620\s+opened/);
+});
