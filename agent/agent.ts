@@ -130,6 +130,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       clock,
       actions: createExecutors({
         stateFolder: paths.root,
+        scripts: LAYOUT.scripts,
         undo,
         files,
         gather,

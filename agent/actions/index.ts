@@ -42,9 +42,6 @@ import { waitForExecutor } from './wait-for.ts';
 export { commandFailure } from './command.ts';
 export { createResourceKinds } from './resources/index.ts';
 
-/** In memory, and root's alone to write to. */
-const SCRIPTS = '/run/kk-agent-scripts';
-
 export interface ExecutorOptions {
   /** The agent's state folder: systemd's stamps are kept there. */
   stateFolder: string;
@@ -53,13 +50,13 @@ export interface ExecutorOptions {
   files: Files;
   /** What /proc, /sys, /usr, /var, /lib/modules and the files in /etc of actions about the system are below; by default this machine's own. */
   root?: string;
-  /** Where scripts lie while they run; default: {@link SCRIPTS}. */
-  scripts?: string;
+  /** Where scripts lie while they run. */
+  scripts: string;
   gather: { facts: typeof gatherFacts; forRule: typeof gatherForRule };
 }
 
 /** One executor for each action kind of the catalogue; a kind without one does not compile. */
-export function createExecutors({ stateFolder, undo, files, gather, root = '', scripts = SCRIPTS }: ExecutorOptions): {
+export function createExecutors({ stateFolder, undo, files, gather, root = '', scripts }: ExecutorOptions): {
   readonly [K in ActionKind]: ActionExecutor<K>;
 } {
   return {

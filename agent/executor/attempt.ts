@@ -25,8 +25,10 @@ export interface Attempted {
 /** An aborted action that does not settle is left behind this long after its grace; the step's end must not wait for it. */
 const ABANDON_MS = 90_000;
 
-/** What they begin goes on, or has come about, when the agent is there again. */
-const OUTLIVING: ReadonlySet<string> = new Set<ActionKind>(['command', 'reboot', 'script']);
+/** What it begins goes on, or has come about, when the agent is there again. */
+function outlives(action: string): boolean {
+  return runsProgram(action) || action === 'reboot';
+}
 
 export interface AttemptOptions {
   executor: ActionExecutor<ActionKind>;
@@ -56,7 +58,7 @@ export async function attempt(spec: TaskSpec, options: AttemptOptions): Promise<
     const context: ActionContext = { ...options.context, signal, timeoutMs: spec.timeout * 1000 };
     const doing = options.dryRun
       ? dryRun(spec.action, options.executor, inputs, context)
-      : work(options, context, OUTLIVING.has(spec.action));
+      : work(options, context, outlives(spec.action));
     const done = await Promise.race([doing, abandoned.promise]);
     return timeout.signal.aborted ? { ...done, error: timedOut(spec).report } : done;
   } catch (thrown) {

@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
+import { runsProgram } from '../../shared/actions/index.ts';
 import { blocksAround, isBlock } from '../../shared/blocks.ts';
 import { reportOf } from '../../shared/errors.ts';
 import type { Facts } from '../../shared/facts.ts';
@@ -199,7 +200,7 @@ export class Executor implements Work {
   async standStill(): Promise<void> {
     const settled = (): boolean =>
       [...this.#live].every(
-        ([key, { spec }]) => spec.action === 'command' || this.#phases.get(key) !== 'working' || isWaiting(spec),
+        ([key, { spec }]) => runsProgram(spec.action) || this.#phases.get(key) !== 'working' || isWaiting(spec),
       );
     await new Promise<void>((resolve) => {
       this.#onLess = () => {

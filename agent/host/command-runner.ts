@@ -4,6 +4,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crash } from '../../shared/crash.ts';
 import { claim, makePrivateFolder } from '../durable/files.ts';
+import { withoutMasters } from '../pty/masters.ts';
 import { bootId } from './boot-id.ts';
 import { Cancelled } from './cancelled.ts';
 import { interrupted, unfit, wrapperFailed } from './command-errors.ts';
@@ -157,7 +158,7 @@ async function writeSpec(folder: string, spec: CommandSpec): Promise<void> {
 function spawnWrapper(argv: readonly string[]): Promise<ChildProcess> {
   const [program, ...args] = argv as [string, ...string[]];
   // Detached: a session of its own, which the end of the agent does not touch. Nothing of the agent's environment.
-  const child = spawn(program, args, { detached: true, stdio: 'ignore', cwd: '/', env: {} });
+  const child = spawn(program, args, { detached: true, stdio: withoutMasters('ignore'), cwd: '/', env: {} });
   return new Promise((resolve, reject) => {
     child.once('spawn', () => resolve(child));
     child.once('error', (thrown) => reject(wrapperFailed(argv, thrown.message)));

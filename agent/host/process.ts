@@ -1,6 +1,7 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { isSystemError, KkError } from '../../shared/errors.ts';
+import { withoutMasters } from '../pty/masters.ts';
 import type { RunOptions, RunOutput } from './host.ts';
 import { launchAs } from './run-as.ts';
 
@@ -27,10 +28,10 @@ export async function runProgram(argv: readonly [string, ...string[]], options: 
   const child = spawn(program, args, {
     env: launch.env,
     cwd: options.cwd ?? '/',
-    stdio: 'pipe',
+    stdio: withoutMasters('pipe'),
     // Its own group, so that a timeout reaches what it started too.
     detached: true,
-  });
+  }) as ChildProcessWithoutNullStreams;
   const stdout = collect(child.stdout);
   const stderr = collect(child.stderr);
   child.stdin.on('error', () => {});

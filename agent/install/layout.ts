@@ -9,6 +9,8 @@ export interface Layout {
   units: string;
   /** Secrets of steps, in memory. */
   runtime: string;
+  /** Scripts of steps while they run: root's alone to write to, in memory. */
+  scripts: string;
   /** What systemd keeps about the units. */
   traces: readonly string[];
 }
@@ -20,5 +22,6 @@ export const LAYOUT: Layout = {
   commands: '/usr/local/bin',
   units: '/etc/systemd/system',
   runtime: '/run/kk-agent',
+  scripts: '/run/kk-agent-scripts',
   traces: ['/var/lib/systemd/timers/stamp-kk-agent-renew.timer'],
 };

@@ -29,7 +29,7 @@ export async function uninstallAgent({ host, uid, layout }: UninstallInput): Pro
   // A file of somebody else's is left alone.
   const target = await readlink(command).catch(() => undefined);
   if (target?.startsWith(`${layout.library}/`)) await rm(command, { force: true });
-  for (const path of [layout.state, layout.runtime, layout.library]) await host.files.remove(path);
+  for (const path of [layout.state, layout.runtime, layout.scripts, layout.library]) await host.files.remove(path);
   for (const path of layout.traces) {
     await host.files.remove(path);
     // systemd makes the folder for the first that needs it; others' traces keep it there.

@@ -1,6 +1,7 @@
-import { writeSync } from 'node:fs';
+import { chmodSync, chownSync, readFileSync, writeSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
 import { isSystemError } from '../../shared/errors.ts';
+import { dropMaster, keepMaster } from './masters.ts';
 import { type NativePty, nativePty } from './native.ts';
 
 /** A terminal that takes no input is asked again so much later. */
@@ -21,6 +22,8 @@ export interface TerminalSpec {
   cwd: string;
   columns: number;
   rows: number;
+  /** Whose the terminal is, as login has it: its user may open it, others of the group may only write. Default: ours. */
+  owner?: { uid: number; gid: number };
 }
 
 export interface TerminalEvents {
@@ -55,6 +58,8 @@ export class Terminal {
     const onExit = (code: number, signal: number): void => this.#exited(code, signal);
     const size = [within(spec.columns), within(spec.rows)] as const;
     const { fd, pid } = native.fork(file, args, env, spec.cwd, ...size, -1, -1, true, '', onExit);
+    keepMaster(fd);
+    if (spec.owner !== undefined) handOver(fd, spec.owner);
     this.#native = native;
     this.#events = events;
     this.#fd = fd;
@@ -68,6 +73,7 @@ export class Terminal {
     this.#master.on('error', () => {});
     this.#master.on('close', () => {
       this.#open = false;
+      dropMaster(fd);
       clearTimeout(this.#retry);
       this.#settle();
     });
@@ -93,7 +99,12 @@ export class Terminal {
   }
 
   resize(columns: number, rows: number): void {
-    if (this.#open) this.#native.resize(this.#fd, within(columns), within(rows), 0, 0);
+    if (!this.#canUse) return;
+    try {
+      this.#native.resize(this.#fd, within(columns), within(rows), 0, 0);
+    } catch {
+      // Nobody is there any more to whom the size matters.
+    }
   }
 
   /** Nothing more is read: a program that goes on printing waits. */
@@ -127,9 +138,14 @@ export class Terminal {
     }
   }
 
+  /** Once destroyed, and before `close` is heard, the number may be another file's. */
+  get #canUse(): boolean {
+    return this.#open && !this.#master.destroyed;
+  }
+
   #feed(): void {
     const { onTaken } = this.#events;
-    for (let [first] = this.#input; first !== undefined && this.#open; [first] = this.#input) {
+    for (let [first] = this.#input; first !== undefined && this.#canUse; [first] = this.#input) {
       let taken = 0;
       try {
         taken = writeSync(this.#fd, first);
@@ -170,6 +186,14 @@ export class Terminal {
     this.#told = true;
     this.#events.onEnd(this.#exit.code, this.#exit.signal);
   }
+}
+
+/** The kernel tells the number of its other side (Documentation/filesystems/proc.rst, fdinfo). */
+function handOver(master: number, { uid, gid }: { uid: number; gid: number }): void {
+  const [, number] = /^tty-index:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${master}`, 'utf8')) ?? [];
+  if (number === undefined) return;
+  chownSync(`/dev/pts/${number}`, uid, gid);
+  chmodSync(`/dev/pts/${number}`, 0o620);
 }
 
 function within(cells: number): number {

@@ -10,6 +10,9 @@ const INPUT = 64 * 1024;
 /** A terminal gives 4 KiB at a time: what comes within so long goes together. */
 const GATHER_MS = 2;
 
+/** Exit status and signal (0: none), or why there is none of both. */
+type ShellEnd = { code: number; signal: number } | { report: ErrorReport };
+
 /** What a shell tells. */
 export interface ShellEars {
   opened(credit: number): void;
@@ -17,7 +20,7 @@ export interface ShellEars {
   output(data: Uint8Array): void;
   taken(bytes: number): void;
   /** Once, after all output; never after {@link Shell.close}. */
-  ended(end: { code: number; signal: number } | { report: ErrorReport }): void;
+  ended(end: ShellEnd): void;
 }
 
 /** One program on a terminal, between its opening and its end; both ways no more is under way than there is credit for. */
@@ -34,6 +37,8 @@ export class Shell {
   #held: Buffer[] = [];
   #bytes = 0;
   #gathering: NodeJS.Timeout | undefined;
+  /** How it ended, while what it printed waits for credit. */
+  #ending: ShellEnd | undefined;
   #closed = false;
 
   constructor(wish: ShellOpen, ears: ShellEars) {
@@ -80,8 +85,9 @@ export class Shell {
 
   granted(bytes: number): void {
     this.#credit += bytes;
-    if (this.#isHeldUp) this.#flush();
-    if (!this.#isHeldUp) this.#terminal?.resume();
+    if (this.#bytes > 0) this.#flush();
+    if (this.#ending !== undefined) this.#tellEnd(this.#ending);
+    else if (!this.#isHeldUp) this.#terminal?.resume();
   }
 
   /** The person is gone. Nothing is told any more. */
@@ -123,9 +129,15 @@ export class Shell {
     if (!this.#closed) this.#ears.taken(bytes);
   }
 
-  #end(end: Parameters<ShellEars['ended']>[0]): void {
+  #end(end: ShellEnd): void {
     this.#flush();
-    if (this.#closed) return;
+    this.#ending = end;
+    this.#tellEnd(end);
+  }
+
+  /** Once all is sent; trouble is told at once. */
+  #tellEnd(end: ShellEnd): void {
+    if (this.#closed || (this.#bytes > 0 && !('report' in end))) return;
     this.#closed = true;
     if ('report' in end) this.#terminal?.hangUp();
     this.#ears.ended(end);

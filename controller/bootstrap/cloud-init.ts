@@ -53,17 +53,21 @@ leave() {
   systemctl daemon-reload
   exit 0
 }
-join() {
+# After a failed try only: a machine without a clock of its own begins with a time long past, or long after the image's.
+failed() {
   if [ -n "$(find ${FOLDER}/token -mmin +${GIVE_UP_MINUTES})" ]; then
     echo 'kk: this machine has not been let in for a day: it asks no more' >&2
     leave
   fi
+  exit 1
+}
+join() {
   if command -v curl >/dev/null 2>&1; then
-    ${fetchScript(line, 'curl')} >${FOLDER}/fetched.sh || exit 1
+    ${fetchScript(line, 'curl')} >${FOLDER}/fetched.sh || failed
   else
-    ${fetchScript(line, 'wget')} >${FOLDER}/fetched.sh || exit 1
+    ${fetchScript(line, 'wget')} >${FOLDER}/fetched.sh || failed
   fi
-  KK_JOIN_TOKEN=$(cat ${FOLDER}/token) ${scriptEnvironment(line)}sh ${FOLDER}/fetched.sh || exit 1
+  KK_JOIN_TOKEN=$(cat ${FOLDER}/token) ${scriptEnvironment(line)}sh ${FOLDER}/fetched.sh || failed
   leave
 }
 join

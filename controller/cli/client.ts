@@ -11,6 +11,7 @@ import type {
   BootstrapBody,
   CancelBody,
   CopyBody,
+  DecideBody,
   ExecBody,
   FactsBody,
   JoinBody,
@@ -186,11 +187,11 @@ export class Client {
     return this.post(`/v1/nodes/${encodeURIComponent(name)}/remove`, body, RemovedView);
   }
 
-  approve(name: string, body: AskBody): Promise<NodeView> {
+  approve(name: string, body: DecideBody): Promise<NodeView> {
     return this.post(`/v1/nodes/${encodeURIComponent(name)}/approve`, body, NodeView);
   }
 
-  reject(name: string, body: AskBody): Promise<NodeView> {
+  reject(name: string, body: DecideBody): Promise<NodeView> {
     return this.post(`/v1/nodes/${encodeURIComponent(name)}/reject`, body, NodeView);
   }
 

@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { isSystemError, KkError } from '../../shared/errors.ts';
 
 /**
@@ -6,15 +6,18 @@ import { isSystemError, KkError } from '../../shared/errors.ts';
  * which asciinema plays. What was typed is not in it. The file is readable by its owner alone, for a session may show secrets.
  */
 export class Recording {
+  readonly #file: string;
   readonly #fd: number;
   readonly #now: () => number;
   readonly #begunMs: number;
   /** A character may be cut between two chunks. */
   readonly #text = new TextDecoder('utf-8');
+  #isEmpty = true;
   /** Why nothing more is written. */
   trouble: string | undefined;
 
-  private constructor(fd: number, now: () => number) {
+  private constructor(file: string, fd: number, now: () => number) {
+    this.#file = file;
     this.#fd = fd;
     this.#now = now;
     this.#begunMs = now();
@@ -24,7 +27,7 @@ export class Recording {
   static begin(file: string, head: { columns: number; rows: number; term: string }, now: () => number): Recording {
     const { columns, rows, term } = head;
     try {
-      const recording = new Recording(openSync(file, 'wx', 0o600), now);
+      const recording = new Recording(file, openSync(file, 'wx', 0o600), now);
       const timestamp = Math.floor(recording.#begunMs / 1000);
       recording.#line({ version: 2, width: columns, height: rows, timestamp, env: { TERM: term } });
       return recording;
@@ -41,6 +44,7 @@ export class Recording {
 
   shown(data: Uint8Array): void {
     const text = this.#text.decode(data, { stream: true });
+    this.#isEmpty = false;
     if (text !== '') this.#event('o', text);
   }
 
@@ -48,8 +52,10 @@ export class Recording {
     this.#event('r', `${columns}x${rows}`);
   }
 
+  /** One that nothing was shown in is taken away again. */
   end(): void {
     closeSync(this.#fd);
+    if (this.#isEmpty) rmSync(this.#file, { force: true });
   }
 
   #event(kind: 'o' | 'r', text: string): void {

@@ -37,11 +37,15 @@ export interface OpenShell {
   close(): void;
 }
 
-const Report = z.object({
-  code: z.string(),
-  message: z.string(),
-  remedy: z.string(),
-});
+/** Characters of it that are shown. */
+const EVIDENCE = 4096;
+
+const Report = z
+  .object({ code: z.string(), message: z.string(), remedy: z.string(), evidence: z.string().optional() })
+  .transform(
+    ({ evidence, ...report }): ErrorReport =>
+      evidence === undefined ? report : { ...report, evidence: evidence.slice(0, EVIDENCE) },
+  );
 
 interface Known {
   ears: ShellEars;

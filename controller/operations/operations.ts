@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { KkError } from '../../shared/errors.ts';
+import { keyFingerprint } from '../../shared/identity.ts';
 import type { AgentManifest } from '../bootstrap/agent-package.ts';
 import { cloudConfig } from '../bootstrap/cloud-init.ts';
 import { joinCommand } from '../bootstrap/join-script.ts';
@@ -274,12 +275,13 @@ export function operations(parts: OperationsParts): Operations {
       const nodes = names.sort().map((name) => nodeViewOf(name, records.get(name)));
       return [...nodes, ...(await parts.pendings.all(clock.nowMs())).map(pendingView)];
     },
-    async decideJoin(name, decision) {
-      if (!(await parts.pendings.decide(name, decision, clock.nowMs()))) throw joinNotPending(name);
-      parts.audit(`join ${decision.what}`, { node: name, by: decision.by });
+    async decideJoin(name, { what, fingerprint, by }) {
       const pending = await parts.pendings.find(name);
-      if (pending === undefined) throw joinNotPending(name);
-      return pendingView(pending);
+      if (pending === undefined || keyFingerprint(pending.keyHash) !== fingerprint) throw joinNotPending(name);
+      const decision = { what, by };
+      if (!(await parts.pendings.decide(pending, decision, clock.nowMs()))) throw joinNotPending(name);
+      parts.audit(`join ${what}`, { node: name, fingerprint, by });
+      return pendingView({ ...pending, decision });
     },
     async revoke(name) {
       const known = identities.node(name);
@@ -389,7 +391,7 @@ async function* bootstrapLines(
 function joinNotPending(name: string): KkError {
   return new KkError({
     code: 'JOIN_NOT_PENDING',
-    message: `No machine waits for approval as "${name}".`,
+    message: `No machine waits for approval as "${name}" with the key that was shown.`,
     remedy: 'See `kk-controller nodes` for those that wait; one that has waited for a day has to join again.',
   });
 }

@@ -79,20 +79,20 @@ export async function enrolNode(request: EnrolRequest, address: string, ports: E
   const approval = token.approve && !again ? judgeApproval(asked, pending, now) : undefined;
   if (approval?.next === 'answer') return { ok: false, report: approval.report };
   if (approval?.next === 'keep') {
-    // Before the token is used: the same join may come twice at once, and one that finds no place costs nothing.
+    // The same join may come twice at once, and one that finds no place costs nothing.
     if (await ports.pendings.keep(approval.pending, { now, most: MOST_PENDING })) {
-      if (await tokens.take(token.id, now)) return { ok: false, report: waits(approval.pending).report, asked: true };
-      await ports.pendings.remove(approval.pending);
-      return tokenUsed(token.id);
+      return { ok: false, report: waits(approval.pending).report, asked: true };
     }
     const faster = await ports.pendings.find(name);
     if (faster !== undefined && isSameJoin(faster, asked)) return { ok: false, report: waits(faster).report };
+    if (((await tokens.find(token.id))?.usesLeft ?? 0) < 1) return tokenUsed(token.id);
     return refusal(
       'JOINS_TOO_MANY',
       `${MOST_PENDING} joins wait for approval, or another one of ${name} was faster.`,
       'On the controller: see `kk-controller nodes`, approve or reject those that wait; then join again.',
     );
   }
+
   // Approved: it was taken when the join was asked for.
   if (!again && approval === undefined && !(await tokens.take(token.id, now))) return tokenUsed(token.id);
 
@@ -111,7 +111,8 @@ export async function enrolNode(request: EnrolRequest, address: string, ports: E
       'Join again; if the token is used up, make a new one with `kk-controller token create`.',
     );
   }
-  if (pending !== undefined && approval !== undefined) await ports.pendings.remove(pending);
+  // Also when its answer was lost.
+  if (token.approve && pending !== undefined && isSameJoin(pending, asked)) await ports.pendings.remove(pending);
   return {
     ok: true,
     answer: {

@@ -42,7 +42,10 @@ export interface TokenStore {
 /** Joins that wait for approval. The store implements it. */
 export interface PendingStore {
   find(name: string): Promise<PendingJoin | undefined>;
-  /** Keeps a new one, atomically; false when somebody else waits under that name, or `most` are waiting. Forgets expired ones. */
+  /**
+   * Takes a use of its token and keeps a new one, both or neither; false when the token is good for none, somebody else waits
+   * under that name, or `most` are waiting. Forgets expired ones, and for room the oldest of those rejected.
+   */
   keep(pending: PendingJoin, limits: { now: number; most: number }): Promise<boolean>;
   /** Of this key only: another one may wait under the name by now. */
   remove(pending: Pick<PendingJoin, 'name' | 'keyHash'>): Promise<void>;

@@ -128,7 +128,13 @@ function playOf(
     hosts: scope ? [scope] : of.hosts,
     serial: undefined,
     uses: [],
-    roles: [{ use: { role: name, tags: [], when: [], vars: {}, at }, uses: [] }],
+    // So that `--tags` and `--skip-tags` take it with its play.
+    roles: [
+      {
+        use: { role: name, tags: [...new Set(of.roles.flatMap(({ use }) => use.tags))], when: [], vars: {}, at },
+        uses: [],
+      },
+    ],
     tasks,
     file: sources.plan,
     hook: { of: of.play.name, source: script.value, text },

@@ -191,7 +191,10 @@ export interface Operations {
   /** One line per change of phase, then per result. Throws KkError SELECTOR_UNKNOWN, SELECTOR_EMPTY. */
   upgrade(wish: UpgradeWish, signal: AbortSignal): AsyncIterable<UpgradeLine>;
   /** Lets a machine in that waits, or not. Throws KkError JOIN_NOT_PENDING. */
-  decideJoin(name: string, decision: { what: 'approved' | 'rejected'; by: string }): Promise<NodeView>;
+  decideJoin(
+    name: string,
+    decision: { what: 'approved' | 'rejected'; fingerprint: string; by: string },
+  ): Promise<NodeView>;
   createToken(wish: NewToken): Promise<{ text: string; token: TokenView }>;
   tokens(): Promise<TokenView[]>;
   deleteToken(id: string): Promise<void>;

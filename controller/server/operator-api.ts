@@ -10,6 +10,7 @@ import {
   BootstrapBody,
   CancelBody,
   CopyBody,
+  DecideBody,
   ExecBody,
   FactsBody,
   JoinBody,
@@ -137,7 +138,7 @@ export function operatorApi(operations: Operations): FastifyInstance {
     ['reject', 'rejected'],
   ] as const) {
     app.post<WithName>(`/v1/nodes/:name/${verb}`, (request) =>
-      operations.decideJoin(request.params.name, { what, by: bodyOf(AskBody, request.body).by }),
+      operations.decideJoin(request.params.name, { what, ...bodyOf(DecideBody, request.body) }),
     );
   }
   app.post<WithName>('/v1/nodes/:name/remove', (request) =>

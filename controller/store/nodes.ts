@@ -54,7 +54,10 @@ export function nodeStore(database: Database): Nodes {
       await database.transact([{ sql, values: [atMs, name] }]);
     },
     async remove(name) {
-      await database.transact([{ sql: 'DELETE FROM nodes WHERE name = ?', values: [name] }]);
+      await database.transact([
+        { sql: 'DELETE FROM nodes WHERE name = ?', values: [name] },
+        { sql: 'DELETE FROM facts WHERE node = ?', values: [name] },
+      ]);
     },
     async all() {
       return (await database.select('SELECT name, body FROM nodes ORDER BY name')).map((row) => ({

@@ -5,9 +5,15 @@ import type { Database } from './database.ts';
 export interface Pendings extends PendingStore {
   /** Those that have not expired at `now`. */
   all(now: number): Promise<PendingJoin[]>;
-  /** False: nobody waits under that name. */
-  decide(name: string, decision: Required<PendingJoin>['decision'], now: number): Promise<boolean>;
+  /** What is decided about is this key under this name. False: it does not wait. */
+  decide(
+    { name, keyHash }: Pick<PendingJoin, 'name' | 'keyHash'>,
+    decision: Required<PendingJoin>['decision'],
+    now: number,
+  ): Promise<boolean>;
 }
+
+const REJECTED = `json_extract(pendings.body, '$.decision.what') = 'rejected'`;
 
 /** Joins that wait for approval, by the name that was asked for. */
 export function pendingStore(database: Database): Pendings {
@@ -18,17 +24,26 @@ export function pendingStore(database: Database): Pendings {
       return row && pendingOf(row['body']);
     },
     async keep(pending, { now, most }) {
-      // One request, so that neither two under one name nor more than `most` get in together.
+      // One request, so that neither two under one name nor more than `most` get in together, and no use is taken for nothing.
       const { changes } = await database.transact([
         { sql: 'DELETE FROM pendings WHERE expires_ms <= ?', values: [now] },
         {
-          sql: `INSERT INTO pendings (name, body, expires_ms) SELECT ?, ?, ? WHERE (SELECT count(*) FROM pendings) < ?
-            ON CONFLICT (name) DO UPDATE SET body = excluded.body, expires_ms = excluded.expires_ms
-            WHERE json_extract(pendings.body, '$.decision.what') = 'rejected'`,
-          values: [pending.name, JSON.stringify(pending), pending.expiresAt, most],
+          sql: `DELETE FROM pendings WHERE name IN (SELECT name FROM pendings WHERE ${REJECTED} ORDER BY expires_ms
+            LIMIT max(0, (SELECT count(*) FROM pendings) - ? + 1))`,
+          values: [most],
+        },
+        {
+          sql: `UPDATE tokens SET uses_left = uses_left - 1 WHERE id = ? AND uses_left > 0 AND expires_ms > ?
+            AND (SELECT count(*) FROM pendings) < ?
+            AND NOT EXISTS (SELECT 1 FROM pendings WHERE name = ? AND ${REJECTED} IS NOT TRUE)`,
+          values: [pending.tokenId, now, most, pending.name],
+        },
+        {
+          sql: `INSERT OR REPLACE INTO pendings (name, body, expires_ms) SELECT ?, ?, ? WHERE changes() = 1`,
+          values: [pending.name, JSON.stringify(pending), pending.expiresAt],
         },
       ]);
-      return changes[1] === 1;
+      return changes[2] === 1;
     },
     async remove({ name, keyHash }) {
       const sql = `DELETE FROM pendings WHERE name = ? AND json_extract(body, '$.keyHash') = ?`;
@@ -38,9 +53,10 @@ export function pendingStore(database: Database): Pendings {
       const rows = await database.select('SELECT body FROM pendings WHERE expires_ms > ? ORDER BY name', now);
       return rows.map((row) => pendingOf(row['body']));
     },
-    async decide(name, decision, now) {
-      const sql = `UPDATE pendings SET body = json_set(body, '$.decision', json(?)) WHERE name = ? AND expires_ms > ?`;
-      const { changes } = await database.transact([{ sql, values: [JSON.stringify(decision), name, now] }]);
+    async decide({ name, keyHash }, decision, now) {
+      const sql = `UPDATE pendings SET body = json_set(body, '$.decision', json(?))
+        WHERE name = ? AND expires_ms > ? AND json_extract(body, '$.keyHash') = ?`;
+      const { changes } = await database.transact([{ sql, values: [JSON.stringify(decision), name, now, keyHash] }]);
       return changes[0] === 1;
     },
   };

@@ -93,6 +93,10 @@ export type SkipBody = z.input<typeof SkipBody>;
 export const AskBody = z.strictObject({ by: By }).prefault({});
 export type AskBody = z.input<typeof AskBody>;
 
+/** `fingerprint`: of the key that the person was shown (shared/identity.ts keyFingerprint). */
+export const DecideBody = z.strictObject({ fingerprint: z.string().max(100), by: By });
+export type DecideBody = z.input<typeof DecideBody>;
+
 export const AdoptBody = z.strictObject({ run: Name.optional(), by: By }).prefault({});
 export type AdoptBody = z.input<typeof AdoptBody>;
 

@@ -31,6 +31,7 @@ const host = realHost();
 const facts = { hostname: 'n1' } as never;
 const executors = createExecutors({
   stateFolder: '/tmp/kk-test-unused',
+  scripts: `${'/tmp/kk-test-unused'}/scripts`,
   undo: new UndoStore({ folder: '/tmp/kk-test-unused/undo', kinds: createResourceKinds('/tmp/kk-test-unused'), host }),
   files: {} as never,
   gather: {

@@ -8,6 +8,8 @@ import { unitFolder } from '../../agent/host/command-cgroup.ts';
 import { capturedOutput } from '../../agent/host/command-output.ts';
 import type { CommandSpec } from '../../agent/host/host.ts';
 import { createHost } from '../../agent/host/index.ts';
+import { Terminal } from '../../agent/pty/terminal.ts';
+import { Shell } from '../../agent/shell/shell.ts';
 import { isAlive, isWritten, numberIn, realHost, until, WRAPPER_MAIN } from '../support/real-host.ts';
 
 const { commands, run } = realHost();
@@ -448,4 +450,96 @@ t.test('another process with the pid of the wrapper is not taken for it', async 
   chmodSync(dir, 0o700);
   writeFileSync(join(dir, 'started'), JSON.stringify({ by: 'wrapper', bootId, pid: process.pid, startTicks: 1 }));
   t.same(await commands.recover(dir, bootId, {}), { state: 'lost' });
+});
+
+t.test('no program that the agent starts has the master of an open terminal', async (t) => {
+  const ended = Promise.withResolvers<void>();
+  const terminal = await Terminal.open(
+    { argv: ['/bin/sleep', '600'], env: {}, cwd: '/', columns: 80, rows: 24 },
+    { onData: () => {}, onEnd: () => ended.resolve() },
+  );
+  const mine = `ls -l /proc/${process.pid}/fd`;
+  t.match((await run(['/bin/sh', '-c', mine])).stdout, /ptmx/, 'the agent has it');
+  t.notMatch((await run(['/bin/sh', '-c', 'ls -l /proc/self/fd'])).stdout, /ptmx/);
+  // A wrapper outlives the agent: with the master it would keep the terminal's program alive.
+  const wrapped = await commands.start(
+    join(t.testdir(), 'command'),
+    shell('ls -l /proc/self/fd /proc/$PPID/fd; echo seen'),
+    {},
+  );
+  t.match(wrapped.stdout.head.toString(), /seen/);
+  t.notMatch(wrapped.stdout.head.toString(), /ptmx/);
+  terminal.hangUp();
+  t.doesNotThrow(
+    () => terminal.resize(10, 10),
+    'between its end and the word of it the number may be that of another file',
+  );
+  await ended.promise;
+});
+
+t.test('what a shell prints last waits for credit and is not lost', async (t) => {
+  let text = '';
+  const opened = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<unknown>();
+  const full = Promise.withResolvers<void>();
+  const wish = { shell: 1, user: '', argv: ['/bin/sh', '-c', 'printf 0123456789; exit 4'] };
+  const shellOf = new Shell(
+    { ...wish, term: 'xterm', columns: 80, rows: 24, now: false, credit: 4 },
+    {
+      opened: () => opened.resolve(),
+      taken: () => {},
+      output(data) {
+        text += Buffer.from(data).toString();
+        if (text.length === 4) full.resolve();
+      },
+      ended: (end) => ended.resolve(end),
+    },
+  );
+  await shellOf.start();
+  await opened.promise;
+  await full.promise;
+  t.equal(text, '0123', 'no more than was asked for');
+  shellOf.granted(100);
+  t.equal(text, '0123456789');
+  t.same(await ended.promise, { code: 4, signal: 0 });
+
+  let late = '';
+  const over = Promise.withResolvers<unknown>();
+  const begun = Promise.withResolvers<void>();
+  const small = new Shell(
+    { ...wish, term: 'xterm', columns: 80, rows: 24, now: false, credit: 0 },
+    {
+      opened: () => begun.resolve(),
+      taken: () => {},
+      output: (data) => {
+        late += Buffer.from(data).toString();
+      },
+      ended: (end) => over.resolve(end),
+    },
+  );
+  await small.start();
+  await begun.promise;
+  for (let credit = 0; credit < 10; credit += 1) small.granted(1);
+  t.same(await over.promise, { code: 4, signal: 0 });
+  t.equal(late, '0123456789', 'credit that came before it was printed');
+});
+
+t.test('the terminal of a shell is its user’s, who may open it', async (t) => {
+  let text = '';
+  const ended = Promise.withResolvers<unknown>();
+  const argv = ['/bin/sh', '-c', 'stat -c "%U %G %a" "$(tty)"; echo opened > "$(tty)"'];
+  const one = new Shell(
+    { shell: 1, user: 'nobody', argv, term: 'xterm', columns: 80, rows: 24, now: false, credit: 4096 },
+    {
+      opened: () => {},
+      taken: () => {},
+      output: (data) => {
+        text += Buffer.from(data).toString();
+      },
+      ended: (end) => ended.resolve(end),
+    },
+  );
+  await one.start();
+  t.same(await ended.promise, { code: 0, signal: 0 }, text);
+  t.match(text, /^nobody tty 620\s+opened/);
 });

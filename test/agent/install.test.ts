@@ -44,6 +44,7 @@ function installer(top: string) {
     units: join(top, 'units'),
     commands: join(top, 'bin'),
     runtime: join(top, 'run'),
+    scripts: join(top, 'scripts'),
     traces: [],
   };
   const install = (change: Partial<InstallInput>) =>

@@ -34,7 +34,12 @@ const UNITS = Object.fromEntries(UNIT_NAMES.map((name) => [name, `of before: ${n
 async function machine(top: string, programs: (argv: readonly string[]) => number | undefined = () => 0) {
   const layout: Layout = {
     ...{ library: join(top, 'library'), state: join(top, 'state'), units: join(top, 'units') },
-    ...{ commands: join(top, 'bin'), runtime: join(top, 'run'), traces: [join(top, 'timers', 'stamp')] },
+    ...{
+      commands: join(top, 'bin'),
+      runtime: join(top, 'run'),
+      scripts: join(top, 'scripts'),
+      traces: [join(top, 'timers', 'stamp')],
+    },
   };
   await mkdir(layout.units, { recursive: true });
   await writeFile(join(top, 'download'), 'old agent');

@@ -11,6 +11,7 @@ import { readSettings, socketPath } from '../../controller/config/settings.ts';
 import { listenOnSocket } from '../../controller/server/listen-on-socket.ts';
 import { openRequests } from '../../controller/server/open-requests.ts';
 import { operatorApi } from '../../controller/server/operator-api.ts';
+import { pendingView } from '../../controller/views/node-view.ts';
 import { DONE, desk, deskParts, FAILED, lines, PLAN, SOURCES } from '../support/cli-desk.ts';
 import { FakeOperations, fakeRun, graphOf } from '../support/fake-operations.ts';
 import { Pipe, Screen } from '../support/screen.ts';
@@ -202,6 +203,16 @@ t.test('machines that wait, and agents that are replaced', async (t) => {
   t.match(JSON.parse((await run(['nodes', 'reject', 'w9', '-o', 'json'])).out), [{ pending: { state: 'rejected' } }]);
   t.match((await run(['nodes', 'approve'])).err, /names or --all/);
   t.match((await run(['nodes', 'approve', '--all'])).out, /No machine waits/);
+  const waiting = pendingView(operations.pending);
+  operations.nodes = async () => [waiting];
+  for (const which of ['w9', '--all']) {
+    await run(['nodes', 'approve', which]);
+    t.match(
+      operations.asked.at(-1),
+      { decide: 'w9', fingerprint: waiting.pending?.fingerprint },
+      'the key that was shown',
+    );
+  }
   const wish = ['--uses', '9', '--names', 'w*', '--groups', 'a,b', '--cidr', '10.0.0.0/8', '--approve'];
   const made = await run(['token', 'create', ...wish]);
   t.match(operations.asked.at(-1), {

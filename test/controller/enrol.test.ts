@@ -107,7 +107,7 @@ async function serve(
   ledger: MemoryLedger,
   tls: { key: string; cert: string } = authority.controllerTls(),
 ) {
-  const pendings = new MemoryPendings();
+  const pendings = new MemoryPendings(ledger);
   const seen = {
     drop: false,
     bodies: [] as string[],

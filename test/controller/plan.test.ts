@@ -971,4 +971,11 @@ spec:
     ],
     'the same script twice is two plays',
   );
+  const tagged = good.replace('{name: install,', '{name: install, tags: [web],');
+  const marked = planOf(parsePlan({ plan: 'plan.yaml', texts: { 'plan.yaml': tagged, 'here.sh': 'echo' } }));
+  t.same(
+    marked.plays.map(({ roles }) => roles.map(({ tags }) => tags)),
+    [[['web']], [['web']], [['web']]],
+    'the tags that select the play select its hooks',
+  );
 });

@@ -1,8 +1,11 @@
 /** Parts of `kk-controller shell` by themselves: keys, screen, and what either side may not do. */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { EscapeKeys } from '../../controller/cli/escape.ts';
 import { LineFeeds } from '../../controller/cli/output/line-feeds.ts';
 import { TerminalModes } from '../../controller/cli/output/terminal-modes.ts';
+import { Recording } from '../../controller/cli/recording.ts';
 import type { Session } from '../../controller/dispatch/session.ts';
 import { SessionShells, type ShellEnd } from '../../controller/dispatch/shells.ts';
 import { Shells, type ShellsParts } from '../../controller/operations/shells.ts';
@@ -87,10 +90,15 @@ t.test('the shells of one connection', async (t) => {
   t.equal(sent.at(-1)?.kind, 'shell_close', 'to a shell that has ended nothing is sent');
   const junk = { shell: 2, code: 0, signal: 0, error: Buffer.from('{"code":1}') };
   t.throws(() => shells.take({ kind: 'shell_ended', value: junk }), { code: 'FRAME_MALFORMED' });
+  shells.begin(wish, ears);
+  const report = { code: 'PTY_MISSING', message: 'It does not load.', remedy: 'Look.', evidence: 'E'.repeat(10_000) };
+  const why = Buffer.from(JSON.stringify(report));
+  shells.take({ kind: 'shell_ended', value: { shell: 3, code: 0, signal: 0, error: why } });
+  t.match(ends.at(-1), { report: { code: 'PTY_MISSING', evidence: /^E{4096}$/ } }, 'what the agent saw, within bounds');
   shells.cut();
   t.match(ends.at(-1), { report: { code: 'SHELL_CUT', node: 'n1' } });
   two.close();
-  t.equal(ends.length, 2, 'an end is told once');
+  t.equal(ends.length, 3, 'an end is told once');
 });
 
 t.test('an older agent is refused in words, a node that is revoked is none', async (t) => {
@@ -109,4 +117,14 @@ t.test('an older agent is refused in words, a node that is revoked is none', asy
   t.throws(() => shells({}).begin(WISH, screen), { code: 'AGENT_TOO_OLD', message: /0\.0\.9/ });
   const revoked = { node: () => ({ revoked: true }) } as unknown as ShellsParts['identities'];
   t.throws(() => shells({ identities: revoked }).begin(WISH, screen), { code: 'NODE_UNKNOWN' });
+});
+
+t.test('a recording of a session that never began leaves no file', async (t) => {
+  const dir = t.testdir();
+  const head = { columns: 80, rows: 24, term: 'xterm' };
+  Recording.begin(join(dir, 'none.cast'), head, () => 0).end();
+  const one = Recording.begin(join(dir, 'one.cast'), head, () => 0);
+  one.shown(Buffer.from('x'));
+  one.end();
+  t.same(readdirSync(dir), ['one.cast']);
 });

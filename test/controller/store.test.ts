@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t, { type Test } from 'tap';
 import { create, extract } from 'tar';
+import type { PendingJoin } from '../../controller/pki/approval.ts';
 import { openAuthority } from '../../controller/pki/authority.ts';
 import type { NodeIdentity } from '../../controller/pki/ports.ts';
 import type { EnrolmentToken } from '../../controller/pki/tokens.ts';
@@ -17,6 +18,7 @@ import { eventLog } from '../../controller/store/event-log.ts';
 import { openIdentities } from '../../controller/store/identities.ts';
 import { raiseGeneration } from '../../controller/store/meta.ts';
 import { nodeStore } from '../../controller/store/nodes.ts';
+import { pendingStore } from '../../controller/store/pendings.ts';
 import { MIGRATIONS } from '../../controller/store/schema.ts';
 import { takeStateFolder } from '../../controller/store/state-folder.ts';
 import { tokenStore } from '../../controller/store/tokens.ts';
@@ -107,6 +109,41 @@ t.test('nodes', async (t) => {
   );
   t.strictSame(await nodes.get('n2'), { record: undefined, cursor: { journal: 'j', sequence: 1 } });
   t.strictSame(await nodes.get('n3'), { record: undefined, cursor: { journal: '', sequence: 0 } });
+  await database.transact([{ sql: `INSERT INTO facts (node, at_ms, body) VALUES ('n1', 1, '{}')`, values: [] }]);
+  await nodes.remove('n1');
+  t.strictSame(await database.select('SELECT node FROM facts'), [], 'what was found out about it goes with it');
+});
+
+t.test('joins that wait: a use of the token for each, room for those not rejected', async (t) => {
+  const database = await openDatabase(await folderFor(t));
+  t.teardown(() => database.close());
+  const tokens = tokenStore(database);
+  const pendings = pendingStore(database);
+  await tokens.add({ id: 'abc', usesLeft: 5, expiresAt: 1000, createdAt: 1 } as unknown as EnrolmentToken);
+  const left = async (): Promise<number | undefined> => (await tokens.find('abc'))?.usesLeft;
+  const join = (name: string, expiresAt: number, keyHash = name): PendingJoin => {
+    return { name, keyHash, tokenId: 'abc', askedAt: 1, expiresAt, address: '10.0.0.1' };
+  };
+  const limits = { now: 10, most: 2 };
+  const names = async (): Promise<string[]> => (await pendings.all(10)).map(({ name }) => name);
+  t.equal(await pendings.keep(join('a', 100), limits), true);
+  t.equal(await pendings.keep(join('a', 101, 'other'), limits), false, 'nobody is pushed aside');
+  t.equal(await pendings.keep(join('b', 102), limits), true);
+  t.equal(await pendings.keep(join('c', 103), limits), false, 'no room');
+  t.equal(await left(), 3, 'who is refused takes no use');
+
+  const rejected = { what: 'rejected', by: 'ada' } as const;
+  t.equal(await pendings.decide({ name: 'a', keyHash: 'other' }, rejected, 10), false, 'another key than was shown');
+  t.equal(await pendings.decide({ name: 'a', keyHash: 'a' }, rejected, 10), true);
+  t.equal(await pendings.keep(join('c', 103), limits), true, 'a rejected one gives its room');
+  t.strictSame(await names(), ['b', 'c']);
+  await pendings.decide({ name: 'b', keyHash: 'b' }, rejected, 10);
+  t.equal(await pendings.keep(join('b', 104, 'new'), limits), true, 'and its name');
+  t.equal(await left(), 1);
+  await pendings.remove({ name: 'b', keyHash: 'new' });
+  await tokens.take('abc', 10);
+  t.equal(await pendings.keep(join('d', 105), limits), false, 'a token without a use');
+  t.strictSame(await names(), ['c']);
 });
 
 t.test('tokens and identities change once, whoever asks at the same time', async (t) => {

@@ -347,7 +347,13 @@ t.test('a join that a person approves, while the controller is started anew', as
       t.match(waits, { connected: false, address: '127.0.0.1', pending: { state: 'pending', token: token.id } });
       t.match(waits?.pending?.machine, { version: 'test', arch: process.arch });
       t.match(said[1], waits?.pending?.fingerprint, 'both sides show the same key');
-      t.match(await client.approve('edge1', { by: 'ada' }), { pending: { state: 'approved', by: 'ada' } });
+      const fingerprint = waits?.pending?.fingerprint ?? '';
+      await t.rejects(
+        client.approve('edge1', { fingerprint: 'SHA256:x' }),
+        { code: 'JOIN_NOT_PENDING' },
+        'another key',
+      );
+      t.match(await client.approve('edge1', { fingerprint, by: 'ada' }), { pending: { state: 'approved', by: 'ada' } });
     },
   });
   t.match(await joined, { name: 'edge1' });
@@ -355,7 +361,7 @@ t.test('a join that a person approves, while the controller is started anew', as
   await line.heard(({ who, message }) => who === 'edge1' && message === 'connected to the controller');
   const { run } = await client.exec({ selector: ['edge'], argv: ['true'] });
   t.match((await line.follow(run)).view.nodes, [{ node: 'edge1', state: 'done' }], 'the group is one of the fleet');
-  await t.rejects(client.approve('edge1', {}), { code: 'JOIN_NOT_PENDING' });
+  await t.rejects(client.approve('edge1', { fingerprint: '' }), { code: 'JOIN_NOT_PENDING' });
   const asked = line.said.filter(({ who, message }) => who === '' && message === 'join waits for approval');
   t.equal(asked.length, 1, 'the log is not filled by asking again');
   t.ok(line.said.some(({ message, details }) => message === 'join approved' && details['by'] === 'ada'));

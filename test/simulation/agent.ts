@@ -152,6 +152,7 @@ const FACTS: Facts = {
 
 const ACTIONS = createExecutors({
   stateFolder: '/state',
+  scripts: `${'/state'}/scripts`,
   undo: {} as never,
   files: {} as never,
   gather: { facts: async () => FACTS, forRule: async () => ({ facts: null }) } as never,

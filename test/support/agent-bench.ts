@@ -298,7 +298,7 @@ export class Bench {
       host,
       clock,
       actions: {
-        ...createExecutors({ stateFolder: folder, undo, files: {} as never, gather }),
+        ...createExecutors({ stateFolder: folder, scripts: join(folder, 'scripts'), undo, files: {} as never, gather }),
         command: commands.executor,
       },
       commandFailure,

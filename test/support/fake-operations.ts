@@ -262,7 +262,7 @@ export class FakeOperations implements Operations {
     return { node, uninstalled: !wish.force };
   }
 
-  async decideJoin(name: string, decision: { what: 'approved' | 'rejected'; by: string }) {
+  async decideJoin(name: string, decision: { what: 'approved' | 'rejected'; fingerprint: string; by: string }) {
     this.asked.push({ decide: name, ...decision });
     return pendingView({ ...this.pending, name, decision });
   }

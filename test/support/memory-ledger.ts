@@ -5,14 +5,20 @@ import type { EnrolmentToken } from '../../controller/pki/tokens.ts';
 /** Joins that wait, in memory. */
 export class MemoryPendings implements PendingStore {
   readonly waiting = new Map<string, PendingJoin>();
+  private readonly tokens: TokenStore;
+
+  constructor(tokens: TokenStore) {
+    this.tokens = tokens;
+  }
 
   async find(name: string): Promise<PendingJoin | undefined> {
     return this.waiting.get(name);
   }
 
-  async keep(pending: PendingJoin, { most }: { now: number; most: number }): Promise<boolean> {
+  async keep(pending: PendingJoin, { now, most }: { now: number; most: number }): Promise<boolean> {
     const known = this.waiting.get(pending.name);
     if (this.waiting.size >= most || (known !== undefined && known.decision?.what !== 'rejected')) return false;
+    if (!(await this.tokens.take(pending.tokenId, now))) return false;
     this.waiting.set(pending.name, pending);
     return true;
   }

@@ -62,6 +62,7 @@ export class Node {
     const gather = { facts: async () => ({}) as never, forRule: async () => ({ facts: null }) };
     const all = createExecutors({
       stateFolder: this.state,
+      scripts: `${this.state}/scripts`,
       undo: this.store,
       files: this.files,
       gather,

@@ -20,13 +20,14 @@ export function joinCommandCommand(cli: Cli): Command {
       'after',
       `
 Only the line (or the user-data) goes to standard output; it holds a new join token. User-data for many machines needs a token with
-as many --uses; each then joins under its host name, and tries for a day.
+as many --uses; each then joins under its host name, and tries for a day. The machine keeps its user-data, token included, in
+/var/lib/cloud and at the metadata address: bind the token by --cidr, --names and a short --ttl, or let a person decide: --approve.
 
 Examples:
   kk-controller join-command
   kk-controller join-command --name worker7 --ttl 10m
   kk-controller join-command --endpoint https://203.0.113.7:9443
-  kk-controller join-command --cloud-init --uses 20 --names 'worker*' --groups worker --ttl 1d > user-data`,
+  kk-controller join-command --cloud-init --uses 20 --names 'worker*' --cidr 10.0.0.0/24 --groups worker --ttl 2h > user-data`,
     );
   return cli.action(command, async ({ output, endpoint, cloudInit, ...token }: Options) => {
     const made = await cli.client.joinCommand({

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { KkError } from '../../../shared/errors.ts';
+import type { DecideBody } from '../../views/requests.ts';
 import type { NodeView } from '../../views/types.ts';
 import type { Cli } from '../cli.ts';
 import { type Format, withOutput } from '../options.ts';
@@ -25,7 +26,7 @@ Examples:
   kk-controller nodes approve worker7
   kk-controller nodes approve --all`,
     );
-  return decide(cli, command, (name) => cli.client.approve(name, { by: cli.parts.settings.user }));
+  return decide(cli, command, (name, wish) => cli.client.approve(name, wish));
 }
 
 export function nodesRejectCommand(cli: Cli): Command {
@@ -34,10 +35,10 @@ export function nodesRejectCommand(cli: Cli): Command {
     .argument('[nodes...]', 'their names, as `nodes` shows them')
     .option('--all', 'all that wait now')
     .addHelpText('after', '\nExamples:\n  kk-controller nodes reject worker7\n  kk-controller nodes reject --all');
-  return decide(cli, command, (name) => cli.client.reject(name, { by: cli.parts.settings.user }));
+  return decide(cli, command, (name, wish) => cli.client.reject(name, wish));
 }
 
-function decide(cli: Cli, command: Command, one: (name: string) => Promise<NodeView>): Command {
+function decide(cli: Cli, command: Command, one: (name: string, wish: DecideBody) => Promise<NodeView>): Command {
   return cli.action(command, async (names: string[], { output, all }: Options) => {
     if (names.length > 0 === (all === true)) {
       throw new KkError({
@@ -47,10 +48,16 @@ function decide(cli: Cli, command: Command, one: (name: string) => Promise<NodeV
       });
     }
     await wakeController(cli);
-    const waiting = async (): Promise<string[]> =>
-      (await cli.client.nodes()).filter(({ pending }) => pending?.state === 'pending').map(({ name }) => name);
+    // What is decided about are the keys seen here: another machine may come under the name meanwhile.
+    const shown = new Map(
+      (await cli.client.nodes()).flatMap(({ name, pending }) => (pending ? [[name, pending]] : [])),
+    );
+    const waiting = [...shown].filter(([, { state }]) => state === 'pending').map(([name]) => name);
+    const by = cli.parts.settings.user;
     const decided: NodeView[] = [];
-    for (const name of all ? await waiting() : names) decided.push(await one(name));
+    for (const name of all ? waiting : names) {
+      decided.push(await one(name, { fingerprint: shown.get(name)?.fingerprint ?? '', by }));
+    }
     cli.show(output, decided, () => {
       if (decided.length === 0) return ['No machine waits for approval.'];
       return nodeRows(decided, cli.parts.now(), cli.colors);
