@@ -31,6 +31,12 @@ export async function accountOf(user: string): Promise<Account | undefined> {
   return { name, uid: Number(uid), gid: Number(gid), home: home || '/', shell: shell || '/bin/sh', groups };
 }
 
+/** Whose the terminal of a user's program is, as login has it (ttytype of login.defs); undefined: there is no such user. */
+export async function terminalOwnerOf(user: string): Promise<{ uid: number; gid: number } | undefined> {
+  const account = await accountOf(user);
+  return account && { uid: account.uid, gid: (await gidOf('tty')) ?? account.gid };
+}
+
 export async function uidOf(user: string): Promise<number | undefined> {
   if (/^\d+$/.test(user)) return Number(user);
   return (await accountOf(user))?.uid;

@@ -15,8 +15,8 @@ export interface WrapperSpec {
   env: Record<string, string>;
   cwd: string;
   stdin?: string;
-  /** Its size in characters, if the command runs on one; then there is no stdin. */
-  terminal?: { columns: number; rows: number };
+  /** Its size in characters and whose it is, if the command runs on one; then there is no stdin. */
+  terminal?: { columns: number; rows: number; owner?: { uid: number; gid: number } };
   /** 0: none. */
   timeoutMs: number;
   graceMs: number;

@@ -56,7 +56,7 @@ async function withPipes(spec: WrapperSpec, cgroup: string | undefined, streams:
 }
 
 async function onTerminal(
-  spec: WrapperSpec & { columns: number; rows: number },
+  spec: WrapperSpec & NonNullable<WrapperSpec['terminal']>,
   cgroup: string | undefined,
   stdout: Capture,
 ): Promise<Program> {

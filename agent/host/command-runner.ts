@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { crash } from '../../shared/crash.ts';
 import { claim, makePrivateFolder } from '../durable/files.ts';
 import { withoutMasters } from '../pty/masters.ts';
+import { terminalOwnerOf } from './accounts.ts';
 import { bootId } from './boot-id.ts';
 import { Cancelled } from './cancelled.ts';
 import { interrupted, unfit, wrapperFailed } from './command-errors.ts';
@@ -139,13 +140,14 @@ async function writeSpec(folder: string, spec: CommandSpec): Promise<void> {
     ...(spec.terminal === undefined ? {} : { TERM: 'xterm' }),
     ...spec.env,
   });
+  const owner = spec.user === undefined ? undefined : await terminalOwnerOf(spec.user);
   const wrapped: WrapperSpec = {
     argv,
     program: spec.argv[0],
     env,
     cwd: spec.cwd ?? '/',
     ...(spec.stdin === undefined ? {} : { stdin: spec.stdin }),
-    ...(spec.terminal === undefined ? {} : { terminal: spec.terminal }),
+    ...(spec.terminal === undefined ? {} : { terminal: { ...spec.terminal, ...(owner && { owner }) } }),
     timeoutMs: spec.timeoutMs,
     graceMs: spec.graceMs,
   };

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import type { ShellOpen } from '../../shared/protocol/messages.ts';
-import { accountOf, gidOf } from '../host/accounts.ts';
+import { accountOf, terminalOwnerOf } from '../host/accounts.ts';
 import { unfit } from '../host/command-errors.ts';
 import { whyUnfit } from '../host/fitness.ts';
 import { launchAs } from '../host/run-as.ts';
@@ -25,8 +25,8 @@ export async function programOf({ user, argv, term, columns, rows }: ShellOpen):
   const cwd = (await isFolder(home)) ? home : '/';
   const trouble = whyUnfit({ program: wanted[0], env: launch.env, cwd });
   if (trouble !== undefined) throw unfit(trouble);
-  const owner = account && { uid: account.uid, gid: (await gidOf('tty')) ?? account.gid };
-  return { argv: launch.argv, env: launch.env, cwd, columns, rows, ...(owner && user !== '' ? { owner } : {}) };
+  const owner = user === '' ? undefined : await terminalOwnerOf(user);
+  return { argv: launch.argv, env: launch.env, cwd, columns, rows, ...(owner && { owner }) };
 }
 
 async function isFolder(path: string): Promise<boolean> {

@@ -127,9 +127,9 @@ t.test(
     t.match(looks, { code: 3, text: '0\r\n43 132\r\nxterm\r\nbad\r\nä\r\n' });
     const other = await printed(
       'other',
-      on('tput lines; id -un; echo $TERM', { env: { TERM: 'dumb' }, user: 'nobody' }),
+      on('tput lines; id -un; echo again > /dev/stdout; echo $TERM', { env: { TERM: 'dumb' }, user: 'nobody' }),
     );
-    t.equal(other.text, '43\r\nnobody\r\ndumb\r\n', "as a user, with the task's own TERM");
+    t.equal(other.text, '43\r\nnobody\r\nagain\r\ndumb\r\n', "as a user, with the task's own TERM");
     const asks = await printed('asks', on('printf "Sure? "; read answer < /dev/tty || echo nobody there'));
     t.match(asks, { code: 0, text: 'Sure? nobody there\r\n' });
     t.notOk((await printed('pipes', shell('test -t 1 && echo yes'))).text, 'without the word there is none');
