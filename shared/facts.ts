@@ -122,7 +122,7 @@ export const Facts = z.object({
     .optional(),
   time_sync: z
     .object({
-      synchronized: flag('the clock follows another one now').optional(),
+      synchronized: flag('the clock was set by another one in this boot; known of systemd-timesyncd alone').optional(),
       service: text(
         'unit that sees to it: `chrony.service`, `systemd-timesyncd.service`, …; absent: none runs',
       ).optional(),

@@ -6,19 +6,24 @@ const UNITS = ['chrony', 'chronyd', 'systemd-timesyncd', 'ntp', 'ntpd', 'ntpsec'
   (name) => `${name}.service`,
 );
 
-/** Whether the clock is kept right, by whom, and what time zone the node is in. */
+const TIMESYNCD = 'systemd-timesyncd.service';
+/** It is there once timesyncd has set the clock in this boot: systemd-timesyncd.service(8). */
+const SYNCHRONIZED = '/run/systemd/timesync/synchronized';
+
+/**
+ * By whom the clock is kept right, whether it is as far as that leaves word, and what time zone the node is in. timedatectl
+ * is not asked: it starts a service, which writes to the disk.
+ */
 export async function gatherTimeSync(host: Host): Promise<NonNullable<Facts['time_sync']>> {
-  const short = { timeoutMs: 5_000 };
-  const [clock, units, link] = await Promise.all([
-    host.run(['timedatectl', 'show', '--property=NTPSynchronized', '--value'], short),
-    host.run(['systemctl', 'is-active', '--', ...UNITS], short),
+  const [units, mark, link] = await Promise.all([
+    host.run(['systemctl', 'is-active', '--', ...UNITS], { timeoutMs: 5_000 }),
+    host.files.stat(SYNCHRONIZED).catch(() => undefined),
     host.files.readLink('/etc/localtime').catch(() => undefined),
   ]);
-  const said = clock.code === 0 ? clock.stdout.trim() : '';
   const states = units.stdout.split('\n').map((line) => line.trim());
   const service = UNITS.find((_, index) => states[index] === 'active');
   return {
-    ...(said === '' ? {} : { synchronized: said === 'yes' }),
+    ...(service === TIMESYNCD ? { synchronized: mark !== undefined } : {}),
     ...(service === undefined ? {} : { service }),
     // localtime(5): without the link it is UTC.
     timezone: link?.split('/zoneinfo/')[1] ?? 'UTC',
