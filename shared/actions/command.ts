@@ -16,7 +16,9 @@ export const aroundProgram = {
   unless: z.union([z.string().min(1), Argv]).optional(),
   /** Added to a clean environment (PATH, HOME, USER, LOGNAME, LANG=C.UTF-8). */
   env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), Word).optional(),
+  /** Who runs it; unstated: root, as the agent. */
   user: Account.optional(),
+  /** Where it begins; unstated: `/`. */
   chdir: AbsolutePath.optional(),
   /** Not with `tty`, where nothing is typed and what reads finds the end of its input. */
   stdin: z.string().optional(),
