@@ -1,13 +1,15 @@
-import { KkErrors } from '../../shared/errors.ts';
+import { KkError, KkErrors } from '../../shared/errors.ts';
 import type { Vars } from '../../shared/share.ts';
 import { compile } from '../compile/compile.ts';
 import type { TaskGraph } from '../compile/graph.ts';
-import { loadSources, type Plan, parsePlan, type Sources } from '../plan/index.ts';
+import { phaseTag } from '../compile/select.ts';
+import { loadSources, type Plan, parsePlan, type Sources, suggest } from '../plan/index.ts';
 import type { Cli } from './cli.ts';
 
 /** How a plan is narrowed and completed on the command line. */
 export interface PlanOptions {
   set?: Vars;
+  phase?: string[];
   tags?: string[];
   skipTags?: string[];
   skipPrechecks?: boolean;
@@ -30,9 +32,10 @@ export async function checkPlan(cli: Cli, file: string, options: PlanOptions): P
   cli.texts = sources.texts;
   const parsed = parsePlan(sources, { runVars: options.set ?? {} });
   if ('problems' in parsed) throw new KkErrors(parsed.problems);
+  refuseUnknown(options.phase ?? [], parsed.plan);
   const compiled = compile(parsed.plan, {
     runVars: options.set ?? {},
-    tags: options.tags ?? [],
+    tags: selectedTags(options),
     skipTags: options.skipTags ?? [],
     skipPrechecks: options.skipPrechecks ?? false,
     prechecksOnly: options.prechecksOnly ?? false,
@@ -40,4 +43,20 @@ export async function checkPlan(cli: Cli, file: string, options: PlanOptions): P
   });
   if ('problems' in compiled) throw new KkErrors(compiled.problems);
   return { sources, plan: parsed.plan, graph: compiled.graph };
+}
+
+/** What the compiler is told of `--tags` and `--phase`. */
+export function selectedTags({ tags = [], phase = [] }: PlanOptions): string[] {
+  return [...tags, ...phase.map(phaseTag)];
+}
+
+function refuseUnknown(phases: readonly string[], plan: Plan): void {
+  const known = plan.plays.filter(({ hookOf }) => hookOf === undefined).map(({ name }) => name);
+  const unknown = phases.find((phase) => !known.includes(phase));
+  if (unknown === undefined) return;
+  throw new KkError({
+    code: 'PHASE_UNKNOWN',
+    message: `The plan has no play "${unknown}".`,
+    remedy: suggest(unknown, known),
+  });
 }

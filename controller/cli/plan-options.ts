@@ -8,6 +8,7 @@ export function withPlanOptions(command: Command, argument = '<plan.yaml>'): Com
   return command
     .argument(argument, 'the plan')
     .option('--set <name=value>', 'a variable, stronger than all in the plan; may be repeated', setVariable)
+    .option('--phase <plays>', 'only these plays, by name, with their hooks', eachOfList)
     .option('--tags <tags>', 'only tasks with one of these tags', eachOfList)
     .option('--skip-tags <tags>', 'no tasks with one of these tags', eachOfList)
     .option('--playbook-path <folder>', 'a folder of playbooks and roles to look in first; may be repeated', each);

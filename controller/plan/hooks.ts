@@ -123,6 +123,7 @@ function playOf(
       anyErrorsFatal: false,
       afterAll: false,
       vars: {},
+      hookOf: of.play.name,
       at,
     },
     hosts: scope ? [scope] : of.hosts,

@@ -95,6 +95,8 @@ export interface Play {
   afterAll: boolean;
   vars: Vars;
   at: Position;
+  /** Of a hook: the play that it belongs to. */
+  hookOf?: string;
 }
 
 export interface RoleUse {

@@ -978,4 +978,8 @@ spec:
     [[['web']], [['web']], [['web']]],
     'the tags that select the play select its hooks',
   );
+  t.same(
+    marked.plays.map(({ hookOf }) => hookOf),
+    ['install', 'install', undefined],
+  );
 });
