@@ -29,6 +29,12 @@ export function playbookReferencesOf(plan: string): (string | DocNode)[] {
   return list?.kind === 'list' ? list.items.map((item) => text(item) ?? item) : [];
 }
 
+/** Does this playbook say that spec.config is that of a cluster? */
+export function isClusterPlaybook(source: string | DocNode): boolean {
+  const document = typeof source === 'string' ? parse(source) : source;
+  return text(nodeAt(document, ['config'])) === 'cluster';
+}
+
 /** The scripts of a plan's hooks. */
 export function hookScriptsOf(plan: string): string[] {
   const document = parse(plan);
