@@ -21,6 +21,7 @@ import { mount } from './mount.ts';
 import { packageAction } from './package.ts';
 import { reboot } from './reboot.ts';
 import { repository } from './repository.ts';
+import { restore } from './restore.ts';
 import { scanPorts } from './scan-ports.ts';
 import { script } from './script.ts';
 import { selinux } from './selinux.ts';
@@ -60,6 +61,7 @@ export const ACTIONS = {
   package: packageAction,
   reboot,
   repository,
+  restore,
   scan_ports: scanPorts,
   script,
   selinux,
