@@ -193,6 +193,10 @@ t.test('filters', async (t) => {
     ['\'{"a": [1]}\' | from_json', { a: [1] }],
     ["{'a': [1, 'yes']} | to_yaml", 'a:\n  - 1\n  - yes\n'],
     ["'a: [1]' | from_yaml", { a: [1] }],
+    [
+      "{'version': 2, 'gone': none, 'plugins': {'io.containerd.grpc.v1.cri': {'x': true, 'list': ['a', {'b-c': 0.5, 'd e': none}]}, 'empty': {}}, 'last': 'a\"\\b\n'} | to_toml",
+      'version = 2\nlast = "a\\"\\\\b\\n"\n\n[plugins."io.containerd.grpc.v1.cri"]\nx = true\nlist = ["a", { b-c = 0.5 }]\n\n[plugins.empty]\n',
+    ],
     ["'grüße' | b64encode | b64decode", 'grüße'],
     ["'a\nb' | indent(2)", 'a\n  b'],
     ["'/etc/kk/a.yaml' | basename ~ ' ' ~ '/etc/kk/a.yaml' | dirname", 'a.yaml /etc/kk'],
@@ -301,6 +305,7 @@ t.test('errors say where and what to do', async (t) => {
     ['{{ loop.index }}', 'EXPR_UNDEFINED', '10:8', /"loop"/],
     ["{{ 1 + 'a' }}", 'EXPR_TYPE', '10:10', /a number and a string.*~/],
     ["{{ count < '5' }}", 'EXPR_TYPE', '10:14', /have no order/],
+    ["{{ {'a': [none]} | to_toml }}", 'EXPR_TYPE', '10:24', /TOML cannot hold none in a list/],
     ['{{ 1 // 0 }}', 'EXPR_TYPE', '10:10', /division by zero/],
     ['{% for c in name %}{% endfor %}', 'EXPR_TYPE', '10:17', /cannot loop over a string/],
     ['{% for a, b in [1] %}{% endfor %}', 'EXPR_TYPE', '10:8', /items\(\)/],
