@@ -193,6 +193,7 @@ t.test('filters', async (t) => {
     ['\'{"a": [1]}\' | from_json', { a: [1] }],
     ["{'a': [1, 'yes']} | to_yaml", 'a:\n  - 1\n  - yes\n'],
     ["'a: [1]' | from_yaml", { a: [1] }],
+    ["{'a': 1, 'b': none}.items() | rejectattr(1, 'none') | dict", { a: 1 }],
     [
       "{'version': 2, 'gone': none, 'plugins': {'io.containerd.grpc.v1.cri': {'x': true, 'list': ['a', {'b-c': 0.5, 'd e': none}]}, 'empty': {}}, 'last': 'a\"\\b\n'} | to_toml",
       'version = 2\nlast = "a\\"\\\\b\\n"\n\n[plugins."io.containerd.grpc.v1.cri"]\nx = true\nlist = ["a", { b-c = 0.5 }]\n\n[plugins.empty]\n',
