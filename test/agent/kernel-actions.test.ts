@@ -290,10 +290,16 @@ t.test("kernel_module: built in, or in nobody's hands", async (t) => {
     message: /none for the kernel 6\.1/,
     evidence: /FATAL/,
   });
+  t.match(await node.module({ name: 'none', ignore_missing: true }), { changed: false, output: { state: 'absent' } });
+  t.same(node.files(), [], 'nor is it asked for at boot, which would fail');
   node.write('depends/old_name', 'insmod /lib/modules/6.1/new-name.ko\n');
   t.match(await fails({ name: 'old_name' }), { code: 'MODULE_IS_ALIAS', remedy: /new_name/ });
   node.write('depends/sctp', 'install /bin/true \n');
   t.match(await fails({ name: 'sctp' }), { code: 'MODULE_BLOCKED', remedy: /modprobe\.d/ });
+  t.match(await fails({ name: 'old_name', ignore_missing: true }), { code: 'MODULE_IS_ALIAS' }, 'it is there');
+  node.write('says', "modprobe: ERROR: could not insert 'bridge': Operation not permitted\n");
+  t.match(await node.module({ name: 'bridge', ignore_missing: true }), { changed: false, output: { state: 'absent' } });
+  t.same(node.files(), []);
   const says = async (text: string) => {
     node.write('says', `modprobe: ERROR: could not insert 'bridge': ${text}\n`);
     return fails({ name: 'bridge' });
