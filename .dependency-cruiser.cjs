@@ -28,6 +28,7 @@ const MAY_IMPORT = {
     facts: ['host', 'actions'],
     actions: ['host', 'facts', 'undo', 'files', 'identity'],
     undo: ['host', 'durable'],
+    certs: ['host'],
     executor: ['host', 'actions', 'link', 'durable'],
     identity: ['durable'],
     files: ['identity', 'durable'],

@@ -1,4 +1,5 @@
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { CertsRenewOptions } from './commands/certs.ts';
 import { fallback, SETTINGS } from './config/settings.ts';
 import { VERSION } from './config/version.ts';
 
@@ -9,6 +10,16 @@ export interface CliOptions {
 }
 
 type StateOptions = { state: string };
+
+const DAY_MS = 86_400_000;
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: DAY_MS };
+
+function durationMs(text: string): number {
+  const [, amount, unit = ''] = /^(\d+)([smhd])$/.exec(text) ?? [];
+  const factor = UNIT_MS[unit];
+  if (factor === undefined) throw new InvalidArgumentError('Write a duration such as 12h or 30d.');
+  return Number(amount) * factor;
+}
 
 /** The commands of `kk-agent`. */
 export function cli({ wrapper, exit }: CliOptions): Command {
@@ -67,6 +78,32 @@ export function cli({ wrapper, exit }: CliOptions): Command {
     .action(async (options: StateOptions) => {
       const { status } = await import('./commands/status.ts');
       await status(options);
+    });
+  const kubeletDir = (): Option =>
+    new Option('--kubelet-dir <folder>', 'root folder of the kubelet').default('/var/lib/kubelet');
+  const certs = program.command('certs').description('certificates of the cluster on this node');
+  certs
+    .command('list')
+    .description('each with its end, and what became of the last renewal')
+    .addOption(new Option('-o, --output <format>', 'how to print').choices(['table', 'json']).default('table'))
+    .addOption(kubeletDir())
+    .addOption(state())
+    .action(async (options: StateOptions & { output: string; kubeletDir: string }) => {
+      const { listCerts } = await import('./commands/certs.ts');
+      await listCerts(options);
+    });
+  certs
+    .command('renew')
+    .description("renew kubeadm's when the first of them is about to end (what kk-certs-renew.service does)")
+    .option('--renew-before <duration>', 'when less than this is left: 12h, 30d', durationMs, 30 * DAY_MS)
+    .option('--now', 'whatever is left')
+    .option('--in-run', 'as a step of a run: do not wait for it to end')
+    .addOption(new Option('--bin-dir <folder>', 'where kubeadm and kubectl are').default('/usr/local/bin'))
+    .addOption(kubeletDir())
+    .addOption(state())
+    .action(async (options: CertsRenewOptions) => {
+      const { renewCerts } = await import('./commands/certs.ts');
+      await renewCerts(options);
     });
   program
     .command('uninstall')

@@ -22,6 +22,8 @@ export interface StatePaths {
   lock: string;
   /** An upgrade under way, and how the last one went. */
   upgrade: string;
+  /** What became of the last renewal of kubeadm's certificates. */
+  certs: string;
 }
 
 export function statePaths(root: string): StatePaths {
@@ -36,6 +38,7 @@ export function statePaths(root: string): StatePaths {
     status: join(root, 'status.json'),
     lock: join(root, 'lock'),
     upgrade: join(root, 'upgrade'),
+    certs: join(root, 'certs.json'),
   };
 }
 

@@ -38,8 +38,14 @@ t.test('certificate_request: the key stays, the request is about what the task s
   await system.undo();
   t.match([statSync(key).mode & 0o777, readFileSync(key, 'utf8')], [0o600, made]);
 
-  writeFileSync(key, generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs1', format: 'pem' }));
-  t.match(await failure(system.do('certificate_request', input)), { code: 'KEY_UNFIT', message: /another kind \(rsa\)/ });
+  writeFileSync(
+    key,
+    generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs1', format: 'pem' }),
+  );
+  t.match(await failure(system.do('certificate_request', input)), {
+    code: 'KEY_UNFIT',
+    message: /another kind \(rsa\)/,
+  });
   writeFileSync(key, 'no key');
   t.match(await failure(system.do('certificate_request', input)), { code: 'KEY_UNFIT', message: /no private key/ });
 

@@ -1,0 +1,109 @@
+import type { X509Certificate } from 'node:crypto';
+import { basename } from 'node:path';
+import { parse } from 'yaml';
+import { parseBundle, validityOf } from '../../shared/certificates.ts';
+import type { Keeper, NodeCertificate } from '../../shared/node-certificates.ts';
+import type { HostFiles } from '../host/host.ts';
+
+/** Where certificates of a cluster lie on a node: kubeadm's places, the kubelet's, and those of kk's role etcd. */
+export interface CertificatePlaces {
+  kubernetes: string;
+  kubelet: string;
+  etcd: string;
+  /** Copies of admin.conf. */
+  kubeconfigs: readonly string[];
+}
+
+export const USUAL_PLACES: CertificatePlaces = {
+  kubernetes: '/etc/kubernetes',
+  kubelet: '/var/lib/kubelet/pki',
+  etcd: '/etc/etcd/pki',
+  kubeconfigs: ['/root/.kube/config'],
+};
+
+/** Every certificate of a cluster on this node, by place. What is no certificate, or cannot be read as one, is left out. */
+export async function findCertificates(files: HostFiles, places: CertificatePlaces): Promise<NodeCertificate[]> {
+  const pki = `${places.kubernetes}/pki`;
+  // Without the key of etcd's CA kubeadm cannot sign: etcd is outside, and its client's certificate came by a run.
+  const isStacked = (await files.stat(`${pki}/etcd/ca.key`)) !== undefined;
+  const found = [
+    ...(await inFolder(files, pki, '', (name) => (name === 'apiserver-etcd-client' && !isStacked ? 'run' : 'timer'))),
+    ...(await inFolder(files, `${pki}/etcd`, 'etcd/', () => 'timer')),
+    ...(await inKubeconfigs(files, places)),
+    ...(await inFolder(files, places.etcd, 'etcd/', () => 'run')),
+  ];
+  for (const name of ['kubelet-client-current.pem', 'kubelet.crt']) {
+    found.push(...(await inFile(files, `${places.kubelet}/${name}`, name.replace(/\..*/, ''), 'kubelet')));
+  }
+  return found;
+}
+
+async function inFolder(
+  files: HostFiles,
+  folder: string,
+  prefix: string,
+  keeperOf: (name: string) => Keeper,
+): Promise<NodeCertificate[]> {
+  const names = (await files.list(folder)).filter((name) => name.endsWith('.crt'));
+  const each = names.map((name) => {
+    const bare = basename(name, '.crt');
+    return inFile(files, `${folder}/${name}`, `${prefix}${bare}`, keeperOf(bare));
+  });
+  return (await Promise.all(each)).flat();
+}
+
+async function inFile(files: HostFiles, path: string, name: string, keeper: Keeper): Promise<NodeCertificate[]> {
+  return described((await files.read(path))?.toString('utf8'), { name, path, keeper });
+}
+
+async function inKubeconfigs(files: HostFiles, places: CertificatePlaces): Promise<NodeCertificate[]> {
+  const names = (await files.list(places.kubernetes)).filter((name) => name.endsWith('.conf'));
+  const paths = [...names.map((name) => `${places.kubernetes}/${name}`), ...places.kubeconfigs];
+  const found: NodeCertificate[] = [];
+  for (const path of paths) {
+    const name = places.kubeconfigs.includes(path) ? path : basename(path);
+    const text = (await files.read(path))?.toString('utf8');
+    if (text !== undefined) found.push(...described(clientCertificate(text), { name, path, keeper: 'timer' }));
+  }
+  return found;
+}
+
+/** The certificate inside a kubeconfig, as PEM; undefined: it names a file instead, or none. */
+export function clientCertificate(kubeconfig: string): string | undefined {
+  try {
+    const read = parse(kubeconfig) as { users?: { user?: { 'client-certificate-data'?: unknown } }[] } | null;
+    const data = read?.users
+      ?.map(({ user }) => user?.['client-certificate-data'])
+      .find((one) => typeof one === 'string');
+    return data === undefined ? undefined : Buffer.from(data as string, 'base64').toString('utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+function described(pem: string | undefined, of: { name: string; path: string; keeper: Keeper }): NodeCertificate[] {
+  const certificate = pem === undefined ? undefined : first(pem);
+  if (certificate === undefined) return [];
+  return [
+    {
+      ...of,
+      keeper: certificate.ca ? 'nobody' : of.keeper,
+      subject: commonName(certificate.subject),
+      issuer: commonName(certificate.issuer),
+      not_after_ms: validityOf(certificate).notAfter,
+    },
+  ];
+}
+
+function first(pem: string): X509Certificate | undefined {
+  try {
+    return parseBundle(pem)[0];
+  } catch {
+    return undefined;
+  }
+}
+
+function commonName(name: string | undefined): string {
+  const lines = (name ?? '').split('\n');
+  return lines.find((line) => line.startsWith('CN='))?.slice('CN='.length) ?? lines.join(', ');
+}

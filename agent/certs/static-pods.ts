@@ -1,0 +1,82 @@
+import { basename } from 'node:path';
+import { parse } from 'yaml';
+import { KkError } from '../../shared/errors.ts';
+import type { Host } from '../host/host.ts';
+
+/** In the order in which they are restarted: what others need comes first. */
+export const STATIC_PODS = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler'] as const;
+export type StaticPod = (typeof STATIC_PODS)[number];
+
+export interface Waiting {
+  sleep(ms: number): Promise<void>;
+  /** Monotonic. */
+  bootTimeMs(): number;
+}
+
+/** The kubelet starts a container again at once, after ten seconds the second time, and so on up to five minutes. */
+const AGAIN_MS = 6 * 60_000;
+const LOOK_MS = 500;
+/** A program that lives so long has read its certificates. */
+const LIVES_MS = 5_000;
+
+/** Those whose manifests are on this node. */
+export async function staticPodsOf(host: Host, kubernetes: string): Promise<StaticPod[]> {
+  const manifests = await host.files.list(`${kubernetes}/manifests`);
+  return STATIC_PODS.filter((name) => manifests.includes(`${name}.yaml`));
+}
+
+/**
+ * Ends the program of a static pod; the kubelet starts it again with what is on disk then. Nothing is moved or removed, so a
+ * crash in the middle leaves nothing to mend. Resolves when the new one lives. Throws CERTS_POD_NOT_BACK.
+ */
+export async function restartStaticPod(host: Host, pod: StaticPod, waiting: Waiting): Promise<void> {
+  const before = await programsOf(host, pod);
+  for (const pid of before) await host.run(['/bin/sh', '-c', 'kill -TERM "$1"', 'sh', pid]);
+  const end = waiting.bootTimeMs() + AGAIN_MS;
+  for (let since: number | undefined, seen = ''; ; ) {
+    const now = waiting.bootTimeMs();
+    const pids = (await programsOf(host, pod)).filter((pid) => !before.includes(pid));
+    const found = pids.join(' ');
+    if (found === '' || found !== seen) since = found === '' ? undefined : now;
+    seen = found;
+    if (since !== undefined && now - since >= LIVES_MS) return;
+    if (now >= end) {
+      throw new KkError({
+        code: 'CERTS_POD_NOT_BACK',
+        message: `${pod} was ended to read its new certificates, and has not come back within ${AGAIN_MS / 60_000} minutes.`,
+        remedy:
+          'See why on the node: journalctl -u kubelet, crictl ps -a, and the logs of its container in /var/log/pods.',
+      });
+    }
+    await waiting.sleep(LOOK_MS);
+  }
+}
+
+/** Processes of the pod's program that run in a container of the kubelet's: an etcd of the machine itself is another matter. */
+async function programsOf(host: Host, pod: StaticPod): Promise<string[]> {
+  const pids = (await host.files.list('/proc')).filter((name) => /^\d+$/.test(name));
+  const found: string[] = [];
+  for (const pid of pids) {
+    const argv = (await readGone(host, `/proc/${pid}/cmdline`))?.split('\0') ?? [];
+    if (basename(argv[0] ?? '') !== pod) continue;
+    if ((await readGone(host, `/proc/${pid}/cgroup`))?.includes('kubepods')) found.push(pid);
+  }
+  return found;
+}
+
+/** A process may end between two looks. */
+async function readGone(host: Host, path: string): Promise<string | undefined> {
+  return (await host.files.read(path).catch(() => undefined))?.toString('utf8');
+}
+
+/** Where this node's apiserver listens, by its manifest; undefined: there is none. */
+export async function ownApiserver(host: Host, kubernetes: string): Promise<string | undefined> {
+  const text = (await host.files.read(`${kubernetes}/manifests/kube-apiserver.yaml`))?.toString('utf8');
+  if (text === undefined) return undefined;
+  const pod = parse(text) as { spec?: { containers?: { command?: string[] }[] } } | null;
+  const words = pod?.spec?.containers?.[0]?.command ?? [];
+  const flag = (name: string): string | undefined =>
+    words.find((word) => word.startsWith(`--${name}=`))?.slice(name.length + 3);
+  const address = flag('advertise-address') ?? '127.0.0.1';
+  return `https://${address.includes(':') ? `[${address}]` : address}:${flag('secure-port') ?? '6443'}`;
+}
