@@ -94,24 +94,31 @@ const PARTS = BlockPart.options;
 
 /**
  * Walks back until every node of the task has a predecessor: a task before it may run on fewer nodes, and then the one
- * before that counts for the rest. Displaced tasks (`on:`, `run_once`) hold all who follow in their play.
- * Prechecks come before every change (ENGINE 1.5), so those of a later play wait for prechecks only.
+ * before that counts for the rest; and plays that went on beside each other all count. Displaced tasks (`on:`, `run_once`)
+ * hold all who follow in their play. Prechecks come before every change (ENGINE 1.5), so those of a later play wait for
+ * prechecks only.
  */
 function predecessors(plan: Plan, drafts: readonly DraftTask[], draft: DraftTask, sets: NodeSets): Edge[] {
   const edges: Edge[] = [];
-  const uncovered = new Set(sets.get(draft.set).members);
-  const cover = (tasks: readonly DraftTask[]): void => {
-    const covered = new Set<number>();
+  const { members } = sets.get(draft.set);
+  /** Node -> plays of which it waits for something; what these waited for is waited for. */
+  const waits = new Map<number, Set<number>>(members.map((node) => [node, new Set()]));
+  const lacks = (node: number, play: number): boolean =>
+    [...(waits.get(node) ?? [play])].every((later) => later !== play && runsBeside(plan, later, play));
+  /** False: nobody lacked anything of that play. */
+  const cover = (play: number, tasks: readonly DraftTask[]): boolean => {
+    const lacking = new Set(members.filter((node) => lacks(node, play)));
+    if (lacking.size === 0) return false;
     for (const task of tasks) {
       const nodes = sets.get(task.set).members;
       const elsewhere = task.displaced && task.play === draft.play && task.set !== draft.set;
       if (elsewhere && nodes.length > 0) edges.push({ task: task.index, of: 'all' });
-      else if (nodes.some((node) => uncovered.has(node))) {
+      else if (nodes.some((node) => lacking.has(node))) {
         edges.push({ task: task.index, of: 'same' });
-        for (const node of nodes) covered.add(node);
+        for (const node of nodes) waits.get(node)?.add(play);
       }
     }
-    for (const node of covered) uncovered.delete(node);
+    return true;
   };
 
   const isPrecheck = plan.plays[draft.play]?.precheck;
@@ -119,22 +126,21 @@ function predecessors(plan: Plan, drafts: readonly DraftTask[], draft: DraftTask
   const before = drafts
     .slice(0, draft.index)
     .filter((t) => t.within?.block === within?.block && t.within?.part === within?.part)
-    .filter((t) => !isPrecheck || plan.plays[t.play]?.precheck);
-  for (const task of before.filter((t) => t.use === draft.use).reverse()) {
-    if (uncovered.size === 0) return edges;
-    cover([task]);
-  }
+    .filter((t) => !isPrecheck || plan.plays[t.play]?.precheck)
+    .filter((t) => !runsBeside(plan, draft.play, t.play));
+  for (const task of before.filter((t) => t.use === draft.use).reverse()) if (!cover(draft.play, [task])) break;
   const uses = [...new Set(before.filter((t) => t.use !== draft.use).map((t) => t.use))].sort((a, b) => b - a);
   for (const use of uses) {
-    if (uncovered.size === 0) return edges;
-    cover(
-      sinksOf(
-        before.filter((t) => t.use === use),
-        sets,
-      ),
-    );
+    const tasks = before.filter((t) => t.use === use);
+    cover(tasks[0]?.play ?? draft.play, sinksOf(tasks, sets));
   }
   return edges;
+}
+
+/** A play that says what it needs goes on beside the others before it, and beside their hooks. */
+function runsBeside(plan: Plan, own: number, other: number): boolean {
+  const [besides, before] = [plan.plays[own]?.besides, plan.plays[other]];
+  return besides !== undefined && before !== undefined && besides.includes(before.hookOf ?? before.name);
 }
 
 /**

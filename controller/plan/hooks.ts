@@ -124,6 +124,7 @@ function playOf(
       afterAll: false,
       vars: {},
       hookOf: of.play.name,
+      ...(of.play.besides ? { besides: of.play.besides } : {}),
       at,
     },
     hosts: scope ? [scope] : of.hosts,

@@ -250,6 +250,7 @@ export const Play = z.strictObject({
   max_fail_percentage: Percentage.optional(),
   any_errors_fatal: z.boolean().optional(),
   after: z.literal('all').optional(),
+  needs: Texts.optional().describe('the plays before it in this playbook that its nodes wait for; default: all'),
   vars: VarMap.optional(),
   tags: Tags.optional(),
 });

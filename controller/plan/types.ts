@@ -97,6 +97,8 @@ export interface Play {
   at: Position;
   /** Of a hook: the play that it belongs to. */
   hookOf?: string;
+  /** Plays before it that it does not wait for, with their hooks (`needs` of a play). */
+  besides?: string[];
 }
 
 export interface RoleUse {
