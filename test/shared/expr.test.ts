@@ -13,9 +13,9 @@ import {
   parseExpression,
   parseTemplate,
   render,
-  secretReads,
   type Scope,
   scopeOf,
+  secretReads,
   templatesOf,
   truthy,
   type Value,
@@ -638,13 +638,20 @@ t.test('secrets are read by a name that stands there, wherever the scope has the
   t.equal(rendered("{{ secret('token') }}!", chainScopes(scopeOf({ item: 1 }), keeper)), 'abc!');
   t.equal(failure(() => rendered("{{ secret('other') }}", keeper)).code, 'EXPR_UNDEFINED');
   t.equal(failure(() => rendered("{{ secret('token') }}")).code, 'EXPR_UNDEFINED', 'a scope without secrets');
-  t.match(failure(() => rendered('{{ secret(name) }}', keeper)), { code: 'EXPR_SYNTAX', hint: "write secret('name')" });
+  t.match(
+    failure(() => rendered('{{ secret(name) }}', keeper)),
+    { code: 'EXPR_SYNTAX', hint: "write secret('name')" },
+  );
   t.match(failure(() => rendered("{{ secrets('a') }}", keeper)).hint, /secret/);
-  const text = "{% for x in [secret('a')] if secret('b') %}{{ x }}{% else %}{{ [secret('c') | default(1)] }}{% endfor %}"
-    + "{% if y == secret('d') %}{% set z = {'k': secret('e')} %}{% else %}{{ 'secret(no)' }}{{ secret('a') }}{% endif %}";
+  const text =
+    "{% for x in [secret('a')] if secret('b') %}{{ x }}{% else %}{{ [secret('c') | default(1)] }}{% endfor %}" +
+    "{% if y == secret('d') %}{% set z = {'k': secret('e')} %}{% else %}{{ 'secret(no)' }}{{ secret('a') }}{% endif %}";
   t.same(
     secretReads(parseTemplate(text, origin)).map(({ name }) => name),
     ['a', 'b', 'c', 'd', 'e', 'a'],
   );
-  t.same(secretReads(parseExpression("1 if secret('f') else node('cp1').x", origin)).map(({ name }) => name), ['f']);
+  t.same(
+    secretReads(parseExpression("1 if secret('f') else node('cp1').x", origin)).map(({ name }) => name),
+    ['f'],
+  );
 });
