@@ -6,6 +6,7 @@ export const WRITES = {
   'controller.lock.stale': 'rename',
   'controller.ca': 'replace',
   'controller.blob': 'replace',
+  'controller.components.lock': 'replace',
   'controller.fetched': 'replace',
   'controller.backup': 'replace',
   'controller.restore': 'replace',
