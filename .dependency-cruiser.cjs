@@ -6,6 +6,7 @@ const MAY_IMPORT = {
     config: [],
     cluster: [],
     plan: ['cluster'],
+    components: ['plan', 'run', 'store', 'durable'],
     compile: ['plan'],
     run: ['compile'],
     durable: [],
@@ -17,7 +18,7 @@ const MAY_IMPORT = {
     server: ['views', 'plan', 'pki'],
     operations: ['server', 'views', 'plan', 'compile', 'run', 'dispatch', 'store', 'pki', 'bootstrap'],
     // Commands talk to the controller over its API; only `serve` reaches compose, through main.
-    cli: ['plan', 'cluster', 'compile', 'config', 'views'],
+    cli: ['plan', 'cluster', 'components', 'compile', 'config', 'views'],
   },
   agent: {
     config: [],

@@ -8,6 +8,7 @@ export const WRITES = {
   'controller.cluster-ca': 'replace',
   'controller.secrets-key': 'replace',
   'controller.blob': 'replace',
+  'controller.components.lock': 'replace',
   'controller.fetched': 'replace',
   'controller.backup': 'replace',
   'controller.restore': 'replace',

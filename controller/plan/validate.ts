@@ -1,6 +1,7 @@
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { Vars } from '../../shared/share.ts';
 import { checkClusterConfig, withClusterDefaults } from './cluster-config.ts';
+import { placeComponents } from './components/index.ts';
 import { type DocNode, keyPlace, nodeAt, toJson } from './document.ts';
 import { checkExpressions } from './expressions.ts';
 import { isHook, withHooks } from './hooks.ts';
@@ -79,12 +80,15 @@ function readPlan(root: DocNode, library: Library, options: ParseOptions): Plan 
     checkClusterConfig(clusterSources, problems);
   }
   const stated = inventory?.inventory ?? { nodes: [], groups: {}, vars: {} };
+  const base = { config, inventory: ofCluster ? withClusterDefaults(stated) : stated };
+  const components = placeComponents(base, root, roles.read(), options.runVars ?? {}, library);
   const plan: Plan = {
     name: frame.metadata?.name ?? '',
-    inventory: ofCluster ? withClusterDefaults(stated) : stated,
+    inventory: base.inventory,
     plays: plays.map(({ play }) => play),
-    config,
+    config: components ? { ...config, components: components.vars } : config,
     roles: roles.all(),
+    ...(components ? { components } : {}),
   };
   checkNeeds(plays, problems);
   checkExpressions(plan, plays, options.runVars ?? {}, problems);
