@@ -4,7 +4,8 @@
 const MAY_IMPORT = {
   controller: {
     config: [],
-    plan: [],
+    cluster: [],
+    plan: ['cluster'],
     compile: ['plan'],
     run: ['compile'],
     durable: [],
@@ -16,7 +17,7 @@ const MAY_IMPORT = {
     server: ['views', 'plan', 'pki'],
     operations: ['server', 'views', 'plan', 'compile', 'run', 'dispatch', 'store', 'pki', 'bootstrap'],
     // Commands talk to the controller over its API; only `serve` reaches compose, through main.
-    cli: ['plan', 'compile', 'config', 'views'],
+    cli: ['plan', 'cluster', 'compile', 'config', 'views'],
   },
   agent: {
     config: [],
@@ -25,7 +26,7 @@ const MAY_IMPORT = {
     host: ['durable', 'pty'],
     shell: ['host', 'pty', 'link', 'executor'],
     facts: ['host', 'actions'],
-    actions: ['host', 'facts', 'undo', 'files'],
+    actions: ['host', 'facts', 'undo', 'files', 'identity'],
     undo: ['host', 'durable'],
     executor: ['host', 'actions', 'link', 'durable'],
     identity: ['durable'],

@@ -126,6 +126,7 @@ function playOf(
       at,
     },
     hosts: scope ? [scope] : of.hosts,
+    ofCluster: false,
     serial: undefined,
     uses: [],
     // So that `--tags` and `--skip-tags` take it with its play.

@@ -1,5 +1,5 @@
 /** Text to plan: `loadSources` reads the files, `parsePlan` makes the plan of them or says everything that is wrong. */
-export { builtinDefaults, defaultsOf, type RoleDefaults } from './defaults.ts';
+export { builtinDefaults, defaultsOf, isOfCluster, type RoleDefaults } from './defaults.ts';
 export { type InventoryFile, parseInventory } from './inventory-file.ts';
 export { diskPath, hashTree, loadSources } from './load.ts';
 export { suggest } from './problems.ts';

@@ -14,6 +14,8 @@ import { readVars } from './vars.ts';
 export interface PlayRead {
   play: Omit<Play, 'nodes' | 'serial'>;
   hosts: Selector;
+  /** Its playbook says that spec.config is that of a cluster. */
+  ofCluster: boolean;
   serial: (number | string)[] | undefined;
   uses: Use[];
   /** Its roles in order, each with what it evaluates itself. */
@@ -26,11 +28,12 @@ export interface PlayRead {
 /** Reads a playbook: a map with `plays`, or the bare list of them. */
 export function readPlaybook(node: DocNode, file: string, library: Library): PlayRead[] {
   let plays: DocNode | undefined = node;
+  let ofCluster = false;
   if (node.kind === 'map') {
-    read(Playbook, node, 'a playbook', library.problems);
+    ofCluster = read(Playbook, node, 'a playbook', library.problems)?.config === 'cluster';
     plays = nodeAt(node, ['plays']);
   }
-  if (plays?.kind === 'list') return plays.items.flatMap((item) => readPlay(item, file, library) ?? []);
+  if (plays?.kind === 'list') return plays.items.flatMap((item) => readPlay(item, file, ofCluster, library) ?? []);
   if (node.kind === 'scalar') {
     library.problems.add(
       'PLAN_TYPE',
@@ -42,7 +45,7 @@ export function readPlaybook(node: DocNode, file: string, library: Library): Pla
   return [];
 }
 
-function readPlay(node: DocNode, file: string, library: Library): PlayRead | undefined {
+function readPlay(node: DocNode, file: string, ofCluster: boolean, library: Library): PlayRead | undefined {
   const { problems } = library;
   const found = read(PlaySchema, node, 'a play', problems);
   if (!found || node.kind !== 'map') return undefined;
@@ -74,6 +77,7 @@ function readPlay(node: DocNode, file: string, library: Library): PlayRead | und
   return {
     play,
     hosts: placedTexts(nodeAt(node, ['hosts'])),
+    ofCluster,
     serial: found.serial === undefined ? undefined : listOf(found.serial),
     uses,
     roles,

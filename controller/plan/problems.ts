@@ -8,6 +8,7 @@ export type ProblemCode =
   | 'PLAN_CSV'
   | 'PLAN_RANGE'
   | 'PLAN_UNKNOWN_KEY'
+  | 'PLAN_CONTRADICTION'
   | 'PLAN_TYPE'
   | 'PLAN_MISSING'
   | 'PLAN_UNKNOWN_GROUP'

@@ -1,6 +1,7 @@
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { Vars } from '../../shared/share.ts';
-import { type DocNode, nodeAt, toJson } from './document.ts';
+import { checkClusterConfig, withClusterDefaults } from './cluster-config.ts';
+import { type DocNode, keyPlace, nodeAt, toJson } from './document.ts';
 import { checkExpressions } from './expressions.ts';
 import { isHook, withHooks } from './hooks.ts';
 import { type InventoryRead, readInventory } from './inventory.ts';
@@ -62,9 +63,25 @@ function readPlan(root: DocNode, library: Library, options: ParseOptions): Plan 
   const plays = all.map((play) => placePlay(play, inventory, roles, problems));
   if (inventory) placeHooks(plays, problems);
   if (inventory) placeTasks(plays, inventory, problems);
+  const ofCluster = reads.some((play) => play.ofCluster);
+  if (ofCluster && inventory) {
+    const ownNames = new Set(Object.values(roles.all()).flatMap(({ defaults }) => Object.keys(defaults)));
+    const node = nodeAt(root, ['spec', 'config']);
+    const at = keyPlace(nodeAt(root, ['spec']) ?? root, 'playbooks');
+    const clusterSources = {
+      config: node,
+      values: config,
+      read: inventory,
+      runVars: options.runVars ?? {},
+      ownNames,
+      at,
+    };
+    checkClusterConfig(clusterSources, problems);
+  }
+  const stated = inventory?.inventory ?? { nodes: [], groups: {}, vars: {} };
   const plan: Plan = {
     name: frame.metadata?.name ?? '',
-    inventory: inventory?.inventory ?? { nodes: [], groups: {}, vars: {} },
+    inventory: ofCluster ? withClusterDefaults(stated) : stated,
     plays: plays.map(({ play }) => play),
     config,
     roles: roles.all(),
