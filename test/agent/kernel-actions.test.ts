@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import type { Host } from '../../agent/host/host.ts';
@@ -27,6 +27,7 @@ function nodeIn(dir: string, set?: SetValue) {
     },
     now: (path: string) => readFileSync(fileOf(path), 'utf8').trim(),
     unload: (path: string) => rmSync(fileOf(path)),
+    lock: (path: string) => chmodSync(fileOf(path), 0o444),
     sysctl: (input: object) => node.do(`r${++run}`, 'sysctl', { file, ...input }, 'x'),
     undo: () => node.undo(`r${run}`, 'x'),
     get text() {
@@ -130,6 +131,13 @@ t.test('sysctl: a key that the kernel does not have', async (t) => {
   t.equal(node.text, '-net.bridge.bridge-nf-call-iptables = 1\nnet.ipv4.ip_forward = 1\n');
   t.match(await node.sysctl({ values, ignore_missing: true }), { changed: false });
   node.boot({ 'net/bridge/bridge-nf-call-iptables': '0' });
+  node.boot({ 'net/core/rmem_max': '1' });
+  node.lock('net/core/rmem_max');
+  const shared = { values: { 'net.core.rmem_max': 2 }, ignore_missing: true };
+  t.match(await node.sysctl(shared), { changed: true, output: { values: {}, missing: ['net.core.rmem_max'] } });
+  t.match(node.text, '-net.core.rmem_max = 2\n');
+  t.match(await node.sysctl(shared), { changed: false }, "what all containers of a host share is nobody's to set");
+  t.equal(node.now('net/core/rmem_max'), '1');
   t.match(await node.sysctl({ values }), { changed: true, output: { missing: [] } });
   t.equal(node.now('net/bridge/bridge-nf-call-iptables'), '1');
   node.unload('net/bridge/bridge-nf-call-iptables');
