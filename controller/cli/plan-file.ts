@@ -13,6 +13,8 @@ export interface PlanOptions {
   skipPrechecks?: boolean;
   prechecksOnly?: boolean;
   playbookPath?: string[];
+  /** Instead of the plan's own. */
+  playbooks?: string[];
 }
 
 export interface CheckedPlan {
@@ -26,7 +28,8 @@ export interface CheckedPlan {
  * learns of mistakes without one. Throws KkErrors with all problems; `cli.texts` then holds the lines they point to.
  */
 export async function checkPlan(cli: Cli, file: string, options: PlanOptions): Promise<CheckedPlan> {
-  const sources = await loadSources(file, { playbookPath: options.playbookPath ?? [] });
+  const { playbooks, playbookPath = [] } = options;
+  const sources = await loadSources(file, { playbookPath, ...(playbooks ? { playbooks } : {}) });
   cli.texts = sources.texts;
   const parsed = parsePlan(sources, { runVars: options.set ?? {} });
   if ('problems' in parsed) throw new KkErrors(parsed.problems);
