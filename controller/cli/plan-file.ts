@@ -15,6 +15,8 @@ export interface PlanOptions {
   skipPrechecks?: boolean;
   prechecksOnly?: boolean;
   playbookPath?: string[];
+  /** Instead of the plan's own. */
+  playbooks?: string[];
 }
 
 export interface CheckedPlan {
@@ -49,7 +51,7 @@ export async function checkPlan(cli: Cli, file: string, options: PlanOptions): P
 export async function readPlan(
   cli: Cli,
   file: string,
-  options: Pick<PlanOptions, 'set' | 'playbookPath'>,
+  options: Pick<PlanOptions, 'set' | 'playbookPath' | 'playbooks'>,
   refresh = false,
 ): Promise<{ sources: Sources; plan: Plan }> {
   const runVars = options.set ?? {};
@@ -59,7 +61,8 @@ export async function readPlan(
     if ('problems' in parsed) throw new KkErrors(parsed.problems);
     return parsed.plan;
   };
-  const sources = await loadSources(file, { playbookPath: options.playbookPath ?? [] });
+  const { playbooks, playbookPath = [] } = options;
+  const sources = await loadSources(file, { playbookPath, ...(playbooks ? { playbooks } : {}) });
   const plan = parse(sources);
   const { components } = plan;
   if (components === undefined) return { sources, plan };

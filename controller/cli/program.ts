@@ -36,6 +36,8 @@ const COMMANDS: readonly (readonly [string, () => Promise<MakeCommand>])[] = [
   ['actions', async () => (await import('./commands/actions.ts')).actionsCommand],
   ['components', async () => (await import('./commands/components.ts')).componentsCommand],
   ['inventory', async () => (await import('./commands/inventory.ts')).inventoryCommand],
+  ['certs', async () => (await import('./commands/certs.ts')).certsCommand],
+  ['etcd', async () => (await import('./commands/etcd.ts')).etcdCommand],
   ['config', async () => (await import('./commands/config.ts')).configCommand],
   ['serve', async () => (await import('./commands/serve.ts')).serveCommand],
   ['backup', async () => (await import('./commands/backup.ts')).backupCommand],

@@ -20,6 +20,8 @@ import type { Sources } from './types.ts';
 export interface LoadOptions {
   /** The user's folders of playbooks and roles, searched before anything else. */
   playbookPath?: readonly string[];
+  /** See {@link Sources}. */
+  playbooks?: readonly string[];
   /** The folder of the built-in playbooks; default: the one beside this code. */
   builtins?: string;
 }
@@ -59,7 +61,8 @@ export async function loadSources(planPath: string, options: LoadOptions = {}): 
 
   for (const script of hookScriptsOf(plan)) await loader.text(beside(planPath, script), MAX_ROLE_FILE);
 
-  for (const reference of playbookReferencesOf(plan)) {
+  const { playbooks } = options;
+  for (const reference of playbooks ?? playbookReferencesOf(plan)) {
     if (typeof reference !== 'string') {
       await loadReferences(loader, planPath, referencesOf(reference), playbookPath);
       continue;
@@ -70,7 +73,7 @@ export async function loadSources(planPath: string, options: LoadOptions = {}): 
   await loadComponents(loader, planPath, plan, playbookPath);
   const offered = await offeredIn([...playbookPath, loader.builtins]);
   const { texts, files, refused } = loader;
-  return { plan: planPath, texts, files, playbookPath, refused, offered };
+  return { plan: planPath, texts, files, playbookPath, refused, offered, ...(playbooks ? { playbooks } : {}) };
 }
 
 /** Where a file of {@link Sources} is on disk, for reading its bytes. */

@@ -17,6 +17,8 @@ export interface Sources {
   playbookPath?: readonly string[];
   /** Files of roles and those that tasks name by a path of their own: their digests; the bytes are asked for later. */
   files?: Readonly<Record<string, BlobRef>>;
+  /** Run these instead of the plan's own: what a command does with the machines of a plan. Its hooks are then left out. */
+  playbooks?: readonly string[];
   /** Files that are there but cannot be taken, by path: why. What is in neither is absent. */
   refused?: Record<string, string>;
   /** Names there are to choose from, for "did you mean": built-in ones and those of the user's folders. */

@@ -1,4 +1,4 @@
-import type { ErrorReport } from '../../shared/errors.ts';
+import type { ErrorReport, Position } from '../../shared/errors.ts';
 import type { Vars } from '../../shared/share.ts';
 import { checkClusterConfig, withClusterDefaults } from './cluster-config.ts';
 import { placeComponents } from './components/index.ts';
@@ -56,11 +56,14 @@ function readPlan(root: DocNode, library: Library, options: ParseOptions): Plan 
   const inventory = findInventory(nodeAt(root, ['spec', 'inventory']), library);
   const config = readVars(nodeAt(root, ['spec', 'config']), 'plain', problems);
   const playbooks = nodeAt(root, ['spec', 'playbooks']);
-  const reads = (playbooks?.kind === 'list' ? playbooks.items : []).flatMap((item) => findPlaybook(item, library));
+  const { sources } = library;
+  const meant = sources.playbooks?.map((name) => scalar(name, playbooks?.at ?? root.at));
+  const items = meant ?? (playbooks?.kind === 'list' ? playbooks.items : []);
+  const reads = items.flatMap((item) => findPlaybook(item, library));
   refuseDuplicatePlays(reads, problems);
 
   const roles = new Roles(library);
-  const all = withHooks(nodeAt(root, ['spec', 'hooks']), reads, library);
+  const all = withHooks(sources.playbooks ? undefined : nodeAt(root, ['spec', 'hooks']), reads, library);
   const plays = all.map((play) => placePlay(play, inventory, roles, problems));
   if (inventory) placeHooks(plays, problems);
   if (inventory) placeTasks(plays, inventory, problems);
@@ -93,6 +96,11 @@ function readPlan(root: DocNode, library: Library, options: ParseOptions): Plan 
   checkNeeds(plays, problems);
   checkExpressions(plan, plays, options.runVars ?? {}, problems);
   return plan;
+}
+
+/** A name that a command gives where the plan's own stand. */
+function scalar(value: string, at: Position): DocNode {
+  return { kind: 'scalar', at, size: 1, value, content: at, literal: false };
 }
 
 /** An inventory or playbook given as the plan: everything else in it would be called wrong, too. */

@@ -17,6 +17,7 @@ export const SourcesBody = z.strictObject({
   texts: z.record(z.string(), z.string()),
   files: z.record(z.string().max(4200), BlobRef).optional(),
   playbookPath: z.array(z.string()).optional(),
+  playbooks: z.array(z.string()).optional(),
   refused: z.record(z.string(), z.string()).optional(),
   offered: z.strictObject({ playbooks: z.array(z.string()), roles: z.array(z.string()) }).optional(),
 });

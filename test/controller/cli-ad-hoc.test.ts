@@ -242,3 +242,39 @@ t.test('facts: asked anew or as they were told last; whole, as a table, or one p
   operations.known = [{ node: 'n2' }];
   t.match(await run(['facts', 'n2', '--known']), { code: 1, err: /FACTS_UNKNOWN[\s\S]*Leave --known out/ });
 });
+
+t.test('certificates: each with its end and who renews it; what ends soon, and who told nothing', async (t) => {
+  const { run, operations } = await desk(t);
+  const certificate = (name: string, days: number, keeper: string) => ({
+    name,
+    path: `/etc/kubernetes/pki/${name}.crt`,
+    subject: name,
+    issuer: 'kubernetes',
+    not_after_ms: NOW + days * 86_400_000,
+    keeper,
+  });
+  const told = (node: number, certificates: unknown[], renewal?: unknown): RunEvent =>
+    wrote(node, `${JSON.stringify({ certificates, ...(renewal ? { renewal } : {}) })}\n`);
+  const renewal = { at_ms: NOW - 3_600_000, state: 'postponed', message: 'n9 is renewing its certificates' };
+  const events = Array.from({ length: 12 }, (_, node) => {
+    if (node === 0) return told(0, [certificate('apiserver', 20, 'timer'), certificate('ca', 3000, 'nobody')], renewal);
+    return node === 1 ? wrote(1, 'kk-agent: not found\n', 127) : told(node, []);
+  });
+  operations.next = fakeRun('x2', graphOf(WIDE), [...events, finished('failed')]);
+  const { out, err, code } = await run(['certs', 'check-expiration']);
+  t.same(lines(out).slice(0, 4), [
+    'NODE  NAME       ENDS                  LEFT   ISSUER      RENEWED BY',
+    'n1    apiserver  2030-01-21T12:00:00Z  20d    kubernetes  timer',
+    'n1    ca         2038-03-20T12:00:00Z  3000d  kubernetes  -',
+    'n1: last looked 2030-01-01T11:00:00Z: postponed: n9 is renewing its certificates',
+  ]);
+  t.match(err, /n2 told nothing: exit 127/);
+  t.equal(code, 3);
+  t.match(operations.asked.pop(), { exec: { selector: ['all'], argv: ['kk-agent', 'certs', 'list', '-o', 'json'] } });
+
+  operations.next = fakeRun('x3', graphOf(WIDE), [told(0, [certificate('apiserver', 20, 'timer')]), finished('done')]);
+  t.equal((await run(['certs', 'check-expiration', '-o', 'json'])).code, 0);
+  t.equal((await run(['certs', 'check-expiration', '--warn', '21d'])).code, 3, 'for a monitor');
+  const json = await run(['certs', 'check-expiration', '-o', 'json']);
+  t.match(JSON.parse(json.out), [{ node: 'n1', certificates: [{ name: 'apiserver', keeper: 'timer' }] }]);
+});
