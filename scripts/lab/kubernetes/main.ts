@@ -44,7 +44,7 @@ const state = join(folder, 'controller');
 const gateway = `${values.net}.1`;
 
 function mirrorRoot(): Promise<string> {
-  const kubernetes = values.kubernetes ?? process.env['KK_LAB_KUBERNETES'];
+  const { kubernetes } = values;
   return forge({ place, ...(kubernetes === undefined ? {} : { kubernetes }), onProgress: (line) => say(`  ${line}`) });
 }
 

@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { KkError } from '../../../shared/errors.ts';
 import { must, run } from '../commands.ts';
 import type { Progress } from '../prepare.ts';
-import type { Parts, Places } from './parts.ts';
+import { type Parts, type Places, readParts } from './parts.ts';
 
-/** Where the archive with Kubernetes lies beside a clone of the project. */
-export const KUBERNETES_FOLDER = join(import.meta.dirname, '..', '..', '..', '..', 'shared', 'kubernetes');
+/** Where the archive with Kubernetes lies: what the environment says, else beside a clone of the project. */
+const KUBERNETES_FOLDER =
+  process.env['KK_LAB_KUBERNETES'] ?? join(import.meta.dirname, '..', '..', '..', '..', 'shared', 'kubernetes');
 const PAUSE_SOURCE = join('by-hand', 'pause.c');
 /** Composes images out of files of packages; lies beside the archive. */
 const COMPOSER = 'rootimg.py';
@@ -27,17 +28,23 @@ export interface Materials {
   composer: string;
 }
 
+/** Why there can be no Kubernetes here; undefined: there can. */
+export function kubernetesMissing(parts = readParts(), folder = KUBERNETES_FOLDER): string | undefined {
+  const missing = [parts.kubernetes.archive, PAUSE_SOURCE, COMPOSER].find((name) => !existsSync(join(folder, name)));
+  return missing === undefined ? undefined : `there is no ${missing} in ${folder}`;
+}
+
 /**
  * The folder with Kubernetes for the lab.
  * @throws KkError LAB_NO_KUBERNETES when it lacks what is needed
  */
 export function kubernetesFolder(parts: Parts, folder = KUBERNETES_FOLDER): string {
-  const missing = [parts.kubernetes.archive, PAUSE_SOURCE, COMPOSER].find((name) => !existsSync(join(folder, name)));
-  if (missing === undefined) return folder;
+  const why = kubernetesMissing(parts, folder);
+  if (why === undefined) return folder;
   throw new KkError({
     code: 'LAB_NO_KUBERNETES',
-    message: `There is no ${missing} in ${folder}.`,
-    remedy: `Name the folder that has ${parts.kubernetes.archive} with --kubernetes FOLDER.`,
+    message: `The lab has no Kubernetes: ${why}.`,
+    remedy: `Name the folder that has ${parts.kubernetes.archive} with KK_LAB_KUBERNETES.`,
   });
 }
 
