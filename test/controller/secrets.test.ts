@@ -263,9 +263,13 @@ t.test('pki.issue: a CA for each name of a plan; names are the task’s; the sam
   const again = await issued({ sans: [...sans].reverse() });
   t.match([again.changed, again.pem === one.pem], [false, true], 'a second apply changes nothing');
   t.equal((await issued({ days: 30 })).changed, true, 'asked for something else');
+  const renewed = await issued({ renew: true }, { run: 'r2' });
+  t.equal(renewed.changed, true);
+  t.match(await issued({ renew: true }, { run: 'r2' }), { changed: false, pem: renewed.pem }, 'once for each step');
+  t.match((await certificates.revoke({ ...step, run: 'r2' }, 1)).length, 1);
   clock.now += 45 * DAY;
   t.equal((await issued()).changed, true, 'less than a third of its life is left');
-  t.match(await certificates.list('lab'), [{ names: /"n1".*server/ }, {}, {}, {}]);
+  t.match(await certificates.list('lab'), [{ names: /"n1".*server/ }, {}, {}, {}, {}]);
 
   const refused = async (more: object, code: string, evidence?: RegExp) => {
     const found = await issued(more).catch((thrown) => thrown.report);
