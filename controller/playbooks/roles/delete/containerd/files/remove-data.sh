@@ -11,5 +11,5 @@ for folder in "$2" /run/containerd; do
   find "$folder" -mindepth 1 -maxdepth 1 -exec rm -rf {} +
   printf '%s\n' "$folder"
 done
-rmdir /run/containerd "$2" 2>/dev/null
+rmdir /run/containerd "$2" /etc/cni/net.d /etc/cni 2>/dev/null
 exit 0

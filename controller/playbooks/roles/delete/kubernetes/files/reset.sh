@@ -51,9 +51,10 @@ mounts | while read -r path; do
   did "mount $path"
 done
 for folder in "$KUBELET_ROOT" /var/lib/cni /var/log/pods /var/log/containers ${ETCD_DATA:+"$ETCD_DATA"}; do
-  [ -n "$(ls -A "$folder" 2>/dev/null)" ] || continue
-  # The folder itself may be a disk.
-  find "$folder" -xdev -mindepth 1 -maxdepth 1 -exec rm -rf --one-file-system {} + && did "folder $folder"
+  if [ -n "$(ls -A "$folder" 2>/dev/null)" ]; then
+    # The folder itself may be a disk.
+    find "$folder" -mindepth 1 -maxdepth 1 -exec rm -rf --one-file-system {} + && did "folder $folder"
+  fi
   rmdir "$folder" 2>/dev/null
 done
 if [ -d /etc/kubernetes ]; then rm -rf /etc/kubernetes && did "folder /etc/kubernetes"; fi
@@ -66,7 +67,7 @@ rules='KUBE-|CNI-|--comment "?kk-pods'
 for family in ip ip6; do
   for variant in nft legacy; do
     tables="${family}tables-$variant"
-    [ "$variant" = nft ] || [ -s "/proc/net/${family}_tables_names" ] || continue
+    [ "$variant" = nft ] || grep -q . "/proc/net/${family}_tables_names" 2>/dev/null || continue
     there "$tables-save" || continue
     "$tables-save" 2>/dev/null | grep -Eq -e "$rules" || continue
     "$tables-save" 2>/dev/null | grep -Ev -e "$rules" | "$tables-restore" -w 20 && did "rules of $tables"
