@@ -27,7 +27,8 @@ advice() {
   case $1 in
     *'address already in use'*)
       echo 'Another program listens on a port of etcd: end it, or state another etcd.port or etcd.peer_port. Who listens:'
-      ss -Hltnp 2>/dev/null | grep -v '"etcd"' | head -n 4
+      ports=$(grep LISTEN /etc/etcd/etcd.env | grep -oE ':[0-9]+' | sort -u | tr '\n' '|')
+      ss -Hltnp 2>/dev/null | grep -E "(${ports%|}) " | head -n 4
       ;;
     *'already been bootstrapped'*)
       echo 'The cluster knows this member, but its data are gone. On another member: etcdctl member list, etcdctl member remove ID,'
