@@ -4,7 +4,9 @@
 const MAY_IMPORT = {
   controller: {
     config: [],
-    plan: [],
+    cluster: [],
+    plan: ['cluster'],
+    components: ['plan', 'run', 'store', 'durable'],
     compile: ['plan'],
     run: ['compile'],
     durable: [],
@@ -16,7 +18,7 @@ const MAY_IMPORT = {
     server: ['views', 'plan', 'pki'],
     operations: ['server', 'views', 'plan', 'compile', 'run', 'dispatch', 'store', 'pki', 'bootstrap'],
     // Commands talk to the controller over its API; only `serve` reaches compose, through main.
-    cli: ['plan', 'compile', 'config', 'views'],
+    cli: ['plan', 'cluster', 'components', 'compile', 'config', 'views'],
   },
   agent: {
     config: [],

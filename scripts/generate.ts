@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { actionComments } from './generate/action-comments.ts';
 import { actionsPage } from './generate/actions.ts';
+import { clusterPage } from './generate/cluster.ts';
 import { commandsPage } from './generate/commands.ts';
 import { errorsPage } from './generate/errors.ts';
 import { factsPage } from './generate/facts.ts';
@@ -17,6 +18,7 @@ export const GENERATED: Readonly<Record<string, () => Promise<string>>> = {
   'shared/actions/gen/comments.json': actionComments,
   'docs/reference/plan.schema.json': planSchema,
   'docs/reference/actions.md': actionsPage,
+  'docs/reference/cluster.md': clusterPage,
   'docs/reference/commands.md': commandsPage,
   'docs/reference/errors.md': errorsPage,
   'docs/reference/facts.md': factsPage,

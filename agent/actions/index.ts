@@ -25,6 +25,7 @@ import { mountExecutor } from './mount.ts';
 import { packageExecutor } from './package.ts';
 import { rebootExecutor } from './reboot.ts';
 import { repositoryExecutor } from './repository.ts';
+import { restoreExecutor } from './restore.ts';
 import { scanPortsExecutor } from './scan-ports.ts';
 import { scriptExecutor } from './script.ts';
 import { selinuxExecutor } from './selinux.ts';
@@ -36,7 +37,8 @@ import { systemdExecutor } from './systemd.ts';
 import { timerExecutor } from './timer.ts';
 import { timezoneExecutor } from './timezone.ts';
 import { unarchiveExecutor } from './unarchive.ts';
-import { type Undoing, undoExecutor } from './undo.ts';
+import { undoExecutor } from './undo.ts';
+import type { Undoing } from './undo-plan.ts';
 import { userExecutor } from './user.ts';
 import { waitForExecutor } from './wait-for.ts';
 
@@ -84,6 +86,7 @@ export function createExecutors({ stateFolder, undo, files, gather, root = '', s
     package: packageExecutor(root),
     reboot: rebootExecutor(root),
     repository: repositoryExecutor(root),
+    restore: restoreExecutor(undo),
     scan_ports: scanPortsExecutor,
     script: scriptExecutor(scripts),
     selinux: selinuxExecutor(root),

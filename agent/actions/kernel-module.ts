@@ -1,5 +1,6 @@
 import type { ActionInput, ActionOutput } from '../../shared/actions/index.ts';
 import { moduleName } from '../../shared/actions/kernel-module.ts';
+import { KkError } from '../../shared/errors.ts';
 import type { Diff } from '../../shared/share.ts';
 import type { Host } from '../host/host.ts';
 import { ABSENT } from '../undo/image.ts';
@@ -38,6 +39,19 @@ function paramsOf({ params = {} }: Input): [name: string, value: string][] {
 function isSameValue(present: string, wanted: string): boolean {
   const bool = (text: string): string => (/^(?:y|1|on)$/i.test(text) ? 'Y' : /^(?:n|0|off)$/i.test(text) ? 'N' : text);
   return present === wanted || (/^[YN]$/.test(present) && bool(wanted) === present);
+}
+
+/** Whoever runs a container has the modules of its host, and no way to load others. */
+const PASSED_OVER: ReadonlySet<string> = new Set(['MODULE_MISSING', 'MODULE_DENIED', 'MODULE_TOOLS_MISSING']);
+
+/** undefined: it is not to be had here, and the task says that this is well. */
+async function ifThere<T>({ ignore_missing }: Input, work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (thrown) {
+    if (ignore_missing && thrown instanceof KkError && PASSED_OVER.has(thrown.code)) return undefined;
+    throw thrown;
+  }
 }
 
 async function checkParams(input: Input, name: string, state: ModuleState, modules: KernelModules): Promise<void> {
@@ -80,7 +94,9 @@ export function kernelModuleExecutor(root: string): ActionExecutor<'kernel_modul
     const wanted = input.state === 'present';
     if (!wanted && state === 'built-in') throw moduleBuiltIn(name);
     if (wanted && state !== 'absent') await checkParams(input, name, state, modules);
-    const load = wanted && state === 'absent' ? await modules.toLoad(name) : [];
+    const load = wanted && state === 'absent' ? await ifThere(input, () => modules.toLoad(name)) : [];
+    if (load === undefined)
+      return { name, load: [], unload: false, kept: [], output: { name, state: 'absent' }, diffs: [] };
     const unload = !wanted && state === 'loaded';
     const kept = await keptFor(input, name, host);
     const lines = (names: readonly string[]): Buffer => Buffer.from(names.map((one) => `${one}\n`).join(''));
@@ -91,13 +107,15 @@ export function kernelModuleExecutor(root: string): ActionExecutor<'kernel_modul
     return { name, load, unload, kept, output: { name, state: after }, diffs };
   }
 
-  async function carryOut(input: Input, context: ActionContext, { name, load, unload, kept }: Plan): Promise<void> {
+  /** false: it was passed over. */
+  async function carryOut(input: Input, context: ActionContext, { name, load, unload, kept }: Plan): Promise<boolean> {
     const { host, signal } = context;
     const modules = kernelModules(host, root);
     for (const one of load) await context.remember({ kind: 'module', id: one }, { state: 'loaded' });
     if (load.length > 0) {
       const params = paramsOf(input).map(([param, value]) => `${param}=${value}`);
-      await modules.load(name, params, signal);
+      const loaded = await ifThere(input, async () => ({ done: await modules.load(name, params, signal) }));
+      if (loaded === undefined) return false;
       if ((await modules.stateOf(name)) === 'absent')
         throw moduleFailed(name, 'modprobe ended well, but /proc/modules does not have it');
     }
@@ -113,6 +131,7 @@ export function kernelModuleExecutor(root: string): ActionExecutor<'kernel_modul
       await context.remember({ kind: 'file', id: path }, ABSENT);
       await host.files.remove(path);
     }
+    return true;
   }
 
   const about = (input: Input): string => `${root}/etc/modules-load.d/kk-${moduleName(input.name)}.conf`;
@@ -128,7 +147,8 @@ export function kernelModuleExecutor(root: string): ActionExecutor<'kernel_modul
       onPath(about(input), () =>
         inTurn(context.host.files, `${root}/proc/modules`, async () => {
           const planned = await plan(input, context);
-          await carryOut(input, context, planned);
+          if (!(await carryOut(input, context, planned)))
+            return { output: { name: planned.name, state: 'absent' }, changed: false };
           return { output: planned.output, changed: planned.diffs.length > 0, diffs: planned.diffs };
         }),
       ),

@@ -8,6 +8,8 @@ export interface ProcSys {
   fileOf(path: string): string;
   /** As {@link sysctlValue} has it; undefined: the kernel has no such key. Throws SYSCTL_UNREADABLE. */
   read(path: string): Promise<string | undefined>;
+  /** Does the kernel let anybody set it here? Of what all containers of a host share it does not. */
+  mayBeSet(path: string): Promise<boolean>;
   /** Throws SYSCTL_UNKNOWN, SYSCTL_DENIED, SYSCTL_REFUSED, and SYSCTL_NOT_TAKEN where the kernel then has another. */
   write(path: string, value: string): Promise<void>;
 }
@@ -29,6 +31,10 @@ export function procSys({ files }: Host, root: string): ProcSys {
   return {
     fileOf,
     read,
+    async mayBeSet(path) {
+      const found = await files.stat(fileOf(path));
+      return found !== undefined && (found.mode & 0o222) !== 0;
+    },
     async write(path, value) {
       try {
         await files.setKernelValue(fileOf(path), `${value}\n`);

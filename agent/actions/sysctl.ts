@@ -17,7 +17,7 @@ type Input = ActionInput<'sysctl'>;
 /** A key of the running kernel. */
 interface Live {
   path: string;
-  /** undefined: the kernel does not have it. */
+  /** undefined: the kernel does not have it, or as good as that. */
   present: string | undefined;
   wanted: string;
 }
@@ -31,7 +31,11 @@ interface Plan {
 async function lookAtKernel(input: Input, kernel: ProcSys): Promise<Live[]> {
   if (input.state === 'absent' || !input.reload) return [];
   const live: Live[] = [];
-  for (const [path, wanted] of sysctlSettings(input)) live.push({ path, wanted, present: await kernel.read(path) });
+  for (const [path, wanted] of sysctlSettings(input)) {
+    const present = await kernel.read(path);
+    const isOurs = !input.ignore_missing || present === wanted || (await kernel.mayBeSet(path));
+    live.push({ path, wanted, present: isOurs ? present : undefined });
+  }
   const missing = live.flatMap(({ path, present }) => (present === undefined ? [path] : []));
   if (missing.length > 0 && !input.ignore_missing) throw unknownKeys(missing);
   return live;

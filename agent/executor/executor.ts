@@ -19,6 +19,7 @@ import { readsFacts } from './reads-facts.ts';
 import type { JournalRecord, NewRecord } from './records.ts';
 import { keepsEarlier } from './revision.ts';
 import { type Decision, isWaiting, type Phase, type Scheduling, schedule, stepKey } from './schedule.ts';
+import { Secrets } from './secrets.ts';
 import { type AgentState, applyRecord, type Ending, emptyState, type RunRecord } from './state.ts';
 import { folderOf, Step } from './step.ts';
 import { ShareVariables } from './variables.ts';
@@ -70,7 +71,7 @@ export class Executor implements Work {
   readonly #live = new Map<string, Live>();
   readonly #wished = new Set<string>();
   readonly #inbox: Inbox;
-  readonly #digest: Digest;
+  readonly #secrets: Secrets;
   #journaledContact = Number.NEGATIVE_INFINITY;
   #ticking = false;
   #closed = false;
@@ -80,7 +81,7 @@ export class Executor implements Work {
 
   private constructor(options: ExecutorOptions) {
     this.#options = options;
-    this.#digest = (text) => createHmac('sha256', options.journal.id).update(text).digest('hex');
+    this.#secrets = new Secrets({ ...options, ask: options.secret, onCome: () => this.#tick() });
     for (const record of options.records) applyRecord(this.#state, record);
     this.#inbox = new Inbox({
       state: this.#state,
@@ -164,6 +165,7 @@ export class Executor implements Work {
     }
     this.#wished.clear();
     this.#inbox.welcomed();
+    this.#secrets.retry();
     this.#tick();
   }
 
@@ -218,6 +220,7 @@ export class Executor implements Work {
   /** Starts nothing more. Commands at work go on without the agent; the next one finds them (ENGINE 3.1). */
   close(): void {
     this.#closed = true;
+    this.#secrets.close();
   }
 
   #record(record: NewRecord): void {
@@ -244,7 +247,7 @@ export class Executor implements Work {
   }
 
   #prepare(run: RunRecord, common: Common): void {
-    const variables = new ShareVariables(run, common);
+    const variables = new ShareVariables(run, common, (name) => this.#secrets.value(run.run, name));
     const prepared: Prepared = { common, variables, ready: run.facts !== undefined, differing: new Set() };
     this.#prepared.set(run.run, prepared);
     if (!prepared.ready) {
@@ -302,6 +305,7 @@ export class Executor implements Work {
       leaseHolds: (run) => this.#leaseHolds(run),
       isReplaced: (run) => this.#inbox.isReplaced(run),
       keeps: (run, task) => this.#keeps(run, task),
+      hasSecrets: (run, task) => run.share.check === true || this.#secrets.has(run.run, this.#secretsOf(run, task)),
       phases: this.#phases,
     };
   }
@@ -329,6 +333,9 @@ export class Executor implements Work {
         });
         return;
       }
+      case 'want-secrets':
+        this.#secrets.want(run.run, this.#secretsOf(run, decision.task));
+        return;
       case 'block': {
         const { tasks, cause, cancelled } = decision;
         const atMs = this.#options.clock.nowMs();
@@ -383,7 +390,9 @@ export class Executor implements Work {
         rest: () => this.#rest(key, live),
         facts: () => this.#factsOf(prepared),
         cancelled: abort.signal,
-        digest: this.#digest,
+        digest: this.#digestOf(run),
+        secrets: () => this.#secrets.values(),
+        haveSecrets: () => this.#haveSecrets(key, live, this.#secretsOf(run, task)),
       },
       run,
       prepared.common,
@@ -404,6 +413,24 @@ export class Executor implements Work {
       abort.abort(new Cancelled(run.cancel.graceMs));
   }
 
+  #secretsOf(run: RunRecord, task: number): readonly string[] {
+    return this.#prepared.get(run.run)?.common.tasks[task]?.secrets ?? [];
+  }
+
+  /** Secrets count by their names (ENGINE 3.4). */
+  #digestOf(run: RunRecord): Digest {
+    const { id } = this.#options.journal;
+    return (text) => createHmac('sha256', id).update(this.#secrets.named(run.run, text)).digest('hex');
+  }
+
+  /** Of a step that a restart cut short. A cancel does not end the wait: what the step has begun can only be ended with it. */
+  async #haveSecrets(key: string, live: Live, names: readonly string[]): Promise<boolean> {
+    const { run } = live.run;
+    if (live.run.share.check === true || this.#secrets.has(run, names)) return true;
+    this.#rest(key, live);
+    return (await this.#secrets.ready(run, names)) && (await this.#turn(key, live, true));
+  }
+
   #keyOf(run: RunRecord, task: number): string {
     return this.#prepared.get(run.run)?.common.tasks[task]?.key ?? '';
   }
@@ -414,7 +441,7 @@ export class Executor implements Work {
     const spec = prepared?.common.tasks[task];
     if (prepared === undefined || spec === undefined || prepared.differing.has(task)) return false;
     const { common, variables } = prepared;
-    const keeps = keepsEarlier({ run, common, variables, task, spec, digest: this.#digest });
+    const keeps = keepsEarlier({ run, common, variables, task, spec, digest: this.#digestOf(run) });
     if (!keeps) prepared.differing.add(task);
     return keeps;
   }
@@ -470,6 +497,7 @@ export class Executor implements Work {
       one.wake?.(false);
     }
     this.#prepared.delete(run.run);
+    this.#secrets.forget(run.run);
     // Step outputs are only removed when nothing writes there any more.
     void Promise.all(live.map((one) => one.done)).then(() => this.#dropOutputs(run));
   }

@@ -1,4 +1,5 @@
 import { ACTIONS, type ActionKind } from '../../shared/actions/index.ts';
+import { isPrivate, writesWithMode } from '../../shared/actions/private-file.ts';
 import { KkError } from '../../shared/errors.ts';
 import type { Scope } from '../../shared/expr/index.ts';
 import type { Json, TaskSpec } from '../../shared/share.ts';
@@ -32,6 +33,7 @@ export function inputsOf(spec: TaskSpec, kind: ActionKind, scope: Scope): Inputs
       position: { file, line, column },
     });
   }
+  if (spec.secrets !== undefined) refuseReadable(spec, kind, parsed.data);
   const { repeatable } = contract as { repeatable: boolean | ((input: unknown) => boolean) };
   return { value: parsed.data, repeatable: typeof repeatable === 'boolean' ? repeatable : repeatable(parsed.data) };
 }
@@ -51,4 +53,17 @@ function judged(spec: TaskSpec, scope: Scope): Json {
     return holds({ text: condition, at: [line, column] }, file, scope) ? true : condition;
   });
   return { ...(renderDeep(rest, spec, '/inputs', scope) as { [key: string]: Json }), that: results };
+}
+
+/** A mode that the plan could not judge, for it is a template: a secret is for the owner of the file and its group alone. */
+function refuseReadable(spec: TaskSpec, kind: ActionKind, value: unknown): void {
+  const { mode, state } = value as { mode?: unknown; state?: unknown };
+  if (!writesWithMode(kind) || state === 'absent' || isPrivate(mode)) return;
+  const { file, line, column } = originOf(spec, '/inputs/mode');
+  throw new KkError({
+    code: 'SECRET_READABLE',
+    message: `The task writes a secret to a file that others may read: its mode is ${String(mode)}.`,
+    remedy: 'Give it mode: "0600", or "0640" and a group.',
+    position: { file, line, column },
+  });
 }

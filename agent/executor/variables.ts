@@ -44,8 +44,11 @@ export class ShareVariables {
   readonly #common: Common;
   readonly #byRole = new Map<string, Vars>();
   readonly #own: ReadonlyMap<string, Json>;
+  readonly #secret: (name: string) => string | undefined;
 
-  constructor(run: RunRecord, common: Common) {
+  /** `secret`: the value of one of the run's secrets, when it is there. */
+  constructor(run: RunRecord, common: Common, secret: (name: string) => string | undefined) {
+    this.#secret = secret;
     this.#run = run;
     this.#common = common;
     const { node } = run.share;
@@ -113,6 +116,11 @@ export class ShareVariables {
         ...Object.keys(spec.vars),
         ...Object.keys(documents),
       ],
+      secret: (name) => {
+        if (run.share.check === true)
+          throw new Unknown(`it needs the secret "${name}", which a dry run does not fetch`);
+        return this.#secret(name);
+      },
       readNode: (selector, register) => this.#read(spec, selector, register),
     };
     return scope;

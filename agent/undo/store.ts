@@ -149,17 +149,43 @@ export class UndoStore {
     });
   }
 
+  /**
+   * What all steps changed that `isOwn` takes, in whatever runs; what was changed first comes last. Where its oldest images had to
+   * be dropped, it is the origin that is to come back. Throws KkError UNDO_DAMAGED.
+   */
+  changesBy(isOwn: (step: StepOf) => boolean): Promise<Remembered[]> {
+    return this.#inTurn(async ({ entries, damaged }) => {
+      if (damaged.length > 0) throw damagedError(damaged);
+      const found = [...entries.values()].flatMap((entry) => {
+        const changes = sinceOrigin(entry, isOwn);
+        return changes.length === 0 ? [] : [{ resource: entry.resource, changes }];
+      });
+      const first = ({ changes }: Remembered): number => changes[0]?.sequence ?? 0;
+      return found.sort((a, b) => first(b) - first(a));
+    });
+  }
+
   /** The step's changes are undone: they are remembered no more, nor the origin of what is as it was then. */
   forget({ run, task }: StepOf): Promise<void> {
     return this.#inTurn(async (loaded) => {
-      for (const entry of [...loaded.entries.values()]) {
-        const own = entry.changes.filter((change) => change.run === run && change.task === task);
-        const [first] = own;
-        if (first === undefined) continue;
-        const changes = entry.changes.filter((change) => !own.includes(change));
-        const isOrigin = changes.length === 0 && first.before.state !== 'lost' && isSame(first.before, entry.origin);
-        if (isOrigin && entry.dropped.length === 0) await this.#remove(loaded, entry);
-        else await this.#write(loaded, { ...entry, changes });
+      const isOwn = (step: StepOf): boolean => step.run === run && step.task === task;
+      for (const entry of [...loaded.entries.values()]) await this.#forgetIn(loaded, entry, isOwn, entry.dropped);
+      await loaded.contents.sweep(namedIn(loaded.entries));
+    });
+  }
+
+  /** The same of all steps that `isOwn` takes, as far as these resources go. */
+  forgetBy(isOwn: (step: StepOf) => boolean, resources: readonly Resource[]): Promise<void> {
+    return this.#inTurn(async (loaded) => {
+      for (const resource of resources) {
+        const entry = loaded.entries.get(keyOf(resource));
+        if (entry === undefined) continue;
+        await this.#forgetIn(
+          loaded,
+          entry,
+          isOwn,
+          entry.dropped.filter((step) => !isOwn(stepOf(step))),
+        );
       }
       await loaded.contents.sweep(namedIn(loaded.entries));
     });
@@ -234,6 +260,15 @@ export class UndoStore {
     loaded.entries.set(key, entry);
   }
 
+  async #forgetIn(loaded: Loaded, entry: Entry, isOwn: (step: StepOf) => boolean, dropped: string[]): Promise<void> {
+    const first = entry.changes.find(isOwn);
+    if (first === undefined) return;
+    const changes = entry.changes.filter((change) => !isOwn(change));
+    const isOrigin = changes.length === 0 && first.before.state !== 'lost' && isSame(first.before, entry.origin);
+    if (isOrigin && dropped.length === 0) await this.#remove(loaded, entry);
+    else await this.#write(loaded, { ...entry, changes, dropped });
+  }
+
   async #remove(loaded: Loaded, { resource }: Entry): Promise<void> {
     const key = keyOf(resource);
     await remove(this.#pathOf(key), 'agent.undo.forget');
@@ -273,6 +308,24 @@ function readEntry(text: string): Entry | undefined {
 
 function stepKey({ run, task }: StepOf): string {
   return `${run} ${task}`;
+}
+
+/** The step by its {@link stepKey}; the id of a run has no blank. */
+function stepOf(key: string): StepOf {
+  const blank = key.indexOf(' ');
+  return { run: key.slice(0, blank), task: key.slice(blank + 1) };
+}
+
+/** The changes that `isOwn` takes, oldest first. */
+function sinceOrigin({ changes, dropped, origin }: Entry, isOwn: (step: StepOf) => boolean): Change[] {
+  const [first, ...others] = changes.filter(isOwn);
+  if (first === undefined) return [];
+  const isCut = dropped.some((step) => isOwn(stepOf(step)));
+  if (!isCut && first.before.state !== 'lost') return [first, ...others];
+  // The origin is what was before the first of all changes, which must have been of these steps.
+  const isOldest = first === changes[0] && dropped.every((step) => isOwn(stepOf(step)));
+  const before = isOldest ? origin : lost('it was changed too often since');
+  return [{ ...first, before }, ...others];
 }
 
 function keyOf({ kind, id }: Resource): string {

@@ -1,13 +1,15 @@
-import { KkErrors } from '../../shared/errors.ts';
+import { KkError, KkErrors } from '../../shared/errors.ts';
 import type { Vars } from '../../shared/share.ts';
 import { compile } from '../compile/compile.ts';
 import type { TaskGraph } from '../compile/graph.ts';
-import { loadSources, type Plan, parsePlan, type Sources } from '../plan/index.ts';
+import { phaseTag } from '../compile/select.ts';
+import { loadSources, type Plan, parsePlan, type Sources, suggest } from '../plan/index.ts';
 import type { Cli } from './cli.ts';
 
 /** How a plan is narrowed and completed on the command line. */
 export interface PlanOptions {
   set?: Vars;
+  phase?: string[];
   tags?: string[];
   skipTags?: string[];
   skipPrechecks?: boolean;
@@ -28,19 +30,60 @@ export interface CheckedPlan {
  * learns of mistakes without one. Throws KkErrors with all problems; `cli.texts` then holds the lines they point to.
  */
 export async function checkPlan(cli: Cli, file: string, options: PlanOptions): Promise<CheckedPlan> {
-  const { playbooks, playbookPath = [] } = options;
-  const sources = await loadSources(file, { playbookPath, ...(playbooks ? { playbooks } : {}) });
-  cli.texts = sources.texts;
-  const parsed = parsePlan(sources, { runVars: options.set ?? {} });
-  if ('problems' in parsed) throw new KkErrors(parsed.problems);
-  const compiled = compile(parsed.plan, {
+  const { sources, plan } = await readPlan(cli, file, options);
+  refuseUnknown(options.phase ?? [], plan);
+  const compiled = compile(plan, {
     runVars: options.set ?? {},
-    tags: options.tags ?? [],
+    tags: selectedTags(options),
     skipTags: options.skipTags ?? [],
     skipPrechecks: options.skipPrechecks ?? false,
     prechecksOnly: options.prechecksOnly ?? false,
     kind: 'plan',
   });
   if ('problems' in compiled) throw new KkErrors(compiled.problems);
-  return { sources, plan: parsed.plan, graph: compiled.graph };
+  return { sources, plan, graph: compiled.graph };
+}
+
+/**
+ * The plan with the digests of all that it fetches: those that nothing states are asked where they are published, and written
+ * into the lock file beside the plan. `refresh`: all are asked anew. Throws KkErrors, as {@link checkPlan}.
+ */
+export async function readPlan(
+  cli: Cli,
+  file: string,
+  options: Pick<PlanOptions, 'set' | 'playbookPath' | 'playbooks'>,
+  refresh = false,
+): Promise<{ sources: Sources; plan: Plan }> {
+  const runVars = options.set ?? {};
+  const parse = (from: Sources): Plan => {
+    cli.texts = from.texts;
+    const parsed = parsePlan(from, { runVars });
+    if ('problems' in parsed) throw new KkErrors(parsed.problems);
+    return parsed.plan;
+  };
+  const { playbooks, playbookPath = [] } = options;
+  const sources = await loadSources(file, { playbookPath, ...(playbooks ? { playbooks } : {}) });
+  const plan = parse(sources);
+  const { components } = plan;
+  if (components === undefined) return { sources, plan };
+  for (const note of components.notes) cli.note(note);
+  const { pinComponents, refreshLock } = await import('../components/pin.ts');
+  const pinned = await (refresh ? refreshLock : pinComponents)(sources, components, new AbortController().signal);
+  return pinned === sources ? { sources, plan } : { sources: pinned, plan: parse(pinned) };
+}
+
+/** What the compiler is told of `--tags` and `--phase`. */
+export function selectedTags({ tags = [], phase = [] }: PlanOptions): string[] {
+  return [...tags, ...phase.map(phaseTag)];
+}
+
+function refuseUnknown(phases: readonly string[], plan: Plan): void {
+  const known = plan.plays.filter(({ hookOf }) => hookOf === undefined).map(({ name }) => name);
+  const unknown = phases.find((phase) => !known.includes(phase));
+  if (unknown === undefined) return;
+  throw new KkError({
+    code: 'PHASE_UNKNOWN',
+    message: `The plan has no play "${unknown}".`,
+    remedy: suggest(unknown, known),
+  });
 }

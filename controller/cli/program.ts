@@ -34,6 +34,7 @@ const COMMANDS: readonly (readonly [string, () => Promise<MakeCommand>])[] = [
   ['shell', async () => (await import('./commands/shell.ts')).shellCommand],
   ['facts', async () => (await import('./commands/facts.ts')).factsCommand],
   ['actions', async () => (await import('./commands/actions.ts')).actionsCommand],
+  ['components', async () => (await import('./commands/components.ts')).componentsCommand],
   ['inventory', async () => (await import('./commands/inventory.ts')).inventoryCommand],
   ['certs', async () => (await import('./commands/certs.ts')).certsCommand],
   ['etcd', async () => (await import('./commands/etcd.ts')).etcdCommand],

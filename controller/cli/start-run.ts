@@ -7,7 +7,7 @@ import { followRun, planWatcher } from './follow.ts';
 import type { Format } from './options.ts';
 import { againLines } from './output/again-text.ts';
 import { irrevocableLines } from './output/rollback-text.ts';
-import type { CheckedPlan, PlanOptions } from './plan-file.ts';
+import { type CheckedPlan, type PlanOptions, selectedTags } from './plan-file.ts';
 import { sendFiles } from './send-files.ts';
 
 /** A controller that was there a moment ago: its service manager gets this long before another is started. */
@@ -60,7 +60,7 @@ async function followRollback(cli: Cli, failed: string, options: StartOptions): 
 export function applyOptions(cli: Cli, options: StartOptions) {
   return {
     runVars: options.set ?? {},
-    tags: options.tags ?? [],
+    tags: selectedTags(options),
     skipTags: options.skipTags ?? [],
     skipPrechecks: options.skipPrechecks ?? false,
     prechecksOnly: options.prechecksOnly ?? false,

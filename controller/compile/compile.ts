@@ -13,6 +13,7 @@ import type { GraphPlay, GraphTask, RunKind, TaskGraph } from './graph.ts';
 import { NodeSets } from './node-set.ts';
 import { resolveReads } from './reads.ts';
 import { type RollbackTasks, rollbackTasks } from './rollback-tasks.ts';
+import { resolveSecrets } from './secrets.ts';
 import { specOf } from './spec.ts';
 import { baseVars } from './vars.ts';
 
@@ -65,7 +66,13 @@ export function compile(
     const sources = new Set(readsOf[index]?.map((read) => read.task));
     for (const task of sources) draft.edges.push({ task, of: 'value' });
   });
-  const rollbacks = drafts.map((draft) => rollbackTasks(plan, drafts, draft, sets));
+  const secretsOf = drafts.map((draft) => {
+    const found = resolveSecrets(plan, all, draft);
+    problems.push(...found.problems);
+    draft.edges.push(...found.edges);
+    return found.names;
+  });
+  const rollbacks = drafts.map((draft) => rollbackTasks(plan, all, draft, sets));
   problems.push(...rollbacks.flatMap((rollback) => rollback.problems));
   const guarded = guardOf(plays, drafts);
   const order = orderOf(drafts);
@@ -84,7 +91,14 @@ export function compile(
     ...rollbacks.flatMap((rollback) => [...rollback.exported]),
   ]);
   const specs = drafts.map((draft, index) =>
-    specOf(draft, plan.plays[draft.play] as Play, readsOf[index] ?? [], exported.has(index), guarded(draft)),
+    specOf(
+      draft,
+      plan.plays[draft.play] as Play,
+      readsOf[index] ?? [],
+      exported.has(index),
+      guarded(draft),
+      secretsOf[index] ?? [],
+    ),
   );
   const gates = gatesOf(
     drafts,

@@ -3,7 +3,7 @@ import type { BlockPart } from '../../shared/share.ts';
 import type { NeedDocument, Plan, Play, RoleUse, TaskDocument } from '../plan/types.ts';
 import type { Edge } from './graph.ts';
 import { contains, type NodeSets } from './node-set.ts';
-import { isSelected, type SelectOptions } from './select.ts';
+import { isSelected, phaseTag, type SelectOptions } from './select.ts';
 
 /** A task of the plan, before its edges are known. */
 export interface DraftTask {
@@ -55,7 +55,9 @@ export function draftTasks(plan: Plan, sets: NodeSets, options: DraftOptions): D
         documents.filter((document) =>
           play.precheck
             ? !options.skipPrechecks
-            : !options.prechecksOnly && !isBlock(document) && isSelected(document, roleUse.tags, options),
+            : !options.prechecksOnly &&
+              !isBlock(document) &&
+              isSelected(document, [...roleUse.tags, phaseTag(play.hookOf ?? play.name)], options),
         ),
       );
       // A block takes part as soon as one of its tasks does.

@@ -1,6 +1,7 @@
+import type { LocalActionKind } from '../../shared/actions/local.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import { BlockPart } from '../../shared/share.ts';
-import type { NeedDocument, Plan } from '../plan/types.ts';
+import type { NeedDocument, Plan, TaskDocument } from '../plan/types.ts';
 import { type DraftTask, needTargets, sinksOf } from './draft.ts';
 import type { Edge } from './graph.ts';
 import { contains, type NodeSets } from './node-set.ts';
@@ -26,6 +27,7 @@ export function linkTasks(plan: Plan, all: readonly DraftTask[], sets: NodeSets)
       else for (const target of found.targets) draft.edges.push({ task: target.index, of: need.of });
     }
   }
+  for (const draft of drafts) draft.edges.push(...fetches(drafts, draft));
   for (const draft of drafts) {
     if (plan.plays[draft.play]?.afterAll && !draft.within) draft.edges.push(...barrier(drafts, draft, sets));
     draft.edges = unique(draft.edges);
@@ -94,24 +96,31 @@ const PARTS = BlockPart.options;
 
 /**
  * Walks back until every node of the task has a predecessor: a task before it may run on fewer nodes, and then the one
- * before that counts for the rest. Displaced tasks (`on:`, `run_once`) hold all who follow in their play.
- * Prechecks come before every change (ENGINE 1.5), so those of a later play wait for prechecks only.
+ * before that counts for the rest; and plays that went on beside each other all count. Displaced tasks (`on:`, `run_once`)
+ * hold all who follow in their play. Prechecks come before every change (ENGINE 1.5), so those of a later play wait for
+ * prechecks only.
  */
 function predecessors(plan: Plan, drafts: readonly DraftTask[], draft: DraftTask, sets: NodeSets): Edge[] {
   const edges: Edge[] = [];
-  const uncovered = new Set(sets.get(draft.set).members);
-  const cover = (tasks: readonly DraftTask[]): void => {
-    const covered = new Set<number>();
+  const { members } = sets.get(draft.set);
+  /** Node -> plays of which it waits for something; what these waited for is waited for. */
+  const waits = new Map<number, Set<number>>(members.map((node) => [node, new Set()]));
+  const lacks = (node: number, play: number): boolean =>
+    [...(waits.get(node) ?? [play])].every((later) => later !== play && runsBeside(plan, later, play));
+  /** False: nobody lacked anything of that play. */
+  const cover = (play: number, tasks: readonly DraftTask[]): boolean => {
+    const lacking = new Set(members.filter((node) => lacks(node, play)));
+    if (lacking.size === 0) return false;
     for (const task of tasks) {
       const nodes = sets.get(task.set).members;
       const elsewhere = task.displaced && task.play === draft.play && task.set !== draft.set;
       if (elsewhere && nodes.length > 0) edges.push({ task: task.index, of: 'all' });
-      else if (nodes.some((node) => uncovered.has(node))) {
+      else if (nodes.some((node) => lacking.has(node))) {
         edges.push({ task: task.index, of: 'same' });
-        for (const node of nodes) covered.add(node);
+        for (const node of nodes) waits.get(node)?.add(play);
       }
     }
-    for (const node of covered) uncovered.delete(node);
+    return true;
   };
 
   const isPrecheck = plan.plays[draft.play]?.precheck;
@@ -119,22 +128,41 @@ function predecessors(plan: Plan, drafts: readonly DraftTask[], draft: DraftTask
   const before = drafts
     .slice(0, draft.index)
     .filter((t) => t.within?.block === within?.block && t.within?.part === within?.part)
-    .filter((t) => !isPrecheck || plan.plays[t.play]?.precheck);
-  for (const task of before.filter((t) => t.use === draft.use).reverse()) {
-    if (uncovered.size === 0) return edges;
-    cover([task]);
-  }
+    .filter((t) => !isPrecheck || plan.plays[t.play]?.precheck)
+    .filter((t) => !runsBeside(plan, draft.play, t.play));
+  for (const task of before.filter((t) => t.use === draft.use).reverse()) if (!cover(draft.play, [task])) break;
   const uses = [...new Set(before.filter((t) => t.use !== draft.use).map((t) => t.use))].sort((a, b) => b - a);
   for (const use of uses) {
-    if (uncovered.size === 0) return edges;
-    cover(
-      sinksOf(
-        before.filter((t) => t.use === use),
-        sets,
-      ),
-    );
+    const tasks = before.filter((t) => t.use === use);
+    cover(tasks[0]?.play ?? draft.play, sinksOf(tasks, sets));
   }
   return edges;
+}
+
+/** A play that says what it needs goes on beside the others before it, and beside their hooks. */
+function runsBeside(plan: Plan, own: number, other: number): boolean {
+  const [besides, before] = [plan.plays[own]?.besides, plan.plays[other]];
+  return besides !== undefined && before !== undefined && besides.includes(before.hookOf ?? before.name);
+}
+
+/** What names a component needs the nearest task before it that fetches it, or else the first that does (ENGINE 1.2). */
+function fetches(drafts: readonly DraftTask[], draft: DraftTask): Edge[] {
+  if (draft.document.action === FETCHES) return [];
+  return (componentsOf(draft.document) ?? []).flatMap((component): Edge[] => {
+    const bring = drafts.filter(
+      ({ document }) => document.action === FETCHES && document.components?.includes(component),
+    );
+    const found = bring.findLast(({ order }) => order < draft.order) ?? bring[0];
+    return found === undefined ? [] : [{ task: found.index, of: 'all' }];
+  });
+}
+
+const FETCHES = 'blob.fetch' satisfies LocalActionKind;
+
+/** Those of the tasks that restore it, too. */
+function componentsOf({ components, recover }: TaskDocument): string[] | undefined {
+  const aside = recover.flatMap((task) => componentsOf(task) ?? []);
+  return aside.length === 0 ? components : [...(components ?? []), ...aside];
 }
 
 /**

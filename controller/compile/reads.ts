@@ -81,9 +81,11 @@ function inventoryScope(plan: Plan): ReturnType<typeof scopeOf> {
 }
 
 /** A text of a task that may read other nodes. `shell`: its result is run by a shell. */
-interface TaskText {
+export interface TaskText {
   ast: Parameters<typeof nodeReads>[0];
   shell: boolean;
+  /** It is, or is part of, what this variable of the task holds. */
+  variable?: string;
 }
 
 /** Every template and condition of a task, parsed: also those that its play, its role's use and its template file give it. */
@@ -106,6 +108,7 @@ export function textsOf(plan: Plan, { document, roleUse, play, role }: DraftTask
         texts.push({
           ast: parseTemplate(value, place(document.places[pointer])),
           shell: isRunByShell(document.action, pointer),
+          ...variableOf(pointer),
         });
     } else if (Array.isArray(value)) for (const [i, item] of value.entries()) walk(item, `${pointer}/${i}`);
     else if (value && typeof value === 'object')
@@ -121,6 +124,11 @@ export function textsOf(plan: Plan, { document, roleUse, play, role }: DraftTask
   if (template)
     texts.push({ ast: parseTemplate(template.text, { file: template.path, line: 1, column: 1 }), shell: false });
   return texts;
+}
+
+function variableOf(pointer: string): { variable?: string } {
+  const [, words, variable] = pointer.split('/');
+  return words === 'vars' && variable !== undefined ? { variable } : {};
 }
 
 /** The role's template that a task names literally, as `file` and `systemd` do. */

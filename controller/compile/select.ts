@@ -6,6 +6,11 @@ export interface SelectOptions {
   skipTags: readonly string[];
 }
 
+/** The tag that every task of a play has, and of its hooks: `--phase`. No tag that a person writes holds a colon. */
+export function phaseTag(play: string): string {
+  return `phase:${play}`;
+}
+
 /** Does the task take part in the run? Its role's tags count as its own. */
 export function isSelected(task: TaskDocument, roleTags: readonly string[], options: SelectOptions): boolean {
   const tags = [...task.tags, ...roleTags];

@@ -10,6 +10,7 @@ export function specOf(
   reads: readonly ResolvedRead[],
   exported: boolean,
   guarded: boolean,
+  secrets: readonly string[],
 ): TaskSpec {
   const d = draft.document;
   const needs: Need[] = draft.edges
@@ -45,10 +46,11 @@ export function specOf(
     ...(d.lock === undefined ? {} : { lock: d.lock }),
     alone: d.alone,
     ...(d.permit ? { permit: d.permit } : {}),
-    sensitive: d.sensitive,
+    sensitive: d.sensitive || secrets.length > 0,
     onInterrupt: d.onInterrupt,
     ...(d.recover.length > 0 ? { recover: d.recover.map(recoverOf) } : {}),
     ...(d.blobs ? { blobs: d.blobs } : {}),
+    ...(secrets.length > 0 ? { secrets: [...secrets] } : {}),
   };
 }
 

@@ -11,7 +11,7 @@ import type { Fleet } from '../dispatch/fleet.ts';
 import type { Authority } from '../pki/authority.ts';
 import { revoked } from '../pki/ledger.ts';
 import { mintToken } from '../pki/tokens.ts';
-import { parsePlan } from '../plan/index.ts';
+import { parsePlan, unpinned } from '../plan/index.ts';
 import type { Inventory, Plan } from '../plan/types.ts';
 import { type ActiveRun, nodesWithSteps } from '../run/active-run.ts';
 import type { Clock } from '../run/ports.ts';
@@ -162,6 +162,8 @@ export function operations(parts: OperationsParts): Operations {
     async apply(sources, options) {
       const parsed = parsePlan(sources, { runVars: options.runVars });
       if ('problems' in parsed) return parsed;
+      const open = unpinned(parsed.plan);
+      if (open.length > 0) return { problems: open };
       const compiled = compile(parsed.plan, { ...options, kind: options.check ? 'check' : 'plan' });
       if ('problems' in compiled) return compiled;
       const { graph } = compiled;

@@ -1,6 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { playbookFiles } from './paths.ts';
+import { isClusterPlaybook, playbookReferencesOf } from './references.ts';
 import type { Sources } from './types.ts';
 
 /** The `defaults.yaml` of a role as it is written, its comments included. */
@@ -18,6 +20,15 @@ export function defaultsOf(sources: Sources): RoleDefaults[] {
   return Object.entries(sources.texts).flatMap(([file, text]) => {
     const role = DEFAULTS.exec(file.replace(/^kk:/, ''))?.[1];
     return role === undefined ? [] : [{ role, file, text }];
+  });
+}
+
+/** Has a plan a playbook that says `config: cluster`? */
+export function isOfCluster({ plan, texts, playbookPath = [] }: Sources): boolean {
+  return playbookReferencesOf(texts[plan] ?? '').some((reference) => {
+    if (typeof reference !== 'string') return isClusterPlaybook(reference);
+    const file = playbookFiles(reference, plan, playbookPath).find((path) => texts[path] !== undefined);
+    return file !== undefined && isClusterPlaybook(texts[file] ?? '');
   });
 }
 

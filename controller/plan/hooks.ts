@@ -123,9 +123,12 @@ function playOf(
       anyErrorsFatal: false,
       afterAll: false,
       vars: {},
+      hookOf: of.play.name,
+      ...(of.play.besides ? { besides: of.play.besides } : {}),
       at,
     },
     hosts: scope ? [scope] : of.hosts,
+    ofCluster: false,
     serial: undefined,
     uses: [],
     // So that `--tags` and `--skip-tags` take it with its play.

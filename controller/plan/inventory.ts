@@ -19,6 +19,8 @@ type SshBlock = Read<z.output<typeof Ssh>>;
 /** An inventory and what is needed to judge references to it fairly when parts of it are wrong. */
 export interface InventoryRead {
   inventory: Inventory;
+  /** As it is written, with every host of ranges and tables. */
+  document: DocNode;
   nodeNames: ReadonlySet<string>;
   /** Every host and group that is written down, also those with mistakes. */
   names: ReadonlySet<string>;
@@ -78,6 +80,7 @@ export function readInventory(document: DocNode, schema: typeof InventorySchema,
   };
   return {
     inventory,
+    document: root,
     nodeNames: new Set(nodes.map((node) => node.name)),
     names: new Set([...hostNames, ...groupNames]),
     sound: problems.count === before,

@@ -1,6 +1,7 @@
 import type { Position } from '../../shared/errors.ts';
 import { type DocNode, keyPlace, nodeAt, toJson } from './document.ts';
 import type { Library } from './library.ts';
+import { suggest } from './problems.ts';
 import { read } from './read.ts';
 import { readTaskList } from './role.ts';
 import { Playbook, Play as PlaySchema, RoleName } from './schema.ts';
@@ -14,6 +15,8 @@ import { readVars } from './vars.ts';
 export interface PlayRead {
   play: Omit<Play, 'nodes' | 'serial'>;
   hosts: Selector;
+  /** Its playbook says that spec.config is that of a cluster. */
+  ofCluster: boolean;
   serial: (number | string)[] | undefined;
   uses: Use[];
   /** Its roles in order, each with what it evaluates itself. */
@@ -26,11 +29,22 @@ export interface PlayRead {
 /** Reads a playbook: a map with `plays`, or the bare list of them. */
 export function readPlaybook(node: DocNode, file: string, library: Library): PlayRead[] {
   let plays: DocNode | undefined = node;
+  let ofCluster = false;
   if (node.kind === 'map') {
-    read(Playbook, node, 'a playbook', library.problems);
+    ofCluster = read(Playbook, node, 'a playbook', library.problems)?.config === 'cluster';
     plays = nodeAt(node, ['plays']);
   }
-  if (plays?.kind === 'list') return plays.items.flatMap((item) => readPlay(item, file, library) ?? []);
+  if (plays?.kind === 'list') {
+    const found: PlayRead[] = [];
+    for (const item of plays.items) {
+      const play = readPlay(item, file, ofCluster, library);
+      if (!play) continue;
+      const besides = playsBeside(item, found, library);
+      if (besides) play.play.besides = besides;
+      found.push(play);
+    }
+    return found;
+  }
   if (node.kind === 'scalar') {
     library.problems.add(
       'PLAN_TYPE',
@@ -42,7 +56,21 @@ export function readPlaybook(node: DocNode, file: string, library: Library): Pla
   return [];
 }
 
-function readPlay(node: DocNode, file: string, library: Library): PlayRead | undefined {
+/** The plays before it in its playbook that are not among its `needs`; undefined: it states none, and waits for all. */
+function playsBeside(node: DocNode, before: readonly PlayRead[], { problems }: Library): string[] | undefined {
+  const needs = nodeAt(node, ['needs']);
+  if (!needs) return undefined;
+  const names = before.map(({ play }) => play.name);
+  const stated = placedTexts(needs);
+  for (const { name, at } of stated) {
+    if (names.includes(name)) continue;
+    const message = `There is no play "${name}" before this one in its playbook.`;
+    problems.add('PLAN_UNKNOWN_PLAY', at, message, suggest(name, names));
+  }
+  return names.filter((name) => !stated.some((need) => need.name === name));
+}
+
+function readPlay(node: DocNode, file: string, ofCluster: boolean, library: Library): PlayRead | undefined {
   const { problems } = library;
   const found = read(PlaySchema, node, 'a play', problems);
   if (!found || node.kind !== 'map') return undefined;
@@ -74,6 +102,7 @@ function readPlay(node: DocNode, file: string, library: Library): PlayRead | und
   return {
     play,
     hosts: placedTexts(nodeAt(node, ['hosts'])),
+    ofCluster,
     serial: found.serial === undefined ? undefined : listOf(found.serial),
     uses,
     roles,

@@ -29,6 +29,7 @@ function readAny(schema: z.core.$ZodType, node: DocNode, key: string, problems: 
   switch (def.type) {
     case 'optional':
     case 'default':
+    case 'prefault':
       return readAny(def.innerType, node, key, problems);
     case 'union':
       return readUnion(def.options, node, key, problems);
@@ -59,7 +60,7 @@ function readObject(shape: z.core.$ZodShape, node: DocNode & { kind: 'map' }, ke
     }
   }
   for (const [name, field] of Object.entries(shape)) {
-    if (node.entries.has(name) || field._zod.optin === 'optional') continue;
+    if (node.entries.has(name) || field._zod.optin !== undefined) continue;
     problems.add('PLAN_MISSING', node.at, `${key} lacks "${name}".`, `Add "${name}".`);
   }
   return result;

@@ -29,12 +29,29 @@ export function playbookReferencesOf(plan: string): (string | DocNode)[] {
   return list?.kind === 'list' ? list.items.map((item) => text(item) ?? item) : [];
 }
 
+/** Does this playbook say that spec.config is that of a cluster? */
+export function isClusterPlaybook(source: string | DocNode): boolean {
+  const document = typeof source === 'string' ? parse(source) : source;
+  return text(nodeAt(document, ['config'])) === 'cluster';
+}
+
 /** The scripts of a plan's hooks. */
 export function hookScriptsOf(plan: string): string[] {
   const document = parse(plan);
   return itemsOf(document && nodeAt(document, ['spec', 'hooks'])).flatMap((hook) => {
     const scripts = nodeAt(hook, ['scripts']);
     return scripts ? [...textsOf(scripts)].map(({ node }) => node.value) : [];
+  });
+}
+
+/** Files that a plan has instead of components: `spec.config.download.overrides.<component>.path`. */
+export function overridePathsOf(plan: string): string[] {
+  const document = parse(plan);
+  const overrides = nodeAt(document, ['spec', 'config', 'download', 'overrides']);
+  const each = overrides?.kind === 'map' ? [...overrides.entries.values()] : [];
+  return each.flatMap(({ value }) => {
+    const path = nodeAt(value, ['path']);
+    return path ? [...textsOf(path)].map(({ node }) => node.value) : [];
   });
 }
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { contractOf, PLAN_ACTIONS } from '../../shared/actions/index.ts';
 import { isNodeName, NODE_NAME_RULE } from '../../shared/identity.ts';
 import { type Json, RegisterType, type Vars } from '../../shared/share.ts';
+import { ClusterConfig } from '../cluster/index.ts';
 
 /**
  * The shapes of everything a person writes, and nothing about how the parts refer to each other. The reader checks
@@ -35,7 +36,7 @@ const Conditions = z.union([Condition, z.array(Condition)]);
 
 const DURATION = /^\d+(?:\.\d+)?(?:ms|s|m|h|d)$/;
 /** Seconds, or a number with its unit. */
-const Duration = z.union([
+export const Duration = z.union([
   z.number().min(0),
   z.string().regex(DURATION, 'seconds as a number, or such as "500ms", "30s", "10m", "1h"'),
 ]);
@@ -249,22 +250,30 @@ export const Play = z.strictObject({
   max_fail_percentage: Percentage.optional(),
   any_errors_fatal: z.boolean().optional(),
   after: z.literal('all').optional(),
+  needs: Texts.optional().describe('the plays before it in this playbook that its nodes wait for; default: all'),
   vars: VarMap.optional(),
   tags: Tags.optional(),
 });
 
+/** Which settings `spec.config` has, beside those of the user's own roles. */
+const ConfigKind = z.literal('cluster').describe('spec.config holds the settings of a cluster and is checked as such');
+
 const EditorPlay = Play.extend({ tasks: z.array(Task).optional() }).meta({ id: 'play' });
 const PlaybookDocument = z.union([
   z.array(EditorPlay),
-  z.strictObject({ name: z.string().min(1).optional(), plays: z.array(EditorPlay) }),
+  z.strictObject({ name: z.string().min(1).optional(), config: ConfigKind.optional(), plays: z.array(EditorPlay) }),
 ]);
 
 /** A playbook: a map with `plays`; a bare list of plays is taken too. */
-export const Playbook = z.strictObject({ name: z.string().min(1).optional(), plays: z.array(Anything) });
+export const Playbook = z.strictObject({
+  name: z.string().min(1).optional(),
+  config: ConfigKind.optional(),
+  plays: z.array(Anything),
+});
 
 export const PlaybookReference = z.union([
   z.string().min(1),
-  z.strictObject({ name: z.string().min(1), plays: z.array(EditorPlay) }),
+  z.strictObject({ name: z.string().min(1), config: ConfigKind.optional(), plays: z.array(EditorPlay) }),
 ]);
 
 export const PlanMetadata = z.strictObject({ name: z.string().refine(isNodeName, NODE_NAME_RULE) });
@@ -322,13 +331,25 @@ const DOCUMENTS = z.object({
   playbook: PlaybookDocument.meta({ id: 'playbook' }),
   tasks: z.array(Task).meta({ id: 'tasks' }),
   defaults: Defaults.meta({ id: 'defaults' }),
+  cluster: ClusterConfig.meta({ id: 'cluster' }),
 });
+
+/** A plan with one of the built-in playbooks of a cluster: editors then know what `spec.config` has. */
+const OF_CLUSTER = {
+  if: {
+    properties: {
+      spec: { properties: { playbooks: { contains: { type: 'string', pattern: '^(create|delete)-cluster$' } } } },
+    },
+  },
+  // biome-ignore lint/suspicious/noThenProperty: a word of JSON Schema
+  then: { properties: { spec: { properties: { config: { $ref: '#/$defs/cluster' } } } } },
+};
 
 /**
  * JSON Schema (2020-12) of every document kk reads: the plan at the root, the others and their parts under `$defs`:
- * `inventory`, `playbook`, `tasks`, `defaults`.
+ * `inventory`, `playbook`, `tasks`, `defaults`, and `cluster`, the settings of a cluster under `spec.config`.
  */
 export function planJsonSchema(): Record<string, unknown> {
   const { $schema, $defs } = z.toJSONSchema(DOCUMENTS, { io: 'input' });
-  return { $schema, title: 'kk plan', $ref: '#/$defs/plan', $defs };
+  return { $schema, title: 'kk plan', $ref: '#/$defs/plan', ...OF_CLUSTER, $defs };
 }

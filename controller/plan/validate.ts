@@ -1,6 +1,8 @@
 import type { ErrorReport, Position } from '../../shared/errors.ts';
 import type { Vars } from '../../shared/share.ts';
-import { type DocNode, nodeAt, toJson } from './document.ts';
+import { checkClusterConfig, withClusterDefaults } from './cluster-config.ts';
+import { placeComponents } from './components/index.ts';
+import { type DocNode, keyPlace, nodeAt, toJson } from './document.ts';
 import { checkExpressions } from './expressions.ts';
 import { isHook, withHooks } from './hooks.ts';
 import { type InventoryRead, readInventory } from './inventory.ts';
@@ -65,12 +67,31 @@ function readPlan(root: DocNode, library: Library, options: ParseOptions): Plan 
   const plays = all.map((play) => placePlay(play, inventory, roles, problems));
   if (inventory) placeHooks(plays, problems);
   if (inventory) placeTasks(plays, inventory, problems);
+  const ofCluster = reads.some((play) => play.ofCluster);
+  if (ofCluster && inventory) {
+    const ownNames = new Set(Object.values(roles.all()).flatMap(({ defaults }) => Object.keys(defaults)));
+    const node = nodeAt(root, ['spec', 'config']);
+    const at = keyPlace(nodeAt(root, ['spec']) ?? root, 'playbooks');
+    const clusterSources = {
+      config: node,
+      values: config,
+      read: inventory,
+      runVars: options.runVars ?? {},
+      ownNames,
+      at,
+    };
+    checkClusterConfig(clusterSources, problems);
+  }
+  const stated = inventory?.inventory ?? { nodes: [], groups: {}, vars: {} };
+  const base = { config, inventory: ofCluster ? withClusterDefaults(stated) : stated };
+  const components = placeComponents(base, root, roles.read(), options.runVars ?? {}, library);
   const plan: Plan = {
     name: frame.metadata?.name ?? '',
-    inventory: inventory?.inventory ?? { nodes: [], groups: {}, vars: {} },
+    inventory: base.inventory,
     plays: plays.map(({ play }) => play),
-    config,
+    config: components ? { ...config, components: components.vars } : config,
     roles: roles.all(),
+    ...(components ? { components } : {}),
   };
   checkNeeds(plays, problems);
   checkExpressions(plan, plays, options.runVars ?? {}, problems);

@@ -5,6 +5,7 @@ import type { RunEvent } from '../run/events.ts';
 import type { RunRecord } from '../run/ports.ts';
 import { lastRevision, presentEvents } from '../run/revise.ts';
 import { type RunState, statusOf, stepState, stepsOfNode } from '../run/state.ts';
+import { runTimes } from './run-times.ts';
 import { iso } from './times.ts';
 import type { ChangeView, FailureView, RoleView, RunNodeView, RunSummary, RunView } from './types.ts';
 
@@ -40,6 +41,7 @@ export function runSummary(record: RunRecord, nowMs: number): RunSummary {
 export function runView(record: RunRecord, graph: TaskGraph, state: RunState, told: RunViewExtras): RunView {
   const extras = { ...told, events: presentEvents(told.events) };
   const since = lastRevision(extras.events)?.at ?? record.createdMs;
+  const times = runTimes(graph, extras.events);
   return {
     ...runSummary({ ...record, status: statusOf(state) }, extras.nowMs),
     durationMs: Math.max(0, (record.endedMs ?? extras.nowMs) - since),
@@ -51,6 +53,7 @@ export function runView(record: RunRecord, graph: TaskGraph, state: RunState, to
       .toSorted((a, b) => a.node - b.node || a.task - b.task)
       .map(({ node, verdict }) => ({ node: nodeName(graph, node), ...verdict })),
     unknown: unknownViews(graph, extras.events),
+    ...(times ? { times } : {}),
     waitingFor: extras.waitingFor.map((other) => ({
       run: other.record.id,
       name: other.record.name,

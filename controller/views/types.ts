@@ -65,6 +65,25 @@ export const ChangeView = z.object({
 });
 export type ChangeView = z.infer<typeof ChangeView>;
 
+/** A step on the critical path, with the time that its agent measured. */
+export const PathStep = z.object({ node: z.string(), task: z.string(), ms: z.number() });
+export type PathStep = z.infer<typeof PathStep>;
+
+/** Where the time of a run went. */
+export const RunTimes = z.object({
+  /** From the start of the run to its end. */
+  makespanMs: z.number(),
+  /** Sum of the times on the critical path. */
+  pathMs: z.number(),
+  /** Share of the makespan that the critical path does not explain: the engine's own time. */
+  overhead: z.number(),
+  /** When each play was at work, from the start of the run; plays overlap. In plan order. */
+  plays: z.array(z.object({ play: z.string(), fromMs: z.number(), untilMs: z.number() })),
+  /** The longest chain of steps that had to follow each other, in order. */
+  path: z.array(PathStep),
+});
+export type RunTimes = z.infer<typeof RunTimes>;
+
 export const RunView = z.object({
   id: z.string(),
   name: z.string(),
@@ -83,6 +102,8 @@ export const RunView = z.object({
   verdicts: z.array(Verdict.extend({ node: z.string() })),
   /** Of a dry run: steps of which it cannot be told what they would do. */
   unknown: z.array(z.object({ node: z.string(), task: z.string(), why: z.string() })),
+  /** Of a run that has ended. */
+  times: RunTimes.optional(),
   /** Runs this one waits for: who holds which of its nodes, since when. */
   waitingFor: z.array(
     z.object({ run: z.string(), name: z.string(), by: z.string(), since: z.string(), nodes: z.array(z.string()) }),

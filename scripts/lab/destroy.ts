@@ -46,7 +46,9 @@ export async function labDestroy(ref: LabRef, options: { cache?: boolean } = {})
 }
 
 function removeCache(folder: string): void {
-  const names = existsSync(folder) ? readdirSync(folder).filter((name) => /^(base-|build\.lock$)/.test(name)) : [];
+  const names = existsSync(folder)
+    ? readdirSync(folder).filter((name) => /^(base-|build\.lock$|kubernetes$)/.test(name))
+    : [];
   for (const name of names) rmSync(join(folder, name), { recursive: true, force: true });
   removeIfEmpty(folder);
 }

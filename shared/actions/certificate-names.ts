@@ -39,3 +39,12 @@ export function sanOf(text: string): { type: 'dns' | 'ip'; value: string } | und
 export function groupsOf({ O: groups = [] }: Subject): readonly string[] {
   return typeof groups === 'string' ? [groups] : groups;
 }
+
+/** Alternative names in their normal form, sorted and without doubles: two lists mean the same when these are equal. */
+export function normalSans(sans: readonly string[]): string[] {
+  const texts = sans.map((text) => {
+    const san = sanOf(text);
+    return san === undefined ? text : `${san.type.toUpperCase()}:${san.value}`;
+  });
+  return [...new Set(texts)].sort();
+}

@@ -24,6 +24,7 @@ import { mount } from './mount.ts';
 import { packageAction } from './package.ts';
 import { reboot } from './reboot.ts';
 import { repository } from './repository.ts';
+import { restore } from './restore.ts';
 import { scanPorts } from './scan-ports.ts';
 import { script } from './script.ts';
 import { selinux } from './selinux.ts';
@@ -64,6 +65,7 @@ export const ACTIONS = {
   package: packageAction,
   reboot,
   repository,
+  restore,
   scan_ports: scanPorts,
   script,
   selinux,

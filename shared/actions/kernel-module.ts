@@ -35,6 +35,8 @@ export const kernelModule = defineAction({
       state: z.enum(['present', 'absent']).default('present'),
       /** See to kk-<name>.conf in /etc/modules-load.d and, for the parameters, in /etc/modprobe.d. */
       persist: z.boolean().default(true),
+      /** One that this kernel does not have, or that may not be loaded here (a container), is passed over; `state` tells. */
+      ignore_missing: z.boolean().default(false),
     })
     .refine((input) => input.state === 'present' || input.params === undefined, 'params belong to state: present'),
   output: z.object({ name: z.string(), state: z.enum(['loaded', 'built-in', 'absent']) }),

@@ -68,7 +68,10 @@ export const sysctl = defineAction({
       persist: z.boolean().default(true),
       /** Set the running kernel. */
       reload: z.boolean().default(true),
-      /** A key that the kernel does not have is only written to the file, marked such that the boot does not fail for it. */
+      /**
+       * A key that the kernel does not have, or lets nobody set here (a container), is only written to the file, marked such that
+       * the boot does not fail for it.
+       */
       ignore_missing: z.boolean().default(false),
       /** absent: taken out of the file. The running kernel knows no "unset", and keeps its value. */
       state: z.enum(['present', 'absent']).default('present'),
@@ -86,7 +89,7 @@ export const sysctl = defineAction({
   output: z.object({
     /** What the running kernel has, by key; none where only the file is seen to. */
     values: z.record(z.string(), z.string()),
-    /** Keys that the kernel does not have. */
+    /** Keys that the kernel does not have, or lets nobody set. */
     missing: z.array(z.string()),
   }),
   changes: true,

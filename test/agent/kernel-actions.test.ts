@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import type { Host } from '../../agent/host/host.ts';
@@ -27,6 +27,7 @@ function nodeIn(dir: string, set?: SetValue) {
     },
     now: (path: string) => readFileSync(fileOf(path), 'utf8').trim(),
     unload: (path: string) => rmSync(fileOf(path)),
+    lock: (path: string) => chmodSync(fileOf(path), 0o444),
     sysctl: (input: object) => node.do(`r${++run}`, 'sysctl', { file, ...input }, 'x'),
     undo: () => node.undo(`r${run}`, 'x'),
     get text() {
@@ -130,6 +131,13 @@ t.test('sysctl: a key that the kernel does not have', async (t) => {
   t.equal(node.text, '-net.bridge.bridge-nf-call-iptables = 1\nnet.ipv4.ip_forward = 1\n');
   t.match(await node.sysctl({ values, ignore_missing: true }), { changed: false });
   node.boot({ 'net/bridge/bridge-nf-call-iptables': '0' });
+  node.boot({ 'net/core/rmem_max': '1' });
+  node.lock('net/core/rmem_max');
+  const shared = { values: { 'net.core.rmem_max': 2 }, ignore_missing: true };
+  t.match(await node.sysctl(shared), { changed: true, output: { values: {}, missing: ['net.core.rmem_max'] } });
+  t.match(node.text, '-net.core.rmem_max = 2\n');
+  t.match(await node.sysctl(shared), { changed: false }, "what all containers of a host share is nobody's to set");
+  t.equal(node.now('net/core/rmem_max'), '1');
   t.match(await node.sysctl({ values }), { changed: true, output: { missing: [] } });
   t.equal(node.now('net/bridge/bridge-nf-call-iptables'), '1');
   node.unload('net/bridge/bridge-nf-call-iptables');
@@ -290,10 +298,16 @@ t.test("kernel_module: built in, or in nobody's hands", async (t) => {
     message: /none for the kernel 6\.1/,
     evidence: /FATAL/,
   });
+  t.match(await node.module({ name: 'none', ignore_missing: true }), { changed: false, output: { state: 'absent' } });
+  t.same(node.files(), [], 'nor is it asked for at boot, which would fail');
   node.write('depends/old_name', 'insmod /lib/modules/6.1/new-name.ko\n');
   t.match(await fails({ name: 'old_name' }), { code: 'MODULE_IS_ALIAS', remedy: /new_name/ });
   node.write('depends/sctp', 'install /bin/true \n');
   t.match(await fails({ name: 'sctp' }), { code: 'MODULE_BLOCKED', remedy: /modprobe\.d/ });
+  t.match(await fails({ name: 'old_name', ignore_missing: true }), { code: 'MODULE_IS_ALIAS' }, 'it is there');
+  node.write('says', "modprobe: ERROR: could not insert 'bridge': Operation not permitted\n");
+  t.match(await node.module({ name: 'bridge', ignore_missing: true }), { changed: false, output: { state: 'absent' } });
+  t.same(node.files(), []);
   const says = async (text: string) => {
     node.write('says', `modprobe: ERROR: could not insert 'bridge': ${text}\n`);
     return fails({ name: 'bridge' });

@@ -246,6 +246,8 @@ t.test('machines that wait, and agents that are replaced', async (t) => {
 
 t.test('plan: what would run where and in which order', async (t) => {
   const { run, plan } = await desk(t, false);
+  t.match(await run(['plan', plan, '--phase', 'look']), { code: 0, out: /^lab: 2 nodes, 1 play, 2 steps\n/ });
+  t.match(await run(['plan', plan, '--phase', 'instal']), { code: 1, err: /PHASE_UNKNOWN[\s\S]*"install"/ });
   t.same(lines((await run(['plan', plan])).out), [
     'lab: 2 nodes, 2 plays, 7 steps',
     '',

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { phaseTag } from '../../controller/compile/select.ts';
 import { graphFromJson, graphToJson } from '../../controller/compile/serialise.ts';
 import { shareOf } from '../../controller/compile/share-of.ts';
 import { newRunState } from '../../controller/run/state.ts';
@@ -155,6 +156,14 @@ t.test('tags leave tasks out, and what needs them is satisfied', async (t) => {
   t.strictSame(tagged['r/go'], ['precheck'], 'not another task that happens to have the name');
   t.strictSame(Object.keys(waitsIn(graphFrom(sketch, { skipTags: ['x'] }))), ['pre/look', 'r/install', 'r/always']);
   t.strictSame(Object.keys(waitsIn(graphFrom(sketch, { prechecksOnly: true }))), ['pre/look']);
+  const roles = { ...sketch.roles, last: ['end'] };
+  const later = { ...sketch, roles, plays: [...sketch.plays, { name: 'later', nodes: NODES, roles: ['last'] }] };
+  const phase = waitsIn(graphFrom(later, { tags: [phaseTag('later')] }));
+  t.strictSame(
+    Object.keys(phase),
+    ['pre/look', 'r/always', 'last/end'],
+    'a phase is its play, and what is always done',
+  );
   t.notOk('pre/look' in waitsIn(graphFrom(sketch, { skipPrechecks: true })));
   t.notMatch(JSON.stringify(waitsIn(graphFrom(sketch, { skipPrechecks: true }))), 'precheck');
 });

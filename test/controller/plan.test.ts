@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
+import { compile } from '../../controller/compile/compile.ts';
 import { loadSources, type ParseOptions, type Plan, parsePlan, planJsonSchema } from '../../controller/plan/index.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 
@@ -914,6 +915,46 @@ t.test('the example of the documentation is a plan', async (t) => {
   t.match(found.roles['motd'], { defaults: { greeting: 'Hello' }, files: { 'motd/templates/motd.j2': /Linux/ } });
 });
 
+t.test('plays that go on beside each other', async (t) => {
+  const text = (needs: string) => `apiVersion: kk.dev/v1
+kind: Plan
+metadata: {name: p}
+spec:
+  inventory: {hosts: {a: {address: 10.0.0.1}}}
+  playbooks:
+    - name: before
+      plays: [{name: zero, hosts: a, tasks: [debug: z]}]
+    - name: site
+      plays:
+        - {name: os, hosts: a, needs: [], tasks: [debug: a]}
+        - {name: etcd, hosts: a, needs: os, tasks: [debug: b]}
+        - {name: runtime, hosts: a, needs: [${needs}], tasks: [debug: c]}
+        - {name: init, hosts: a, tasks: [debug: d]}
+  hooks:
+    - before: runtime
+      scripts: {all: here.sh}
+    - after: os
+      scripts: {all: here.sh}
+`;
+  const read = (needs: string) =>
+    parsePlan({ plan: 'plan.yaml', texts: { 'plan.yaml': text(needs), 'here.sh': 'echo' } });
+  const [problem] = problemsOf(read('ecd'));
+  t.match(problem, { code: 'PLAN_UNKNOWN_PLAY', position: { line: 13, column: 45 }, remedy: 'Did you mean "etcd"?' });
+  const compiled = compile(planOf(read('os')));
+  if ('problems' in compiled) throw new Error('it compiles');
+  const { tasks, plays } = compiled.graph;
+  const nameOf = (task: number): string => plays[tasks[task]?.play ?? -1]?.name ?? '';
+  t.same(Object.fromEntries(tasks.map(({ index, edges }) => [nameOf(index), edges.map(({ task }) => nameOf(task))])), {
+    zero: [],
+    os: ['zero'],
+    'after os: all here.sh': ['os'],
+    etcd: ['after os: all here.sh'],
+    'before runtime: all here.sh': ['after os: all here.sh'],
+    runtime: ['before runtime: all here.sh'],
+    init: ['runtime', 'etcd'],
+  });
+});
+
 t.test('hooks: what they name must be there, and is told at its place', async (t) => {
   const text = `apiVersion: kk.dev/v1
 kind: Plan
@@ -977,5 +1018,9 @@ spec:
     marked.plays.map(({ roles }) => roles.map(({ tags }) => tags)),
     [[['web']], [['web']], [['web']]],
     'the tags that select the play select its hooks',
+  );
+  t.same(
+    marked.plays.map(({ hookOf }) => hookOf),
+    ['install', 'install', undefined],
   );
 });

@@ -37,6 +37,7 @@ first. A task that was done with other inputs and cannot be repeated safely runs
 Examples:
   kk-controller apply plan.yaml
   kk-controller apply plan.yaml --check --diff
+  kk-controller apply plan.yaml --phase etcd
   kk-controller apply plan.yaml --set kube_version=v1.34.1 --tags etcd
   kk-controller apply --resume last plan.yaml --rerun etcd/init
   kk-controller apply plan.yaml --detach && kk-controller logs last -f

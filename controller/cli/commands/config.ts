@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { parse } from 'yaml';
-import { builtinDefaults, defaultsOf, loadSources, planJsonSchema } from '../../plan/index.ts';
+import { clusterDefaultsText } from '../../cluster/index.ts';
+import { builtinDefaults, defaultsOf, isOfCluster, loadSources, planJsonSchema } from '../../plan/index.ts';
 import type { Cli } from '../cli.ts';
 import { each, type Format, withOutput } from '../options.ts';
 import { count } from '../output/text.ts';
@@ -54,13 +55,15 @@ Examples:
 
 function defaults(cli: Cli): Command {
   const command = withOutput(new Command('defaults'))
-    .description('Print what can be set under spec.config, with the values it has otherwise')
+    .description(
+      'Print what can be set under spec.config, with the values it has otherwise: of a cluster, and of roles',
+    )
     .argument('[plan.yaml]', 'of the roles of this plan; otherwise of all that are built in')
     .option('--playbook-path <folder>', 'a folder of playbooks and roles to look in first; may be repeated', each)
     .addHelpText(
       'after',
       `
-As it is written in the roles, comments included: one document a role. Copy what you change to spec.config of a plan; maps are
+First the settings of a cluster, then those of roles as they are written there, comments included: one document a role. Copy what you change to spec.config of a plan; maps are
 merged, so a single number is enough.
 
 Examples:
@@ -70,11 +73,23 @@ Examples:
     );
   return cli.action(command, async (file: string | undefined, options: { output: Format; playbookPath?: string[] }) => {
     const { playbookPath = [] } = options;
-    const found = file === undefined ? await builtinDefaults() : defaultsOf(await loadSources(file, { playbookPath }));
-    const byRole = Object.fromEntries(found.map(({ role, text }) => [role, parse(text) as unknown]));
+    const sources = file === undefined ? undefined : await loadSources(file, { playbookPath });
+    const found = sources ? defaultsOf(sources) : await builtinDefaults();
+    const cluster = !sources || isOfCluster(sources) ? clusterDefaultsText() : undefined;
+    const byRole = {
+      ...(cluster === undefined ? {} : { cluster: parse(cluster) as unknown }),
+      ...Object.fromEntries(found.map(({ role, text }) => [role, parse(text) as unknown])),
+    };
     cli.show(options.output, byRole, () => {
-      if (found.length === 0) return ['# The roles of this plan have no defaults.'];
-      return found.flatMap(({ role, file: from, text }) => ['---', `# Role ${role}, from ${from}`, text.trimEnd()]);
+      if (found.length === 0 && cluster === undefined) return ['# The roles of this plan have no defaults.'];
+      const first =
+        cluster === undefined ? [] : ['---', '# A cluster (playbooks that say config: cluster)', cluster.trimEnd()];
+      const roles = found.flatMap(({ role, file: from, text }) => [
+        '---',
+        `# Role ${role}, from ${from}`,
+        text.trimEnd(),
+      ]);
+      return [...first, ...roles];
     });
     return 0;
   });
@@ -86,7 +101,7 @@ function schema(cli: Cli): Command {
     .addHelpText(
       'after',
       `
-Its $defs hold the other documents: inventory, playbook, tasks, defaults.
+Its $defs hold the other documents: inventory, playbook, tasks, defaults; and cluster, the settings of one.
 
 Examples:
   kk-controller config schema > plan.schema.json

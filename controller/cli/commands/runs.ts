@@ -1,8 +1,10 @@
 import { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { type Format, wholeNumber, withOutput } from '../options.ts';
+import { reportLines } from '../output/report.ts';
 import { heldLines, runRows } from '../output/runs-text.ts';
 import { names } from '../output/text.ts';
+import { pathLines } from '../output/times-text.ts';
 import { wakeController } from '../wake.ts';
 
 export function runsCommand(cli: Cli): Command {
@@ -16,6 +18,7 @@ Examples:
   kk-controller runs
   kk-controller runs --limit 100 -o json | jq -r '.[] | select(.status == "failed") | .id'`,
     )
+    .addCommand(showCommand(cli))
     .addCommand(adoptCommand(cli))
     .addCommand(permitReleaseCommand(cli));
   return cli.action(command, async (options: { output: Format; limit: number }) => {
@@ -27,6 +30,30 @@ Examples:
         ? ['No runs yet. Start one with: kk-controller apply plan.yaml']
         : runRows(runs, cli.parts.now(), cli.colors)),
       ...(status ? heldLines(status, cli.colors) : []),
+    ]);
+    return 0;
+  });
+}
+
+function showCommand(cli: Cli): Command {
+  const command = withOutput(new Command('show'))
+    .description('Tell what became of a run, as apply does at its end, and step by step what it took its time for')
+    .argument('[run]', 'its id, the beginning of it or of its last part, or `last`', 'last')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  kk-controller runs show
+  kk-controller runs show 7f3a -o json | jq .times.overhead`,
+    );
+  return cli.action(command, async (id: string, options: { output: Format }) => {
+    await wakeController(cli);
+    const run = await cli.client.run(id);
+    const { colors } = cli;
+    const path = pathLines(run, colors);
+    cli.show(options.output, run, () => [
+      ...reportLines(run, { colors, columns: cli.parts.out.columns || 100, diff: false }),
+      ...(path.length > 0 ? ['', colors.bold('Critical path'), ...path.map((line) => `  ${line}`)] : []),
     ]);
     return 0;
   });

@@ -5,6 +5,7 @@ import { type Colors, painted } from './colors.ts';
 import { type Problem, problemLines } from './problems.ts';
 import { table } from './table.ts';
 import { alike, clean, count, names, span } from './text.ts';
+import { timeLines } from './times-text.ts';
 import { verdictLines } from './verdicts.ts';
 
 export interface ReportStyle {
@@ -33,6 +34,7 @@ export function reportLines(run: RunView, style: ReportStyle): string[] {
     titled('Taken out', skipLines(run), colors),
     titled('Failures', failureLines(run, colors), colors),
     titled('Nodes', recapLines(run, colors), colors),
+    titled('Times', run.kind === 'plan' ? timeLines(run) : [], colors),
     conclusion(run, style),
   ];
   return parts.filter((part) => part.length > 0).flatMap((part, at) => (at === 0 ? part : ['', ...part]));

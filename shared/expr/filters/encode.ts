@@ -1,8 +1,9 @@
 import { parse, stringify } from 'yaml';
-import { type Call, type Filter, fail, madeText, wantCount, wantText } from '../callable.ts';
+import { type Call, type Filter, fail, madeText, wantCount, wantMap, wantText } from '../callable.ts';
 import { isMap, makeMap, measure, type Value } from '../value.ts';
+import { tomlText } from './toml.ts';
 
-/** Filters to and from JSON, YAML and base64. */
+/** Filters to and from JSON, YAML, TOML and base64. */
 export const encodeFilters: Readonly<Record<string, Filter>> = {
   to_json: {
     about: 'JSON on one line, or indented by the given number of spaces.',
@@ -49,6 +50,14 @@ export const encodeFilters: Readonly<Record<string, Filter>> = {
         return fail(call, 'EXPR_FILTER', 'the text is not YAML');
       }
       return cleaned(parsed, call, 0);
+    },
+  },
+  to_toml: {
+    about: 'A map as TOML, ending with a newline; keys with none are left out, for TOML has no null.',
+    params: [],
+    apply(input, _args, call) {
+      measure(input, call.budget, call.at);
+      return madeText(tomlText(wantMap(input, call), call), call);
     },
   },
   b64encode: {

@@ -1,4 +1,4 @@
-import { type Args, type Call, type Filter, fail, wantMap, wantNumber, wantText } from '../callable.ts';
+import { type Args, type Call, type Filter, fail, wantList, wantMap, wantNumber, wantText } from '../callable.ts';
 import { isMap, makeMap, ownEntry, ownKeys, toText, truthy, typeName, type Value, type ValueMap } from '../value.ts';
 
 const TRUE_WORDS: ReadonlySet<string> = new Set(['true', 'yes', 'on', 'y', 't', '1']);
@@ -76,6 +76,19 @@ export const generalFilters: Readonly<Record<string, Filter>> = {
       if (method === 'floor') return Math.floor(number) / factor;
       if (method === 'common') return (Math.sign(number) * Math.round(Math.abs(number))) / factor;
       return fail(call, 'EXPR_FILTER', 'method must be "common", "ceil" or "floor"');
+    },
+  },
+  dict: {
+    about:
+      'A list of [key, value], as items() of a map gives it, as a map; of a key that is there twice the last counts.',
+    params: [],
+    apply(input, _args, call) {
+      const pairs = wantList(input, call).map((pair) => {
+        const [key, value, ...more] = wantList(pair, call);
+        if (value === undefined || more.length > 0) return fail(call, 'EXPR_TYPE', 'expected lists of [key, value]');
+        return [wantText(key, call), value] as const;
+      });
+      return makeMap(pairs, call.at);
     },
   },
   combine: {

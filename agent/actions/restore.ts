@@ -1,0 +1,87 @@
+import type { ActionInput, ActionOutput } from '../../shared/actions/index.ts';
+import { KkError } from '../../shared/errors.ts';
+import type { Resource } from '../undo/image.ts';
+import type { StepOf } from '../undo/store.ts';
+import type { ActionContext, ActionExecutor } from './executor.ts';
+import { nameOf, type Undoing, type Weighed, weigh } from './undo-plan.ts';
+
+type Output = ActionOutput<'restore'>;
+
+interface Plan {
+  wanted: (Extract<Weighed, { verdict: 'restore' }> & { resource: Resource })[];
+  /** Resources that are as they were. */
+  asBefore: Resource[];
+  /** What is left alone, and why. */
+  left: string[];
+}
+
+/**
+ * The role of a step by its task's key, `play/role/task`. Names of roles have slashes (`cni/bridge`), ids of tasks none. Of a play
+ * with a slash in its name it is no role's name, so that its steps are left to a rollback.
+ */
+function roleOf({ task }: StepOf): string {
+  return task.split('/').slice(1, -1).join('/');
+}
+
+/**
+ * Brings back what the steps of roles changed in all runs, what they touched first last. Unlike the undoing of one step it does
+ * what it can: a machine that is given away must not keep everything because of one file that somebody has edited.
+ */
+export function restoreExecutor(store: Undoing): ActionExecutor<'restore'> {
+  const ofRoles = ({ roles }: ActionInput<'restore'>) => {
+    return (step: StepOf): boolean => roles.includes(roleOf(step));
+  };
+
+  async function plan(input: ActionInput<'restore'>, { signal }: ActionContext): Promise<Plan> {
+    const planned: Plan = { wanted: [], asBefore: [], left: [] };
+    for (const remembered of await store.changesBy(ofRoles(input))) {
+      const { resource } = remembered;
+      const weighed = await orWhy(resource, signal, () => weigh(store, remembered, signal));
+      if (typeof weighed === 'string') planned.left.push(weighed);
+      else if (weighed.verdict === 'restore') planned.wanted.push({ ...weighed, resource });
+      else if (weighed.verdict === 'as-before') planned.asBefore.push(resource);
+      else if (weighed.verdict === 'lost')
+        planned.left.push(`${nameOf(resource)}: it is not kept how it was: ${weighed.why}`);
+      else planned.left.push(...weighed.conflicts.map(({ brief }) => brief));
+    }
+    return planned;
+  }
+
+  return {
+    async inspect(input, context) {
+      const { wanted, asBefore, left } = await plan(input, context);
+      if (wanted.length + asBefore.length === 0) return { already: true, output: { restored: [], left } };
+      const diffs = wanted.flatMap((one) => one.diffs);
+      const foreseen = { restored: wanted.map(({ resource }) => nameOf(resource)), left };
+      return { already: false, diffs, foreseen, ...(wanted.length > 0 ? {} : { changed: false as const }) };
+    },
+
+    async apply(input, context) {
+      const { wanted, asBefore, left } = await plan(input, context);
+      const output: Output = { restored: [], left: [...left] };
+      const done = [...asBefore];
+      for (const { resource, restore } of wanted) {
+        const note = await orWhy(resource, context.signal, restore);
+        if (note !== undefined) output.left.push(note);
+        else {
+          output.restored.push(nameOf(resource));
+          done.push(resource);
+        }
+      }
+      await store.forgetBy(ofRoles(input), done);
+      context.log('stderr', 0, Buffer.from(output.left.map((why) => `Left as it is: ${why}.\n`).join('')));
+      return { output, changed: output.restored.length > 0, diffs: wanted.flatMap(({ diffs }) => diffs) };
+    },
+  };
+}
+
+/** The value, or what is in the way of this resource; a cancel goes through. */
+async function orWhy<T>(resource: Resource, signal: AbortSignal, work: () => Promise<T>): Promise<T | string> {
+  try {
+    return await work();
+  } catch (thrown) {
+    signal.throwIfAborted();
+    if (thrown instanceof KkError) return `${nameOf(resource)}: ${thrown.code}: ${thrown.message}`;
+    throw thrown;
+  }
+}

@@ -1,0 +1,126 @@
+import { type ClusterNode, type Contradiction, contradiction } from './contradiction.ts';
+import { judgeNetworks } from './judge-networks.ts';
+import { judgeVersions } from './judge-versions.ts';
+import type { ClusterConfig } from './schema.ts';
+
+/** The port on which every node reaches the API, whichever control plane answers. */
+export function endpointPort({ control_plane_endpoint: endpoint, apiserver }: ClusterConfig['kubernetes']): number {
+  return endpoint.port || (endpoint.type === 'haproxy' ? 8443 : apiserver.port);
+}
+
+/**
+ * Settings that are well written and contradict each other, the version, or the inventory. Pure. `nodes` are those of the
+ * inventory in its order; only those in etcd, control_plane and worker are part of the cluster.
+ */
+export function judgeCluster(config: ClusterConfig, nodes: readonly ClusterNode[]): Contradiction[] {
+  const members = nodes.filter(({ groups }) => groups.includes('control_plane') || groups.includes('worker'));
+  return [
+    ...judgeGroups(config, nodes),
+    ...judgeVersions(config),
+    ...judgeEndpoint(config),
+    ...judgeEtcd(config),
+    ...judgeNetworks(config, members),
+    ...judgeBridge(config, members),
+  ];
+}
+
+function judgeGroups({ etcd }: ClusterConfig, nodes: readonly ClusterNode[]): Contradiction[] {
+  const found: Contradiction[] = [];
+  const inGroup = (group: string): ClusterNode[] => nodes.filter(({ groups }) => groups.includes(group));
+  const planes = inGroup('control_plane');
+  const members = inGroup('etcd');
+  if (planes.length === 0) {
+    const message = 'The group control_plane is empty: a cluster has at least one control plane.';
+    found.push(contradiction('', message, 'Put hosts into the group control_plane of the inventory.'));
+  }
+  if (etcd.mode === 'external' && members.length === 0) {
+    const message = 'The group etcd is empty, and etcd.mode is external.';
+    found.push(contradiction('etcd.mode', message, 'Put hosts into the group etcd, or write mode: internal.'));
+  }
+  const apart = members.find((node) => !planes.includes(node)) ?? planes.find((node) => !members.includes(node));
+  if (etcd.mode === 'internal' && members.length > 0 && apart) {
+    const message = `With etcd.mode internal etcd is on the control planes, and the group etcd is another one: ${apart.name} is only in one of them.`;
+    found.push(contradiction('etcd.mode', message, 'Remove the group etcd, or write mode: external.'));
+  }
+  if (etcd.mode === 'endpoints' && members.length > 0) {
+    const message = 'With etcd.mode endpoints etcd is there already, and the group etcd has hosts.';
+    found.push(contradiction('etcd.mode', message, 'Empty the group etcd, or write mode: external.'));
+  }
+  const voters = etcd.mode === 'external' ? members.length : etcd.mode === 'internal' ? planes.length : 1;
+  if (voters > 0 && voters % 2 === 0) {
+    const message = `etcd would have ${voters} members, which survive the loss of no more than ${voters - 1} do.`;
+    found.push(contradiction('etcd.mode', message, `Make it ${voters - 1} or ${voters + 1}.`));
+  }
+  return found;
+}
+
+function judgeEndpoint({ kubernetes }: ClusterConfig): Contradiction[] {
+  const { control_plane_endpoint: endpoint, apiserver } = kubernetes;
+  const found: Contradiction[] = [];
+  const at = 'kubernetes.control_plane_endpoint';
+  const port = endpointPort(kubernetes);
+  if (endpoint.type === 'haproxy' && (port === 6443 || port === apiserver.port)) {
+    const message = `haproxy cannot have port ${port}: on control planes it is that of the API server.`;
+    found.push(contradiction(`${at}.port`, message, 'Write another port, or 0 for 8443.'));
+  }
+  if (endpoint.type === 'local' && endpoint.port !== 0 && endpoint.port !== apiserver.port) {
+    const message = `With type local nodes ask the API server itself, on port ${apiserver.port} and not ${endpoint.port}.`;
+    found.push(contradiction(`${at}.port`, message, `Write ${apiserver.port}, or leave it out.`));
+  }
+  if (endpoint.type === 'external' && endpoint.address === '') {
+    found.push(
+      contradiction(`${at}.type`, 'The external endpoint has no address.', 'Write the address of your load balancer.'),
+    );
+  }
+  if (endpoint.type !== 'external' && endpoint.address !== '') {
+    const message = `An address is for the type external, and the type is ${endpoint.type}.`;
+    found.push(contradiction(`${at}.address`, message, 'Remove it, or write type: external.'));
+  }
+  return found;
+}
+
+function judgeEtcd({ etcd }: ClusterConfig): Contradiction[] {
+  const found: Contradiction[] = [];
+  const files = ['ca_file', 'cert_file', 'key_file'] as const;
+  if (etcd.mode === 'endpoints') {
+    const missing = files.filter((file) => etcd[file] === '');
+    if (etcd.endpoints.length === 0) {
+      found.push(
+        contradiction('etcd.mode', 'etcd.mode is endpoints, and there are none.', 'List them under etcd.endpoints.'),
+      );
+    } else if (etcd.endpoints.some((url) => url.startsWith('https:')) && missing.length > 0) {
+      const message = `The endpoints are reached over TLS, and etcd.${missing.join(', etcd.')} is not given.`;
+      found.push(contradiction('etcd.endpoints', message, 'Give all three files.'));
+    }
+  } else {
+    const stated = etcd.endpoints.length > 0 ? 'endpoints' : files.find((file) => etcd[file] !== '');
+    if (stated) {
+      const message = `etcd.${stated} is for mode endpoints, and the mode is ${etcd.mode}.`;
+      found.push(contradiction(`etcd.${stated}`, message, 'Remove it, or write mode: endpoints.'));
+    }
+  }
+  // etcd refuses to start otherwise
+  if (etcd.election_timeout < 5 * etcd.heartbeat_interval) {
+    const message = `The election timeout of ${etcd.election_timeout} ms is less than five heartbeats of ${etcd.heartbeat_interval} ms.`;
+    found.push(contradiction('etcd.election_timeout', message, `Write at least ${5 * etcd.heartbeat_interval}.`));
+  }
+  const ports = [etcd.port, etcd.peer_port, etcd.metrics_port];
+  if (new Set(ports).size < ports.length) {
+    found.push(
+      contradiction(
+        'etcd.port',
+        `etcd has one port twice: ${ports.join(', ')}.`,
+        'Give clients, peers and metrics a port each.',
+      ),
+    );
+  }
+  return found;
+}
+
+function judgeBridge({ cni }: ClusterConfig, members: readonly ClusterNode[]): Contradiction[] {
+  if (cni.type !== 'bridge' || members.length <= cni.bridge.max_nodes) return [];
+  const message = `The bridge network writes a route to every node on every other, at most ${cni.bridge.max_nodes}, and there are ${members.length} nodes.`;
+  return [
+    contradiction('cni.type', message, 'Write type: none and bring another network, or raise cni.bridge.max_nodes.'),
+  ];
+}

@@ -1,0 +1,53 @@
+#!/bin/sh
+# init.sh BIN SOCKET SKIPPED: kubeadm init with kubeadm-init.yaml (secrets) and kubeadm-settings.yaml (none). What is left of one that
+# did not come to its end is removed before, but its pki stays: etcd may hold objects that were signed with it already.
+set -u
+PATH=$1:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+socket=$2
+here=/etc/kubernetes
+begun=$here/kubeadm-init.begun
+umask 077
+work=$(mktemp -d /run/kk-kubeadm.XXXXXX)
+trap 'rm -rf "$work"' EXIT
+
+# What kubeadm prints names the token and the key.
+masked() { sed -u -E 's/\b[a-z0-9]{6}\.[a-z0-9]{16}\b/(token)/g; s/\b[0-9a-f]{64}\b/(key)/g'; }
+
+if [ -e "$begun" ]; then
+  echo "an earlier kubeadm init did not come to its end: what it left is removed, its pki is kept"
+  kept=$here/pki.kept
+  if [ -d "$here/pki" ] && [ ! -d "$kept" ]; then
+    rm -rf "$kept.new"
+    cp -a "$here/pki" "$kept.new" && sync && mv "$kept.new" "$kept" || exit 1
+  fi
+  timeout 180 kubeadm reset --force --cri-socket "$socket" </dev/null 2>&1 | masked
+  if [ -d "$kept" ]; then
+    rm -rf "$here/pki" && mv "$kept" "$here/pki" || exit 1
+  fi
+fi
+: >"$begun" && sync
+cat "$here/kubeadm-init.yaml" "$here/kubeadm-settings.yaml" >"$work/config.yaml"
+{
+  kubeadm init --config "$work/config.yaml" --upload-certs ${3:+--skip-phases="$3"} </dev/null 2>&1
+  echo $? >"$work/status"
+} | masked | tee "$work/said" | sed -u '/control-plane has initialized successfully/,$d'
+
+if [ "$(cat "$work/status")" != 0 ]; then
+  {
+    echo "kubeadm init says:"
+    grep -vE '^[[:space:]]*$|^To see the stack trace|^\[(certs|kubeconfig|preflight)\] (Using|Generat|Writing|Pulling)' "$work/said" | tail -n 5 | cut -c1-400
+    echo "the kubelet (journalctl -u kubelet):"
+    journalctl -u kubelet --output cat --no-pager --lines 400 2>/dev/null | grep -E '^E[0-9]{4}|rror|ailed' |
+      sed -E 's/^[EWIF][0-9]{4} [0-9:.]+ +[0-9]+ //' | awk '!seen[substr($0, 1, 90)]++' | tail -n 5 | cut -c1-300
+    for name in etcd kube-apiserver; do
+      log=$(ls -t /var/log/pods/kube-system_$name-*/*/*.log 2>/dev/null | head -n 1)
+      [ -n "$log" ] || continue
+      echo "$name ($log):"
+      tail -n 2 "$log" | cut -c1-300
+    done
+  } >&2
+  exit 1
+fi
+cp "$here/kubeadm-settings.yaml" "$here/kubeadm-formed.yaml.new" && sync
+mv "$here/kubeadm-formed.yaml.new" "$here/kubeadm-formed.yaml" && rm -f "$begun" && sync

@@ -1,0 +1,62 @@
+#!/bin/sh
+# join.sh BIN SOCKET ETCD: kubeadm join with kubeadm-join.yaml, and as a control plane with what is in kubeadm-join-control-plane.yaml.
+# What is left of a join that did not come to its end is removed before. A member of etcd that is listed is never wiped while
+# the others cannot do without it.
+set -u
+PATH=$1:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+socket=$2
+here=/etc/kubernetes
+begun=$here/kubeadm-join.begun
+umask 077
+work=$(mktemp -d /run/kk-kubeadm.XXXXXX)
+trap 'rm -rf "$work"' EXIT
+
+masked() { sed -u -E 's/\b[a-z0-9]{6}\.[a-z0-9]{16}\b/(token)/g; s/\b[0-9a-f]{64}\b/(key)/g'; }
+now() { cut -d. -f1 /proc/uptime; }
+# The cluster can take a member out: its API writes nothing without a quorum of etcd.
+answers() {
+  kubectl --kubeconfig "$here/admin.conf" --request-timeout 10s --namespace kube-system get configmap kubeadm-config >/dev/null 2>&1
+}
+
+if [ -e "$begun" ]; then
+  echo "an earlier kubeadm join did not come to its end: what it left is removed"
+  if [ "$3" = internal ] && [ -e "$here/manifests/etcd.yaml" ] && [ -e "$here/admin.conf" ]; then
+    systemctl start kubelet
+    end=$(($(now) + 180))
+    until answers; do
+      if [ "$(now)" -ge "$end" ]; then
+        echo "ETCD_QUORUM_LOST: the join of this control plane was interrupted, etcd lists it as a member, and without it there is no quorum within three minutes." >&2
+        echo "Its data stays. Bring the other control planes back, or restore etcd from a snapshot; then apply --resume." >&2
+        exit 1
+      fi
+      sleep 2
+    done
+  fi
+  timeout 180 kubeadm reset --force --cri-socket "$socket" </dev/null 2>&1 | masked
+fi
+: >"$begun" && sync
+cat "$here/kubeadm-join.yaml" >"$work/config.yaml"
+[ ! -e "$here/kubeadm-join-control-plane.yaml" ] || cat "$here/kubeadm-join-control-plane.yaml" >>"$work/config.yaml"
+{
+  kubeadm join --config "$work/config.yaml" </dev/null 2>&1
+  echo $? >"$work/status"
+} | masked | tee "$work/said"
+
+if [ "$(cat "$work/status")" != 0 ]; then
+  {
+    echo "kubeadm join says:"
+    grep -vE '^[[:space:]]*$|^To see the stack trace|^\[(certs|kubeconfig|preflight)\] (Using|Generat|Writing|Pulling)' "$work/said" | tail -n 6 | cut -c1-400
+    echo "the kubelet (journalctl -u kubelet):"
+    journalctl -u kubelet --output cat --no-pager --lines 400 2>/dev/null | grep -E '^E[0-9]{4}|rror|ailed' |
+      sed -E 's/^[EWIF][0-9]{4} [0-9:.]+ +[0-9]+ //' | awk '!seen[substr($0, 1, 90)]++' | tail -n 6 | cut -c1-300
+    for name in etcd kube-apiserver; do
+      log=$(ls -t /var/log/pods/kube-system_$name-*/*/*.log 2>/dev/null | head -n 1)
+      [ -n "$log" ] || continue
+      echo "$name ($log):"
+      tail -n 2 "$log" | cut -c1-300
+    done
+  } >&2
+  exit 1
+fi
+: >"$here/kubeadm-joined" && rm -f "$begun" && sync
