@@ -84,8 +84,8 @@ function inventoryScope(plan: Plan): ReturnType<typeof scopeOf> {
 export interface TaskText {
   ast: Parameters<typeof nodeReads>[0];
   shell: boolean;
-  /** It is, or is part of, what this variable of the task holds. */
-  variable?: string;
+  /** Where in the task it stands, such as `/inputs/content` or `/vars/port`; undefined: a condition, or a template file. */
+  pointer?: string;
 }
 
 /** Every template and condition of a task, parsed: also those that its play, its role's use and its template file give it. */
@@ -108,7 +108,7 @@ export function textsOf(plan: Plan, { document, roleUse, play, role }: DraftTask
         texts.push({
           ast: parseTemplate(value, place(document.places[pointer])),
           shell: isRunByShell(document.action, pointer),
-          ...variableOf(pointer),
+          pointer,
         });
     } else if (Array.isArray(value)) for (const [i, item] of value.entries()) walk(item, `${pointer}/${i}`);
     else if (value && typeof value === 'object')
@@ -124,11 +124,6 @@ export function textsOf(plan: Plan, { document, roleUse, play, role }: DraftTask
   if (template)
     texts.push({ ast: parseTemplate(template.text, { file: template.path, line: 1, column: 1 }), shell: false });
   return texts;
-}
-
-function variableOf(pointer: string): { variable?: string } {
-  const [, words, variable] = pointer.split('/');
-  return words === 'vars' && variable !== undefined ? { variable } : {};
 }
 
 /** The role's template that a task names literally, as `file` and `systemd` do. */

@@ -1,4 +1,4 @@
-import type { ActionKind } from '../../shared/actions/index.ts';
+import { type ActionKind, runsProgram } from '../../shared/actions/index.ts';
 import { isLocalAction } from '../../shared/actions/local.ts';
 import { isPrivate, writesWithMode } from '../../shared/actions/private-file.ts';
 import { isBlock } from '../../shared/blocks.ts';
@@ -26,7 +26,13 @@ export interface TaskSecrets {
  */
 export function resolveSecrets(plan: Plan, all: readonly DraftTask[], draft: DraftTask): TaskSecrets {
   const documents = [draft.document, ...draft.document.recover];
-  const reads = documents.flatMap((document) => readsIn(textsOf(plan, { ...draft, document })));
+  const textsBy = documents.map((document) => textsOf(plan, { ...draft, document }));
+  const reads = textsBy.flatMap((texts) =>
+    readsIn(
+      texts.filter((text) => variableOf(text) === undefined),
+      texts,
+    ),
+  );
   const names = [...new Set(reads.map(({ name }) => name))].sort();
   const problems: ErrorReport[] = [];
   const own = draft.document.action === 'secret.make' ? inputOf(draft.document, 'name') : '';
@@ -35,7 +41,12 @@ export function resolveSecrets(plan: Plan, all: readonly DraftTask[], draft: Dra
   if (first === undefined) return { names, edges: [], problems };
 
   if (isBlock(draft.document) || isLocalAction(draft.document.action)) problems.push(notThere(draft, first));
-  problems.push(...documents.flatMap((document) => readable(document, first)));
+  problems.push(
+    ...documents.flatMap((document, index) => [
+      ...readable(document, first),
+      ...exposed(document, textsBy[index] ?? []),
+    ]),
+  );
   const edges: Edge[] = [];
   const made = all.filter(({ document }) => document.action === 'secret.make');
   for (const name of names) {
@@ -49,19 +60,44 @@ export function resolveSecrets(plan: Plan, all: readonly DraftTask[], draft: Dra
   return { names, edges, problems };
 }
 
-/** Of the texts that are evaluated whatever happens, and of the variables that they name. */
-function readsIn(texts: readonly TaskText[]): SecretRead[] {
-  const wanted = texts.filter(({ variable }) => variable === undefined);
-  const left = new Set(texts.filter(({ variable }) => variable !== undefined));
+/** Of texts, and of the variables of their task that they name. `all`: every text of the task. */
+function readsIn(texts: readonly TaskText[], all: readonly TaskText[]): SecretRead[] {
+  const wanted = [...texts];
+  const left = new Set(all.filter((text) => variableOf(text) !== undefined));
   for (const { ast } of wanted) {
     const named = new Set(analyse(ast).free.map(({ name }) => name));
     for (const text of left) {
-      if (!named.has(text.variable ?? '')) continue;
+      if (!named.has(variableOf(text) ?? '')) continue;
       left.delete(text);
       wanted.push(text);
     }
   }
   return wanted.flatMap(({ ast }) => secretReads(ast));
+}
+
+/** The variable of the task that the text is, or is part of. */
+function variableOf({ pointer = '' }: TaskText): string | undefined {
+  const [, word, name] = pointer.split('/');
+  return word === 'vars' ? name : undefined;
+}
+
+/** What of a program's inputs other users of the node do not see, as they see its arguments. */
+const HIDDEN = /^\/inputs\/(stdin|content)$/;
+
+/** A secret among the arguments or in the environment of a program. */
+function exposed(document: TaskDocument, texts: readonly TaskText[]): ErrorReport[] {
+  if (!runsProgram(document.action)) return [];
+  const open = texts.filter(({ pointer = '' }) => pointer.startsWith('/inputs/') && !HIDDEN.test(pointer));
+  const [read] = readsIn(open, texts);
+  if (read === undefined) return [];
+  return [
+    {
+      code: 'SECRET_EXPOSED',
+      message: `Task "${document.name}" gives the secret "${read.name}" to a program in its arguments or environment, where others can see it.`,
+      remedy: 'Give it as stdin, or write it to a file of mode "0600" and name that.',
+      position: read.origin,
+    },
+  ];
 }
 
 /** Those whose files everybody may read. */

@@ -22,6 +22,8 @@ export interface CertificateWish {
   sans: readonly string[];
   usages: readonly ('server' | 'client')[];
   days: number;
+  /** Another one, also where there is a fresh one; once for each step. */
+  renew: boolean;
 }
 
 /**
@@ -33,7 +35,7 @@ export async function issueCertificate(
   issuer: KeyedCertificate,
   { ledger, random, nowMs }: { ledger: CertificateLedger; random: Random; nowMs: () => number },
 ): Promise<{ pem: string; isNew: boolean }> {
-  const { csr, plan, ca, node, run, task, days } = wish;
+  const { csr, plan, ca, node, run, task, days, renew } = wish;
   const request = await readRequest(csr);
   if (!request.ok) throw invalid(node, request.why);
   const subject = { CN: wish.subject.CN, O: [...groupsOf(wish.subject)] };
@@ -44,7 +46,8 @@ export async function issueCertificate(
   const names = JSON.stringify({ ...subject, sans, usages: [...new Set(wish.usages)].sort(), days });
   const keyHash = createHash('sha256').update(request.publicKey).digest('hex');
   const known = await ledger.ofKey(plan, ca, keyHash);
-  const again = known.find((one) => one.names === names && isGood(one, issuer, now));
+  const isOfStep = (one: IssuedCertificate): boolean => one.run === run && one.task === task && one.node === node;
+  const again = known.find((one) => one.names === names && (!renew || isOfStep(one)) && isGood(one, issuer, now));
   if (again !== undefined) return { pem: again.pem, isNew: false };
 
   const certificate = await makeNamedLeaf({

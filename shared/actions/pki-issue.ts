@@ -19,6 +19,8 @@ export const pkiIssue = defineAction({
     sans: Sans.default([]),
     usages: z.array(z.enum(['server', 'client'])).min(1),
     days: z.int().min(1).max(3650).default(365),
+    /** Issue another one, also where the key has a fresh one for these names. */
+    renew: z.boolean().default(false),
   }),
   output: z.object({
     /** PEM. */

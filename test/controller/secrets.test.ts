@@ -52,16 +52,20 @@ t.test('whoever reads a secret waits for its maker, is sensitive, and nobody els
         make('token'),
         make('other'),
         { id: 'plain', needs: [] },
-        { id: 'input', needs: [], inputs: { shell: "x {{ secret('token') | quote }}" } },
+        { id: 'input', needs: [], inputs: { shell: 'x', stdin: "{{ secret('token') }}" } },
         {
           id: 'by-var',
           needs: [],
-          inputs: { shell: 'x {{ outer }}' },
+          inputs: { shell: 'x', stdin: '{{ outer }}' },
           vars: { outer: '{{ inner }}', inner: "{{ secret('token') }}" },
         },
         { id: 'var-unused', needs: [], vars: { inner: "{{ secret('token') }}" } },
         { id: 'template', needs: [], action: 'file', inputs: { path: '/x', template: 't.j2', mode: '0600' } },
-        { id: 'recovers', needs: [], recover: [taskFrom({ id: 'again', inputs: { shell: "{{ secret('other') }}" } })] },
+        {
+          id: 'recovers',
+          needs: [],
+          recover: [taskFrom({ id: 'again', inputs: { argv: ['x'], stdin: "{{ secret('other') }}" } })],
+        },
       ],
       { files: { 'r/templates/t.j2': "{% if x is defined %}{{ secret('token') }}{% endif %}{{ secret('other') }}" } },
     ),
@@ -81,7 +85,8 @@ t.test('whoever reads a secret waits for its maker, is sensitive, and nobody els
     'r/template': ['all r/make-other', 'all r/make-token'],
   });
   t.same(
-    graphFrom(sketch([make('token'), { id: 'x', inputs: { shell: "{{ secret('token') }}" } }])).common.tasks[1]?.needs,
+    graphFrom(sketch([make('token'), { id: 'x', inputs: { argv: ['x'], stdin: "{{ secret('token') }}" } }])).common
+      .tasks[1]?.needs,
     [{ gate: 'all/0' }],
   );
 });
@@ -91,7 +96,7 @@ t.test('what cannot be right is told with its place', async (t) => {
     problemsFrom(sketch(tasks)).map(({ code, message, remedy }) => `${code} ${message} ${remedy}`);
   const read = (id: string, more: object = {}): TaskSketch => ({
     id,
-    inputs: { shell: "{{ secret('tokem') }}" },
+    inputs: { argv: ['x'], stdin: "{{ secret('tokem') }}" },
     ...more,
   });
   t.match(problems(make('token'), read('x')), [/SECRET_UNKNOWN secret\('tokem'\) of task "x".*Made are: token/]);
@@ -113,6 +118,13 @@ t.test('what cannot be right is told with its place', async (t) => {
   t.match(file({ mode: '0644' }), [/SECRET_READABLE .*its mode is 0644/]);
   t.match(file({}, 'systemd'), [/SECRET_READABLE What systemd writes can be read by everybody/]);
   t.same(file({ mode: '0640' }), []);
+  const run = (inputs: { [key: string]: Json }, action = 'command') =>
+    problems(make('token'), { id: 'c', action, inputs, vars: { v: "{{ secret('token') }}" } });
+  for (const inputs of [{ shell: 'x {{ v }}' }, { argv: ['x', '{{ v }}'] }, { argv: ['x'], env: { A: '{{ v }}' } }])
+    t.match(run(inputs), [/SECRET_EXPOSED Task "c" gives the secret "token"/], JSON.stringify(inputs));
+  t.same(run({ argv: ['x'], stdin: '{{ v }}' }), []);
+  t.same(run({ content: 'echo {{ v }}' }, 'script'), []);
+  t.match(run({ source: 'a', args: ['{{ v }}'] }, 'script'), [/SECRET_EXPOSED/]);
   t.same(file({ mode: '{{ m }}' }), [], 'the node judges it');
 });
 
@@ -182,7 +194,11 @@ t.test(
 t.test('a node gets the secrets of its own tasks, while they are to be done, and once they are made', async (t) => {
   const { secrets } = await stateFolder(t);
   const graph = graphFrom(
-    sketch([make('token'), { id: 'x', on: ['w1'], inputs: { shell: "{{ secret('token') }}" } }, { id: 'y' }]),
+    sketch([
+      make('token'),
+      { id: 'x', on: ['w1'], inputs: { argv: ['x'], stdin: "{{ secret('token') }}" } },
+      { id: 'y' },
+    ]),
   );
   const state = newRunState(graph);
   const run = {
@@ -247,9 +263,13 @@ t.test('pki.issue: a CA for each name of a plan; names are the task’s; the sam
   const again = await issued({ sans: [...sans].reverse() });
   t.match([again.changed, again.pem === one.pem], [false, true], 'a second apply changes nothing');
   t.equal((await issued({ days: 30 })).changed, true, 'asked for something else');
+  const renewed = await issued({ renew: true }, { run: 'r2' });
+  t.equal(renewed.changed, true);
+  t.match(await issued({ renew: true }, { run: 'r2' }), { changed: false, pem: renewed.pem }, 'once for each step');
+  t.match((await certificates.revoke({ ...step, run: 'r2' }, 1)).length, 1);
   clock.now += 45 * DAY;
   t.equal((await issued()).changed, true, 'less than a third of its life is left');
-  t.match(await certificates.list('lab'), [{ names: /"n1".*server/ }, {}, {}, {}]);
+  t.match(await certificates.list('lab'), [{ names: /"n1".*server/ }, {}, {}, {}, {}]);
 
   const refused = async (more: object, code: string, evidence?: RegExp) => {
     const found = await issued(more).catch((thrown) => thrown.report);
