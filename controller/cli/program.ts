@@ -38,6 +38,7 @@ const COMMANDS: readonly (readonly [string, () => Promise<MakeCommand>])[] = [
   ['inventory', async () => (await import('./commands/inventory.ts')).inventoryCommand],
   ['certs', async () => (await import('./commands/certs.ts')).certsCommand],
   ['etcd', async () => (await import('./commands/etcd.ts')).etcdCommand],
+  ['kubeconfig', async () => (await import('./commands/kubeconfig.ts')).kubeconfigCommand],
   ['config', async () => (await import('./commands/config.ts')).configCommand],
   ['serve', async () => (await import('./commands/serve.ts')).serveCommand],
   ['backup', async () => (await import('./commands/backup.ts')).backupCommand],

@@ -46,7 +46,8 @@ export function rollbackTasks(plan: Plan, all: readonly DraftTask[], draft: Draf
       exported.add(task);
     const secrets = resolveSecrets(plan, all, reader);
     problems.push(...secrets.problems);
-    const spec = specOf(reader, plan.plays[draft.play] as Play, resolved.reads, false, false, secrets.names);
+    const local = { isLocal: () => false, secrets: secrets.names };
+    const spec = specOf(reader, plan.plays[draft.play] as Play, resolved.reads, false, false, local);
     return { ...spec, needs: [] };
   });
   return { specs, exported, problems };

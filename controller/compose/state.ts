@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { type Authority, openAuthority } from '../pki/authority.ts';
 import { ClusterCas } from '../pki/cluster-cas.ts';
+import { openSealKey, type SealKey } from '../pki/seal-key.ts';
 import { openSealing } from '../pki/sealing.ts';
 import type { Clock } from '../run/ports.ts';
 import { type BlobStore, openBlobs } from '../store/blobs.ts';
@@ -11,6 +12,7 @@ import { eventLog, type RunArchive } from '../store/event-log.ts';
 import { type FactsStore, factsStore } from '../store/facts.ts';
 import { type Fetched, fetchedFiles } from '../store/fetched.ts';
 import { type Identities, openIdentities } from '../store/identities.ts';
+import { type Kubeconfigs, kubeconfigs } from '../store/kubeconfigs.ts';
 import { raiseGeneration } from '../store/meta.ts';
 import { type Nodes, nodeStore } from '../store/nodes.ts';
 import { type Pendings, pendingStore } from '../store/pendings.ts';
@@ -38,6 +40,8 @@ export interface State {
   secrets: Secrets;
   cas: ClusterCas;
   certificates: Certificates;
+  seal: SealKey;
+  kubeconfigs: Kubeconfigs;
 }
 
 /** Opens the state of a folder that this process has taken, and raises its generation. */
@@ -64,5 +68,7 @@ export async function openState(folder: string, clock: Clock, onEnd: OnEnd): Pro
     secrets: secretStore(database, sealing, clock.nowMs),
     cas: new ClusterCas(pki, { random: randomBytes, nowMs: clock.nowMs }),
     certificates: certificateStore(database),
+    seal: await openSealKey(pki),
+    kubeconfigs: kubeconfigs(join(folder, 'kubeconfigs')),
   };
 }

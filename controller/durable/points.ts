@@ -7,6 +7,8 @@ export const WRITES = {
   'controller.ca': 'replace',
   'controller.cluster-ca': 'replace',
   'controller.secrets-key': 'replace',
+  'controller.seal': 'replace',
+  'controller.kubeconfig': 'replace',
   'controller.blob': 'replace',
   'controller.components.lock': 'replace',
   'controller.fetched': 'replace',

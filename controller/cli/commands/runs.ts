@@ -6,6 +6,7 @@ import { heldLines, runRows } from '../output/runs-text.ts';
 import { names } from '../output/text.ts';
 import { pathLines } from '../output/times-text.ts';
 import { wakeController } from '../wake.ts';
+import { confirmCommand } from './runs-confirm.ts';
 
 export function runsCommand(cli: Cli): Command {
   const command = withOutput(new Command('runs'))
@@ -20,6 +21,7 @@ Examples:
     )
     .addCommand(showCommand(cli))
     .addCommand(adoptCommand(cli))
+    .addCommand(confirmCommand(cli))
     .addCommand(permitReleaseCommand(cli));
   return cli.action(command, async (options: { output: Format; limit: number }) => {
     await wakeController(cli);
