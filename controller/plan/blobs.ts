@@ -1,6 +1,7 @@
 import { ACTIONS, isActionKind } from '../../shared/actions/index.ts';
 import { type BlobRef, blobName, blobsOf, isBesidePlan } from '../../shared/blob.ts';
 import { isTemplate } from '../../shared/expr/index.ts';
+import { chosenFile } from './chosen-file.ts';
 import type { Library } from './library.ts';
 import { beside } from './paths.ts';
 import { suggest } from './problems.ts';
@@ -35,6 +36,8 @@ function refuseTemplate({ document: { inputs, at }, texts }: TaskRead, { problem
 
 function tableFor(src: string, task: TaskRead, found: RoleRead, library: Library): Record<string, BlobRef> | undefined {
   const { problems, sources } = library;
+  const chosen = chosenFile(src, library.document(sources.plan));
+  if (chosen !== undefined) return tableOfChosen(chosen, library);
   const at = task.texts['/inputs/src'] ?? task.document.at;
   const place = isBesidePlan(src) ? beside(sources.plan, src) : found.folder && `${found.folder}/files/${src}`;
   if (isTemplate(src)) {
@@ -57,6 +60,25 @@ function tableFor(src: string, task: TaskRead, found: RoleRead, library: Library
     const remedy = there.length > 0 ? suggest(src, there) : 'Correct the path; an empty folder has nothing to copy.';
     problems.add('PLAN_MISSING', at, `The src "${src}" is not there; it would be ${place}.`, remedy);
   }
+  return undefined;
+}
+
+function tableOfChosen(
+  { path, at }: NonNullable<ReturnType<typeof chosenFile>>,
+  library: Library,
+): Record<string, BlobRef> | undefined {
+  const place = beside(library.sources.plan, path);
+  const table = besidePlan(path, place, library);
+  if (Object.keys(table).length > 0) return table;
+  const why = library.sources.refused?.[place];
+  if (why !== undefined) library.refuse(place, why);
+  else
+    library.problems.add(
+      'PLAN_MISSING',
+      at,
+      `There is no file ${place}.`,
+      'Correct the path: it is relative to the plan.',
+    );
   return undefined;
 }
 

@@ -3,9 +3,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BlobRef } from '../../shared/blob.ts';
 import { isSystemError, KkError } from '../../shared/errors.ts';
+import { isTemplate } from '../../shared/expr/index.ts';
+import { chosenFile } from './chosen-file.ts';
 import { hashFile } from './hash-file.ts';
-import { MAX_TEXT } from './parse.ts';
+import { MAX_TEXT, parseYaml } from './parse.ts';
 import { BUILTIN, beside, COMPONENTS, componentFiles, lockFile, playbookFiles, roleFolders } from './paths.ts';
+import { Problems } from './problems.ts';
 import {
   hookScriptsOf,
   inventoryFileOf,
@@ -115,7 +118,12 @@ async function loadReferences(
   references: References,
   playbookPath: readonly string[],
 ): Promise<void> {
-  for (const src of references.files) await loader.taken(beside(loader.plan, src));
+  for (const src of references.files) {
+    const path = isTemplate(src)
+      ? chosenFile(src, parseYaml('', loader.texts[loader.plan] ?? '', new Problems()))?.path
+      : src;
+    if (path !== undefined) await loader.taken(beside(loader.plan, path));
+  }
   for (const include of references.includes) await loadTasks(loader, beside(file, include), playbookPath);
   for (const role of references.roles) {
     for (const folder of roleFolders(role, file, playbookPath)) {

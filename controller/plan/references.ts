@@ -59,7 +59,7 @@ export interface References {
   roles: string[];
   /** Relative to the file that names them. */
   includes: string[];
-  /** Files and folders to be copied: relative to the plan, or absolute. */
+  /** Files and folders to be copied: relative to the plan, or absolute; and templates, of which a few name a setting. */
   files: string[];
 }
 
@@ -76,7 +76,7 @@ export function referencesOf(source: string | DocNode): References {
   return {
     roles: roles.filter((role) => role !== undefined && isFolder(role)) as string[],
     includes: includes.filter((path) => path !== undefined),
-    files: [...new Set(files)].filter((src) => isBesidePlan(src) && !isTemplate(src)),
+    files: [...new Set(files)].filter((src) => isBesidePlan(src) || isTemplate(src)),
   };
 }
 

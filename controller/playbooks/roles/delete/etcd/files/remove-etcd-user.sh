@@ -1,4 +1,0 @@
-#!/bin/sh
-set -e
-userdel etcd
-if getent group etcd >/dev/null; then groupdel etcd; fi

@@ -1,0 +1,43 @@
+#!/bin/sh
+# may-form.sh PEER BIN ENDPOINTS: may a member without data begin? PEER is its own address for peers, ENDPOINTS (words of one text)
+# are those of the other members. Prints what its cluster is to it: `new` when nobody answers, `existing` when somebody has added it there. A
+# member that the others know, and that has lost its data, must not begin: it would vote with an empty log.
+set -u
+peer=$1
+etcdctl=$2/etcdctl
+endpoints=$3
+set -a
+. /etc/etcd/etcdctl.env
+set +a
+unset ETCDCTL_ENDPOINTS
+
+answers=$(mktemp -d) || exit 1
+trap 'rm -rf "$answers"' EXIT
+for endpoint in $endpoints; do
+  "$etcdctl" --endpoints "$endpoint" --dial-timeout 2s --command-timeout 3s member list \
+    >"$answers/$(echo "$endpoint" | tr -c '0-9a-z\n' _)" 2>/dev/null &
+done
+wait
+known=$(cat "$answers"/* 2>/dev/null | sort -u)
+if [ -z "$known" ]; then
+  echo new
+  exit 0
+fi
+mine=$(echo "$known" | grep -F ", $peer," | head -n 1)
+case $mine in
+  *', unstarted, '*)
+    echo existing
+    exit 0
+    ;;
+  '') why='does not list it' id= ;;
+  *) why='lists it, but its data are gone' id=${mine%%,*} ;;
+esac
+{
+  echo "The cluster of the other members $why ($peer):"
+  echo "$known" | cut -c1-200
+  echo 'On a member that is healthy, with the settings of /etc/etcd/etcdctl.env:'
+  if [ -n "$id" ]; then echo "  etcdctl member remove $id"; fi
+  echo "  etcdctl member add $(sed -n 's/^ETCD_NAME=//p' /etc/etcd/etcd.env 2>/dev/null || echo NAME) --peer-urls=$peer"
+  echo 'then apply again.'
+} >&2
+exit 1
