@@ -118,6 +118,8 @@ t.test('an init that failed or was cut off is begun anew, with the pki it had', 
   await rm(join(node.etc, 'fail'));
   await node.set('kill', '');
   await init();
+  await node.set('pki/apiserver.key', '');
+  await node.set('pki/apiserver.crt', 'certificate\n');
   await rm(join(node.etc, 'kill'));
   const went = await init();
   t.equal(went.code, 0, went.err);
@@ -128,6 +130,10 @@ t.test('an init that failed or was cut off is begun anew, with the pki it had', 
       .split('\n')
       .map((line) => line.split(' ')[0]),
     ['init', 'reset', 'init', 'reset', 'init'],
+  );
+  t.notOk(
+    (await readdir(join(node.etc, 'pki'))).includes('apiserver.crt'),
+    'half a pair, as a power failure leaves it, is made anew',
   );
   t.match(await node.read('calls'), /--upload-certs --skip-phases=addon\/coredns/);
   t.equal(await node.read('given'), 'init\nsettings: 1\n');
