@@ -51,7 +51,7 @@ class Machine {
     await mkdir(this.etc, { recursive: true });
     await mkdir(join(this.#root, 'run'));
     await this.#program('kubeadm', KUBEADM);
-    await this.#program('kubectl', '#!/bin/sh\ncat "ETC/nodes"\n');
+    await this.#program('kubectl', '#!/bin/sh\necho "$*" >>ETC/asked\ncat "ETC/nodes"\n');
     await this.#program(
       'journalctl',
       '#!/bin/sh\necho "E1121 10:00:00.1    77 kubelet.go:1] failed to run Kubelet: no cgroup"\n',
@@ -164,11 +164,14 @@ t.test('who is not in the cluster is found; token and certificates are renewed f
 
 t.test('a join that failed is begun anew; as a control plane with the key', async (t) => {
   const node = await machine(t);
-  const go = () => node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external');
+  const go = () => node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'cp2');
   await node.set('fail', '');
   t.equal((await go()).code, 1);
   await rm(join(node.etc, 'fail'));
   await node.set('kubeadm-join-control-plane.yaml', 'key\n');
+  await node.set('kubelet.conf', '');
+  await node.set('admin.conf', '');
+  await node.set('nodes', '');
   const went = await go();
   t.equal(went.code, 0, went.err);
   t.equal(await node.read('given'), 'join\nkey\n');
@@ -179,6 +182,7 @@ t.test('a join that failed is begun anew; as a control plane with the key', asyn
       .map((line) => line.split(' ')[0]),
     ['join', 'reset', 'join'],
   );
+  t.match(await node.read('asked'), /delete node cp2/, 'the cluster forgets the one that was half in');
   t.ok((await readdir(node.etc)).includes('kubeadm-joined'));
   t.strictSame(await node.left(), []);
   t.notMatch(went.out + went.err, new RegExp(`${TOKEN}|${KEY}`));
