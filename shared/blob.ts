@@ -5,12 +5,17 @@ export const Sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'a sha256 is 64 hexadec
 /** A file of the plan as the graph names it: its bytes are with the controller, by their digest (ENGINE 4.9). */
 export const BlobRef = z.strictObject({
   sha256: Sha256,
-  /** Bytes. */
-  size: z.number().int().min(0),
+  /** Bytes; absent of a component, which a step of the run fetches first (`blob.fetch`). */
+  size: z.number().int().min(0).optional(),
   /** Its owner may run it where it comes from: a copy without a stated mode is 0755 instead of 0644. */
   executable: z.literal(true).optional(),
 });
 export type BlobRef = z.infer<typeof BlobRef>;
+
+/** What a table of blobs calls the file of a component for nodes of one architecture. */
+export function componentBlob(component: string, architecture: string): string {
+  return `${component}@${architecture}`;
+}
 
 /**
  * What `src` names, spelled one way: `conf/app.conf` is a file of the role, `./app.tar` and `../app.tar` are relative to the

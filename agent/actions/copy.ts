@@ -1,9 +1,10 @@
 import { basename, dirname } from 'node:path';
 import type { ActionInput } from '../../shared/actions/index.ts';
 import { modeBits } from '../../shared/actions/mode.ts';
-import { type BlobRef, blobName, blobsOf } from '../../shared/blob.ts';
+import { type BlobRef, blobName, blobsOf, componentBlob } from '../../shared/blob.ts';
 import { KkError } from '../../shared/errors.ts';
 import type { Diff } from '../../shared/share.ts';
+import { architectureOf } from '../facts/index.ts';
 import type { Files } from '../files/files.ts';
 import { wantedAttributes } from './attributes.ts';
 import { lookAt, makeFolders } from './directory.ts';
@@ -25,11 +26,28 @@ interface Plan {
   isDirectory: boolean;
 }
 
-/** Throws SRC_UNKNOWN. */
-function sourceOf({ src }: Input, { blobs }: ActionContext): NonNullable<ReturnType<typeof blobsOf<BlobRef>>> {
+/** Throws SRC_UNKNOWN, COMPONENT_NOT_HERE. */
+function sourceOf(
+  { src = '', component }: Input,
+  { blobs }: ActionContext,
+): NonNullable<ReturnType<typeof blobsOf<BlobRef>>> {
+  if (component !== undefined) return { file: componentFile(component, blobs) };
   const found = blobsOf(blobs, src);
   if (found !== undefined) return found;
   throw srcUnknown(src, blobs);
+}
+
+/** The file of a component for this machine. Throws COMPONENT_NOT_HERE. */
+export function componentFile(component: string, blobs: Readonly<Record<string, BlobRef>>): BlobRef {
+  const architecture = architectureOf();
+  const found = blobs[componentBlob(component, architecture)];
+  if (found !== undefined) return found;
+  throw new KkError({
+    code: 'COMPONENT_NOT_HERE',
+    message: `The plan has no ${component} for ${architecture}, which this node is.`,
+    remedy: `Add ${architecture} to download.arch of the configuration, or take the node out of the play.`,
+    evidence: Object.keys(blobs).join('\n'),
+  });
 }
 
 /** What a template gave is not there. */
@@ -46,7 +64,8 @@ export function srcUnknown(src: string, blobs: Readonly<Record<string, BlobRef>>
 async function plan(input: Input, context: ActionContext): Promise<Plan> {
   const source = sourceOf(input, context);
   const isDirectory = 'directory' in source;
-  const into = input.dest.endsWith('/') && !isDirectory ? `${input.dest}${basename(input.src)}` : input.dest;
+  const name = basename(input.component ?? input.src ?? '');
+  const into = input.dest.endsWith('/') && !isDirectory ? `${input.dest}${name}` : input.dest;
   const path = into.length > 1 ? into.replace(/\/+$/, '') : into;
   const attributes = await wantedAttributes(input, context.host);
   const table: [string, BlobRef][] = isDirectory
@@ -68,7 +87,8 @@ async function plan(input: Input, context: ActionContext): Promise<Plan> {
 }
 
 /** Small texts of a role are in the share: a dry run shows how they differ. */
-function shippedText({ src }: Input, below: string, context: ActionContext): Buffer | undefined {
+function shippedText({ src = '', component }: Input, below: string, context: ActionContext): Buffer | undefined {
+  if (component !== undefined) return undefined;
   const name = [blobName(src), below].filter((part) => part !== '').join('/');
   const text = context.roleFile(`files/${name}`);
   return text === undefined ? undefined : Buffer.from(text);
@@ -91,9 +111,11 @@ async function directoryAt(path: string, { host }: ActionContext): Promise<strin
   });
 }
 
-function outputOf({ path, files, isDirectory }: Plan) {
+async function outputOf({ path, files, isDirectory }: Plan, { host }: ActionContext) {
   const [first] = files;
-  const bytes = files.reduce((sum, { blob }) => sum + blob.size, 0);
+  let bytes = 0;
+  // What the plan could not know is on the disk by now; before that it is 0.
+  for (const { blob, wanted } of files) bytes += blob.size ?? (await host.files.stat(wanted.path))?.size ?? 0;
   const single = isDirectory || first === undefined ? {} : { sha256: first.blob.sha256, mode: placedMode(first) };
   return { path, ...single, files: files.length, bytes };
 }
@@ -108,9 +130,10 @@ export function copyExecutor(files: Files): ActionExecutor<'copy'> {
     async inspect(input, context) {
       const found = await plan(input, context);
       const todo = found.files.filter((file) => file.todo !== 'nothing');
-      if (todo.length === 0 && found.folders.length === 0) return { already: true, output: outputOf(found) };
+      if (todo.length === 0 && found.folders.length === 0)
+        return { already: true, output: await outputOf(found, context) };
       const diffs = [...found.folders.map(folderDiff), ...todo.flatMap((file) => file.diffs)];
-      return { already: false, diffs, foreseen: outputOf(found) };
+      return { already: false, diffs, foreseen: await outputOf(found, context) };
     },
 
     async apply(input, context) {
@@ -131,7 +154,7 @@ export function copyExecutor(files: Files): ActionExecutor<'copy'> {
         const wanted = { sha256, size, source, signal: context.signal };
         diffs.push(...(file.todo === 'set' ? await put() : await files.cache.use(wanted, put)));
       }
-      return { output: outputOf(found), changed, diffs };
+      return { output: await outputOf(found, context), changed, diffs };
     },
   };
 }

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import type { ActionInput } from '../../shared/actions/index.ts';
+import { sha256In } from '../../shared/checksums.ts';
 import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
 import type { Files } from '../files/files.ts';
 import { Away, type Source } from '../files/source.ts';
@@ -18,10 +19,6 @@ const NEW_FILE = 0o644;
 const PATIENCE = { one: 4, several: 1 };
 /** Bytes of a list of digests. */
 const CHECKSUMS = 1024 * 1024;
-
-/** `sha256sum` as GNU and BSD write it, or the digest alone. */
-const LISTED = /^([0-9a-fA-F]{64})(?:\s+\*?(?:.*\/)?([^/\s]+))?\s*$/;
-const LISTED_BSD = /^SHA256 \((?:.*\/)?([^/)]+)\) = ([0-9a-fA-F]{64})\s*$/;
 
 function mirrorsOf({ url }: Input): [string, ...string[]] {
   return [url].flat() as [string, ...string[]];
@@ -43,16 +40,8 @@ async function digestOf(input: Input, files: Files, context: ActionContext): Pro
     if (!(thrown instanceof Away)) throw thrown;
     seen = thrown.message;
   }
-  const found = text.split('\n').flatMap((line) => {
-    const [, digest, of = name] = LISTED.exec(line) ?? [];
-    const [, ofBsd, digestBsd] = LISTED_BSD.exec(line) ?? [];
-    return digest !== undefined && of === name
-      ? [digest]
-      : digestBsd !== undefined && ofBsd === name
-        ? [digestBsd]
-        : [];
-  });
-  if (found[0] !== undefined) return found[0].toLowerCase();
+  const found = sha256In(text, name);
+  if (found !== undefined) return found;
   throw new KkError({
     code: 'CHECKSUM_UNKNOWN',
     message: `${shown(input.checksum_url)} tells no sha256 of ${name} (${seen}).`,

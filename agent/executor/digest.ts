@@ -17,12 +17,13 @@ export function inputsDigest(
   scope: Scope,
   item: Json | undefined,
 ): string {
-  const { template, source, src } = inputs.value as { template?: unknown; source?: unknown; src?: unknown };
+  const { template, source, src, component } = inputs.value as Partial<Record<string, unknown>>;
   const text = (folder: string, name: unknown): string | undefined =>
     typeof name === 'string' ? common.files[`${spec.role}/${folder}/${name}`] : undefined;
   const written = text('templates', template);
   const rendered = written === undefined ? undefined : renderFile(written, `${spec.role}/templates/${template}`, scope);
-  const blobs = typeof src === 'string' ? blobsOf(spec.blobs ?? {}, src) : undefined;
+  const named = spec.blobs ?? {};
+  const blobs = typeof src === 'string' ? blobsOf(named, src) : component === undefined ? undefined : named;
   const parts = [spec.action, item ?? null, inputs.value, rendered ?? null, text('files', source) ?? null];
   if (blobs !== undefined) parts.push(blobs);
   return digest(JSON.stringify(ordered(parts)));

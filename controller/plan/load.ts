@@ -5,10 +5,11 @@ import type { BlobRef } from '../../shared/blob.ts';
 import { isSystemError, KkError } from '../../shared/errors.ts';
 import { hashFile } from './hash-file.ts';
 import { MAX_TEXT } from './parse.ts';
-import { BUILTIN, beside, playbookFiles, roleFolders } from './paths.ts';
+import { BUILTIN, beside, COMPONENTS, componentFiles, lockFile, playbookFiles, roleFolders } from './paths.ts';
 import {
   hookScriptsOf,
   inventoryFileOf,
+  overridePathsOf,
   playbookReferencesOf,
   type References,
   referencesOf,
@@ -66,6 +67,7 @@ export async function loadSources(planPath: string, options: LoadOptions = {}): 
     const file = await loader.first(playbookFiles(reference, planPath, playbookPath));
     if (file !== undefined) await loadReferences(loader, file, referencesOf(loader.texts[file] ?? ''), playbookPath);
   }
+  await loadComponents(loader, planPath, plan, playbookPath);
   const offered = await offeredIn([...playbookPath, loader.builtins]);
   const { texts, files, refused } = loader;
   return { plan: planPath, texts, files, playbookPath, refused, offered };
@@ -82,6 +84,19 @@ async function loadInventory(loader: Loader, planPath: string, plan: string): Pr
   const file = reference === undefined ? planPath : beside(planPath, reference);
   const table = tableOf((await loader.text(file)) ?? '');
   if (table !== undefined) await loader.text(beside(file, table));
+}
+
+/** What is known of components, if anything of the plan speaks of them, and files that stand in for them. */
+async function loadComponents(
+  loader: Loader,
+  planPath: string,
+  plan: string,
+  playbookPath: readonly string[],
+): Promise<void> {
+  if (!Object.values(loader.texts).some((text) => /\bcomponents?\b/.test(text))) return;
+  await loader.first(componentFiles(playbookPath));
+  await loader.text(lockFile(planPath));
+  for (const path of overridePathsOf(plan)) await loader.taken(beside(planPath, path));
 }
 
 /** A file, or all that are below a folder, by absolute path; what cannot be taken is left out. Throws PLAN_TOO_MANY_FILES. */
@@ -128,7 +143,7 @@ async function offeredIn(folders: readonly string[]): Promise<NonNullable<Source
     for (const path of paths) {
       const [, playbook] = /^([^/]+)\.yaml$/.exec(path) ?? [];
       const [, role] = /^roles\/(.+)\/tasks\.yaml$/.exec(path) ?? [];
-      if (playbook) playbooks.add(playbook);
+      if (playbook && path !== COMPONENTS) playbooks.add(playbook);
       if (role) roles.add(role);
     }
   }

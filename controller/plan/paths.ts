@@ -29,3 +29,16 @@ export function roleFolders(role: string, playbook: string, playbookPath: readon
   const folders = playbookPath.map((folder) => posix.join(folder, 'roles', role));
   return [...new Set([...folders, beside(playbook, `roles/${role}`), `${BUILTIN}roles/${role}`])];
 }
+
+/** What is fetched, from where and in which version: beside the playbooks, and none of them. */
+export const COMPONENTS = 'components.yaml';
+
+/** Where that may be, best first. */
+export function componentFiles(playbookPath: readonly string[]): string[] {
+  return [...playbookPath.map((folder) => posix.join(folder, COMPONENTS)), `${BUILTIN}${COMPONENTS}`];
+}
+
+/** The file beside a plan that keeps the sha256 of what it fetches: `cluster.yaml` has `cluster.lock.yaml`. */
+export function lockFile(plan: string): string {
+  return `${plan.replace(/\.ya?ml$/, '')}.lock.yaml`;
+}

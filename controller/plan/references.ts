@@ -38,6 +38,17 @@ export function hookScriptsOf(plan: string): string[] {
   });
 }
 
+/** Files that a plan has instead of components: `spec.config.download.overrides.<component>.path`. */
+export function overridePathsOf(plan: string): string[] {
+  const document = parse(plan);
+  const overrides = nodeAt(document, ['spec', 'config', 'download', 'overrides']);
+  const each = overrides?.kind === 'map' ? [...overrides.entries.values()] : [];
+  return each.flatMap(({ value }) => {
+    const path = nodeAt(value, ['path']);
+    return path ? [...textsOf(path)].map(({ node }) => node.value) : [];
+  });
+}
+
 export interface References {
   roles: string[];
   /** Relative to the file that names them. */

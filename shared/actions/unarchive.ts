@@ -2,20 +2,22 @@ import { z } from 'zod';
 import { Sha256 } from '../blob.ts';
 import { PlanFile } from './copy.ts';
 import { defineAction } from './define-action.ts';
-import { AbsolutePath, Account, given } from './fields.ts';
+import { AbsolutePath, Account, ComponentName, given } from './fields.ts';
 import { WEB, WebAddress } from './web.ts';
 
-const SOURCES = ['src', 'path', 'url'] as const;
+const SOURCES = ['src', 'component', 'path', 'url'] as const;
 
 /** The content of an archive, below a directory. What it is comes from its bytes: tar, plain or by gzip, xz or zstd; or zip. */
 export const unarchive = defineAction({
   kind: 'unarchive',
-  version: 1,
+  version: 2,
   summary: 'what is in an archive, unpacked into a directory',
   input: z
     .strictObject({
       /** A file of the plan's, as of copy. */
       src: PlanFile.optional(),
+      /** The archive of a component, as of copy; `strip` and `include` are then what components.yaml says, where unstated. */
+      component: ComponentName.optional(),
       /** An archive that is on the node. */
       path: AbsolutePath.optional(),
       /** One on a web server, with its sha256; as of download. */
@@ -40,7 +42,7 @@ export const unarchive = defineAction({
       max_entries: z.int().min(1).max(1_000_000).default(100_000),
       ...WEB,
     })
-    .refine((input) => given(input, SOURCES).length === 1, 'give exactly one of src, path and url')
+    .refine((input) => given(input, SOURCES).length === 1, 'give exactly one of src, component, path and url')
     .refine((input) => input.url === undefined || input.sha256 !== undefined, 'an url needs the sha256 of the archive'),
   output: z.object({
     path: z.string(),

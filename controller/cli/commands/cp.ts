@@ -110,7 +110,7 @@ async function sendBlobs(cli: Cli, copies: Copies): Promise<void> {
     for (const [path, blob] of Object.entries(blobs)) all.set(blob.sha256, { path, blob });
   const missing = await cli.client.missingBlobs({ sha256: [...all.keys()] });
   const wanted = missing.flatMap((sha256) => all.get(sha256) ?? []);
-  const total = wanted.reduce((sum, { blob }) => sum + blob.size, 0);
+  const total = wanted.reduce((sum, { blob }) => sum + (blob.size ?? 0), 0);
   const begun = cli.parts.now();
   let done = 0;
   const line = (): string =>
