@@ -5,6 +5,7 @@ const MAY_IMPORT = {
   controller: {
     config: [],
     plan: [],
+    components: ['plan', 'run', 'store', 'durable'],
     compile: ['plan'],
     run: ['compile'],
     durable: [],
@@ -16,7 +17,7 @@ const MAY_IMPORT = {
     server: ['views', 'plan', 'pki'],
     operations: ['server', 'views', 'plan', 'compile', 'run', 'dispatch', 'store', 'pki', 'bootstrap'],
     // Commands talk to the controller over its API; only `serve` reaches compose, through main.
-    cli: ['plan', 'compile', 'config', 'views'],
+    cli: ['plan', 'components', 'compile', 'config', 'views'],
   },
   agent: {
     config: [],

@@ -26,11 +26,8 @@ export interface CheckedPlan {
  * learns of mistakes without one. Throws KkErrors with all problems; `cli.texts` then holds the lines they point to.
  */
 export async function checkPlan(cli: Cli, file: string, options: PlanOptions): Promise<CheckedPlan> {
-  const sources = await loadSources(file, { playbookPath: options.playbookPath ?? [] });
-  cli.texts = sources.texts;
-  const parsed = parsePlan(sources, { runVars: options.set ?? {} });
-  if ('problems' in parsed) throw new KkErrors(parsed.problems);
-  const compiled = compile(parsed.plan, {
+  const { sources, plan } = await readPlan(cli, file, options);
+  const compiled = compile(plan, {
     runVars: options.set ?? {},
     tags: options.tags ?? [],
     skipTags: options.skipTags ?? [],
@@ -39,5 +36,32 @@ export async function checkPlan(cli: Cli, file: string, options: PlanOptions): P
     kind: 'plan',
   });
   if ('problems' in compiled) throw new KkErrors(compiled.problems);
-  return { sources, plan: parsed.plan, graph: compiled.graph };
+  return { sources, plan, graph: compiled.graph };
+}
+
+/**
+ * The plan with the digests of all that it fetches: those that nothing states are asked where they are published, and written
+ * into the lock file beside the plan. `refresh`: all are asked anew. Throws KkErrors, as {@link checkPlan}.
+ */
+export async function readPlan(
+  cli: Cli,
+  file: string,
+  options: Pick<PlanOptions, 'set' | 'playbookPath'>,
+  refresh = false,
+): Promise<{ sources: Sources; plan: Plan }> {
+  const runVars = options.set ?? {};
+  const parse = (from: Sources): Plan => {
+    cli.texts = from.texts;
+    const parsed = parsePlan(from, { runVars });
+    if ('problems' in parsed) throw new KkErrors(parsed.problems);
+    return parsed.plan;
+  };
+  const sources = await loadSources(file, { playbookPath: options.playbookPath ?? [] });
+  const plan = parse(sources);
+  const { components } = plan;
+  if (components === undefined) return { sources, plan };
+  for (const note of components.notes) cli.note(note);
+  const { pinComponents, refreshLock } = await import('../components/pin.ts');
+  const pinned = await (refresh ? refreshLock : pinComponents)(sources, components, new AbortController().signal);
+  return pinned === sources ? { sources, plan } : { sources: pinned, plan: parse(pinned) };
 }

@@ -34,6 +34,7 @@ const COMMANDS: readonly (readonly [string, () => Promise<MakeCommand>])[] = [
   ['shell', async () => (await import('./commands/shell.ts')).shellCommand],
   ['facts', async () => (await import('./commands/facts.ts')).factsCommand],
   ['actions', async () => (await import('./commands/actions.ts')).actionsCommand],
+  ['components', async () => (await import('./commands/components.ts')).componentsCommand],
   ['inventory', async () => (await import('./commands/inventory.ts')).inventoryCommand],
   ['kubeconfig', async () => (await import('./commands/kubeconfig.ts')).kubeconfigCommand],
   ['config', async () => (await import('./commands/config.ts')).configCommand],

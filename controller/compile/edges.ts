@@ -1,6 +1,7 @@
+import type { LocalActionKind } from '../../shared/actions/local.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import { BlockPart } from '../../shared/share.ts';
-import type { NeedDocument, Plan } from '../plan/types.ts';
+import type { NeedDocument, Plan, TaskDocument } from '../plan/types.ts';
 import { type DraftTask, needTargets, sinksOf } from './draft.ts';
 import type { Edge } from './graph.ts';
 import { contains, type NodeSets } from './node-set.ts';
@@ -26,6 +27,7 @@ export function linkTasks(plan: Plan, all: readonly DraftTask[], sets: NodeSets)
       else for (const target of found.targets) draft.edges.push({ task: target.index, of: need.of });
     }
   }
+  for (const draft of drafts) draft.edges.push(...fetches(drafts, draft));
   for (const draft of drafts) {
     if (plan.plays[draft.play]?.afterAll && !draft.within) draft.edges.push(...barrier(drafts, draft, sets));
     draft.edges = unique(draft.edges);
@@ -135,6 +137,26 @@ function predecessors(plan: Plan, drafts: readonly DraftTask[], draft: DraftTask
     );
   }
   return edges;
+}
+
+/** What names a component needs the nearest task before it that fetches it, or else the first that does (ENGINE 1.2). */
+function fetches(drafts: readonly DraftTask[], draft: DraftTask): Edge[] {
+  if (draft.document.action === FETCHES) return [];
+  return (componentsOf(draft.document) ?? []).flatMap((component): Edge[] => {
+    const bring = drafts.filter(
+      ({ document }) => document.action === FETCHES && document.components?.includes(component),
+    );
+    const found = bring.findLast(({ order }) => order < draft.order) ?? bring[0];
+    return found === undefined ? [] : [{ task: found.index, of: 'all' }];
+  });
+}
+
+const FETCHES = 'blob.fetch' satisfies LocalActionKind;
+
+/** Those of the tasks that restore it, too. */
+function componentsOf({ components, recover }: TaskDocument): string[] | undefined {
+  const aside = recover.flatMap((task) => componentsOf(task) ?? []);
+  return aside.length === 0 ? components : [...(components ?? []), ...aside];
 }
 
 /**

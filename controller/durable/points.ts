@@ -8,6 +8,7 @@ export const WRITES = {
   'controller.seal': 'replace',
   'controller.kubeconfig': 'replace',
   'controller.blob': 'replace',
+  'controller.components.lock': 'replace',
   'controller.fetched': 'replace',
   'controller.backup': 'replace',
   'controller.restore': 'replace',

@@ -27,7 +27,7 @@ export function blobs(store: BlobStore, runner: Runner): Blobs {
       return (await store.read(sha256, range)) ?? { status: 404, refused: gone(sha256) };
     },
     async check(graph, isRollback = false) {
-      const missing = await store.missing([...blobsIn(graph).keys()]);
+      const missing = await store.missing(neededFirst(graph));
       if (missing.length === 0) return;
       throw new KkError({
         code: 'BLOBS_MISSING',
@@ -43,6 +43,15 @@ export function blobs(store: BlobStore, runner: Runner): Blobs {
       await store.sweep(new Set(graphs.flatMap((graph) => [...blobsIn(graph).keys()])));
     },
   };
+}
+
+/** What must be there before the run begins: all but the components that a step of it fetches. */
+function neededFirst(graph: TaskGraph): string[] {
+  const fetched = graph.tasks.flatMap(({ index, action }) =>
+    action === 'blob.fetch' ? Object.values(graph.common.tasks[index]?.blobs ?? {}) : [],
+  );
+  const later = new Set(fetched.flatMap(({ sha256, size }) => (size === undefined ? [sha256] : [])));
+  return [...blobsIn(graph).keys()].filter((sha256) => !later.has(sha256));
 }
 
 function notNamed(sha256: string) {

@@ -13,7 +13,7 @@ import type { Authority } from '../pki/authority.ts';
 import { revoked } from '../pki/ledger.ts';
 import type { SealKey } from '../pki/seal-key.ts';
 import { mintToken } from '../pki/tokens.ts';
-import { parsePlan } from '../plan/index.ts';
+import { parsePlan, unpinned } from '../plan/index.ts';
 import type { Inventory, Plan } from '../plan/types.ts';
 import { type ActiveRun, nodesWithSteps } from '../run/active-run.ts';
 import type { Confirmations } from '../run/local/confirmations.ts';
@@ -169,6 +169,8 @@ export function operations(parts: OperationsParts): Operations {
     async apply(sources, options) {
       const parsed = parsePlan(sources, { runVars: options.runVars });
       if ('problems' in parsed) return parsed;
+      const open = unpinned(parsed.plan);
+      if (open.length > 0) return { problems: open };
       const kind = options.check ? 'check' : 'plan';
       const compiled = compile(parsed.plan, { ...options, kind, sealKey: parts.seal.publicKey });
       if ('problems' in compiled) return compiled;

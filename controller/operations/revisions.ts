@@ -2,7 +2,7 @@ import { blocksAround } from '../../shared/blocks.ts';
 import { KkError } from '../../shared/errors.ts';
 import { runHasEnded } from '../../shared/lifecycle.ts';
 import { compile } from '../compile/compile.ts';
-import { parsePlan } from '../plan/index.ts';
+import { parsePlan, unpinned } from '../plan/index.ts';
 import type { Sources } from '../plan/types.ts';
 import type { ActiveRun } from '../run/active-run.ts';
 import { carried } from '../run/revise.ts';
@@ -45,6 +45,8 @@ export function revisions(parts: RevisionsParts): Pick<Operations, 'resume' | 'r
     async resume(sources: Sources, options: ResumeOptions) {
       const parsed = parsePlan(sources, { runVars: options.runVars });
       if ('problems' in parsed) return parsed;
+      const open = unpinned(parsed.plan);
+      if (open.length > 0) return { problems: open };
       const compiled = compile(parsed.plan, { ...options, kind: 'plan', sealKey: parts.sealKey });
       if ('problems' in compiled) return compiled;
       const { graph } = compiled;

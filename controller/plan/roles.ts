@@ -49,6 +49,10 @@ export class Roles {
     return Object.fromEntries([...this.#found].map(([name, { role }]) => [name, role]));
   }
 
+  read(): RoleRead[] {
+    return [...this.#found.values()];
+  }
+
   #refuse(use: RoleUse, where: string): void {
     const message = `The role name "${use.role}" means two things: it is ${where}.`;
     this.#library.problems.add('PLAN_DUPLICATE_NAME', use.at, message, 'Rename the role or the play.');

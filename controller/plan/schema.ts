@@ -35,7 +35,7 @@ const Conditions = z.union([Condition, z.array(Condition)]);
 
 const DURATION = /^\d+(?:\.\d+)?(?:ms|s|m|h|d)$/;
 /** Seconds, or a number with its unit. */
-const Duration = z.union([
+export const Duration = z.union([
   z.number().min(0),
   z.string().regex(DURATION, 'seconds as a number, or such as "500ms", "30s", "10m", "1h"'),
 ]);

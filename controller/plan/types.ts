@@ -2,6 +2,9 @@ import type { BlobRef } from '../../shared/blob.ts';
 import type { Position } from '../../shared/errors.ts';
 import type { BlockPart, Json, Place, RegisterType, SourceText, Vars } from '../../shared/share.ts';
 
+import type { Lock } from './components/lock.ts';
+import type { ComponentFile } from './components/resolve.ts';
+
 /**
  * Every text a plan is made of, by path as the person knows it: the plan file, the inventory file, playbooks, roles'
  * tasks, defaults, templates and files. Loading is the only part that reads files; parsing is pure over this.
@@ -29,6 +32,20 @@ export interface Plan {
   config: Vars;
   /** Roles used by the plays, by name. */
   roles: Record<string, Role>;
+  /** Absent: nothing of the plan speaks of components. */
+  components?: PlanComponents;
+}
+
+/** What a plan fetches. */
+export interface PlanComponents {
+  /** Of the components that its tasks name. */
+  files: ComponentFile[];
+  /** What the lock file says. */
+  lock: Lock;
+  /** What a person should know, though nothing is wrong. */
+  notes: string[];
+  /** `components.<name>.version`, `components.versions.<name>`. */
+  vars: Vars;
 }
 
 export interface Inventory {
@@ -122,8 +139,10 @@ export interface TaskDocument {
   action: string;
   inputs: Json;
   places: Record<string, Place>;
-  /** Files that its `src` may name, by `blobName`; undefined: it names none. */
+  /** Files that its `src` may name, by `blobName`, and those of its component, by `componentBlob`; undefined: it names none. */
   blobs: Record<string, BlobRef> | undefined;
+  /** The components that it names; absent: none. */
+  components?: string[];
   /** A selector: node or group name(s); the nodes it runs on instead of the play's. */
   on: string[] | undefined;
   /** Done by the controller itself; undefined: by the agents of nodes. */

@@ -1,6 +1,7 @@
 import { LOCAL_ACTIONS } from '../../shared/actions/local.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { Vars } from '../../shared/share.ts';
+import { placeComponents } from './components/index.ts';
 import { type DocNode, nodeAt, toJson } from './document.ts';
 import { checkExpressions } from './expressions.ts';
 import { isHook, withHooks } from './hooks.ts';
@@ -64,12 +65,15 @@ function readPlan(root: DocNode, library: Library, options: ParseOptions): Plan 
   const plays = all.map((play) => placePlay(play, inventory, roles, problems));
   if (inventory) placeHooks(plays, problems);
   if (inventory) placeTasks(plays, inventory, problems);
+  const base = { config, inventory: inventory?.inventory ?? { nodes: [], groups: {}, vars: {} } };
+  const components = placeComponents(base, root, roles.read(), options.runVars ?? {}, library);
   const plan: Plan = {
     name: frame.metadata?.name ?? '',
-    inventory: inventory?.inventory ?? { nodes: [], groups: {}, vars: {} },
+    inventory: base.inventory,
     plays: plays.map(({ play }) => play),
-    config,
+    config: components ? { ...config, components: components.vars } : config,
     roles: roles.all(),
+    ...(components ? { components } : {}),
   };
   checkNeeds(plays, problems);
   checkExpressions(plan, plays, options.runVars ?? {}, problems);

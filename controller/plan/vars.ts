@@ -4,7 +4,15 @@ import { type DocNode, keyPlace, textsOf, toJson } from './document.ts';
 import type { Problems } from './problems.ts';
 
 /** Names that every expression has, whatever the plan says. */
-export const GIVEN_VARIABLES = ['facts', 'node_name', 'node_address', 'group_names', 'groups', 'nodes'] as const;
+export const GIVEN_VARIABLES = [
+  'facts',
+  'node_name',
+  'node_address',
+  'group_names',
+  'groups',
+  'nodes',
+  'components',
+] as const;
 /** Names that an expression has in a loop, and the function that reads another node. */
 const LOOP_VARIABLES = ['item', 'loop_index', 'node'] as const;
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, rm, stat, utimes } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { isSystemError, KkError } from '../../shared/errors.ts';
@@ -20,6 +20,10 @@ export interface BlobStore {
    * its name says, DISK_FULL.
    */
   add(sha256: string, bytes: AsyncIterable<Uint8Array>): Promise<void>;
+  /** Takes in a file of the same file system by moving it here; the caller has compared its digest. */
+  take(sha256: string, path: string): Promise<void>;
+  /** Bytes; undefined: it is not there. */
+  size(sha256: string): Promise<number | undefined>;
   /** Bytes `from` up to `to` (not included), and how many there are in all; undefined: it is not there. */
   read(sha256: string, range?: { from: number; to?: number }): Promise<{ stream: Readable; size: number } | undefined>;
   /** Removes what is neither named nor was wanted in the last {@link KEPT_MS}. */
@@ -57,6 +61,8 @@ export async function openBlobs(folder: string, nowMs: () => number): Promise<Bl
         throw thrown;
       }
     },
+    take: (sha256, path) => place(join(folder, sha256), (draft) => rename(path, draft), 'controller.blob'),
+    size: sizeOf,
     async read(sha256, { from, to } = { from: 0 }) {
       const size = await sizeOf(sha256);
       if (size === undefined) return undefined;

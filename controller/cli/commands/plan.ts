@@ -13,7 +13,8 @@ export function planCommand(cli: Cli): Command {
     .addHelpText(
       'after',
       `
-Needs no controller and no node. All problems of the plan are told at once.
+Needs no controller and no node. All problems of the plan are told at once. Digests of components that nothing states are
+asked for and written into the lock file, see kk-controller components.
 
 Examples:
   kk-controller plan plan.yaml

@@ -1,0 +1,40 @@
+import type { z } from 'zod';
+import { blobFetch } from '../../shared/actions/blob-fetch.ts';
+import { KkError } from '../../shared/errors.ts';
+import type { LocalAction } from '../run/local/local-action.ts';
+import type { Downloads } from './downloads.ts';
+
+type Output = z.infer<typeof blobFetch.output>;
+
+/** `blob.fetch`: the files of a component for all architectures of the plan, at once. */
+export function fetchComponent(downloads: Downloads): LocalAction {
+  return async ({ inputs, signal }) => {
+    const { component, origins = {}, timeout = 0 } = blobFetch.input.parse(inputs);
+    const { version, files } = origins[component] ?? { version: '', files: {} };
+    const limit = timeout > 0 ? AbortSignal.timeout(timeout * 1000) : undefined;
+    const ended = limit === undefined ? signal : AbortSignal.any([signal, limit]);
+    let changed = false;
+    const output: Output = { component, version, files: {} };
+    const bring = async ([arch, { urls, sha256 }]: [string, { urls: string[]; sha256: string }]): Promise<void> => {
+      const name = `${component} ${version} for ${arch}`;
+      const brought = await downloads
+        .bring({ name, component, sha256, urls, signal: ended, onBytes: () => {} })
+        .catch((thrown: unknown) => {
+          throw limit?.aborted && !signal.aborted ? tooSlow(name, timeout) : thrown;
+        });
+      changed ||= brought.fetched;
+      output.files[arch] = { sha256, bytes: brought.bytes };
+    };
+    await Promise.all(Object.entries(files).map(bring));
+    return { changed, output };
+  };
+}
+
+function tooSlow(name: string, seconds: number): KkError {
+  return new KkError({
+    code: 'COMPONENT_UNREACHABLE',
+    message: `${name} did not come within ${seconds} s.`,
+    remedy:
+      'Raise download.timeout, or set download.mirror to something nearer; then go on with `apply --resume`. What came already is not fetched again.',
+  });
+}
