@@ -1,5 +1,6 @@
 import { KkError } from '../../shared/errors.ts';
 import type { Value } from '../../shared/expr/index.ts';
+import { fetchComponent } from '../components/fetch.ts';
 import type { Confirmations } from '../run/local/confirmations.ts';
 import type { LocalActions } from '../run/local/local-action.ts';
 import type { LocalParts } from '../run/local/worker.ts';
@@ -7,12 +8,12 @@ import type { State } from './state.ts';
 
 /** What the controller itself can do in runs. */
 export function localParts(
-  { facts, seal, kubeconfigs }: State,
+  { facts, seal, kubeconfigs, downloads }: State,
   confirmations: Confirmations,
   timer: LocalParts['timer'],
 ): Omit<LocalParts, 'clock' | 'record'> {
   const actions: LocalActions = {
-    'blob.fetch': absent('blob.fetch'),
+    'blob.fetch': fetchComponent(downloads),
     confirm: { act: confirmations.act },
     'kubeconfig.keep': {
       async act({ run, task, inputs }) {

@@ -1,4 +1,6 @@
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { Downloads } from '../components/downloads.ts';
 import { type Authority, openAuthority } from '../pki/authority.ts';
 import { openSealKey, type SealKey } from '../pki/seal-key.ts';
 import type { Clock } from '../run/ports.ts';
@@ -30,6 +32,7 @@ export interface State {
   logs: RunLogs;
   facts: FactsStore;
   blobs: BlobStore;
+  downloads: Downloads;
   fetched: Fetched;
   seal: SealKey;
   kubeconfigs: Kubeconfigs;
@@ -40,6 +43,7 @@ export async function openState(folder: string, clock: Clock, onEnd: OnEnd): Pro
   const authority = await openAuthority(join(folder, 'pki'), { clock: clock.nowMs });
   const database = await openDatabase(folder);
   onEnd(() => database.close());
+  const blobs = await openBlobs(join(folder, 'blobs'), clock.nowMs);
   return {
     folder,
     authority,
@@ -52,7 +56,13 @@ export async function openState(folder: string, clock: Clock, onEnd: OnEnd): Pro
     nodes: nodeStore(database),
     logs: runLogs(join(folder, 'runs')),
     facts: factsStore(database),
-    blobs: await openBlobs(join(folder, 'blobs'), clock.nowMs),
+    blobs,
+    downloads: await Downloads.open({
+      blobs,
+      folder: join(folder, 'downloads'),
+      nowMs: clock.nowMs,
+      pause: async (ms, signal) => void (await setTimeout(ms, undefined, { signal })),
+    }),
     fetched: await fetchedFiles(join(folder, 'arriving'), clock.nowMs),
     seal: await openSealKey(join(folder, 'pki')),
     kubeconfigs: kubeconfigs(join(folder, 'kubeconfigs')),

@@ -225,7 +225,7 @@ async function controller(t: Test, folder?: string) {
   const pauses: number[] = [];
   const pause = async (ms: number) => void pauses.push(ms);
   const downloads = await Downloads.open({ blobs, folder: join(at, 'downloads'), nowMs: Date.now, pause });
-  const act = fetchComponent(downloads);
+  const { act } = fetchComponent(downloads);
   const fetch = (urls: string[], more: { sha256?: string; signal?: AbortSignal } = {}) => {
     const files = { amd64: { urls, sha256: more.sha256 ?? SHA } };
     const inputs = { component: 'kubelet', origins: { kubelet: { version: 'v1.29.3', files } }, timeout: 60 };
