@@ -11,6 +11,7 @@ export function localParts(
   { facts, seal, kubeconfigs, downloads }: State,
   confirmations: Confirmations,
   timer: LocalParts['timer'],
+  tell: LocalParts['tell'],
 ): Omit<LocalParts, 'clock' | 'record'> {
   const actions: LocalActions = {
     'blob.fetch': fetchComponent(downloads),
@@ -32,6 +33,7 @@ export function localParts(
   return {
     actions,
     timer,
+    tell,
     facts: async (node) => (await facts.of(node)) as unknown as Value | undefined,
     unseal: seal.unseal,
   };

@@ -9,7 +9,7 @@ import { mirror } from '../support/mirror.ts';
 
 const NODES = ['n1', 'n2'];
 const ARCH = architectureOf();
-const RUNC = randomBytes(200_000);
+const RUNC = randomBytes(6_000_000);
 const SHA = createHash('sha256').update(RUNC).digest('hex');
 const AT = `/github.com/opencontainers/runc/releases/download/v9.9.9/runc.${ARCH}`;
 
@@ -46,7 +46,8 @@ t.test('fetched once, after the mirror was mended, and put on every node', async
 
   server.answers[AT] = RUNC;
   await line.client.retry(failed.view.id, { by: 'ada' });
-  const { view } = await line.follow(failed.view.id);
+  const { view, lines } = await line.follow(failed.view.id);
+  t.ok(lines.some((item) => item.type === 'progress' && new RegExp(`^${ARCH}: \\d of 6 MB$`).test(item.text)));
   t.equal(view.status, 'done', JSON.stringify(view.failures));
   t.ok((await readFile(join(out, 'n2-runc'))).equals(RUNC));
   t.equal((await stat(join(out, 'n1-runc'))).mode & 0o777, 0o755, 'a program may be run');
