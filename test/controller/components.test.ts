@@ -9,6 +9,7 @@ import t, { type Test } from 'tap';
 import { compile } from '../../controller/compile/compile.ts';
 import { Downloads } from '../../controller/components/downloads.ts';
 import { fetchComponent } from '../../controller/components/fetch.ts';
+import { proxiesIn } from '../../controller/config/proxy.ts';
 import { loadSources, parsePlan } from '../../controller/plan/index.ts';
 import { openBlobs } from '../../controller/store/blobs.ts';
 import { type ErrorReport, KkError } from '../../shared/errors.ts';
@@ -182,6 +183,15 @@ t.test('what cannot be asked is told with address and remedy', async (t) => {
   t.match(await asks(`{mirror: "${server.url}"}`), /COMPONENT_UNREACHABLE[\s\S]*ECONNREFUSED[\s\S]*download.mirror/);
   const second = await mirror(t, { [`${AT}.sha256`]: SHA });
   t.equal(await asks(`{mirror: ["${server.url}", "${second.url}"]}`), '', 'another mirror is asked then');
+});
+
+t.test('proxies are taken as people write them, and what is none is told', (t) => {
+  const found = proxiesIn({ HTTP_PROXY: 'proxy:3128', https_proxy: 'http://proxy:3128', NO_PROXY: 'localhost' });
+  const address = 'http://proxy:3128';
+  t.same(found, { proxies: { http_proxy: address, https_proxy: address, no_proxy: 'localhost' }, wrong: [] });
+  const wrong = proxiesIn({ HTTP_PROXY: 'socks5://x:1', HTTPS_PROXY: 'not an address' });
+  t.same(wrong, { proxies: { http_proxy: '', https_proxy: '', no_proxy: '' }, wrong: ['HTTP_PROXY', 'HTTPS_PROXY'] });
+  t.end();
 });
 
 t.test('a file beside the plan stands in for a component', async (t) => {
