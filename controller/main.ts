@@ -17,6 +17,7 @@ setGlobalProxyFromEnv();
 const { runCli } = await import('./cli/program.ts');
 const { ownTerminal } = await import('./cli/terminal.ts');
 const { readSettings } = await import('./config/settings.ts');
+const { proxiesIn } = await import('./config/proxy.ts');
 const { VERSION } = await import('./config/version.ts');
 
 function onSignals(signals: readonly NodeJS.Signals[], handler: () => void): () => void {
@@ -42,6 +43,15 @@ for (const stream of [process.stdout, process.stderr]) {
     throw error;
   });
 }
+
+// Components are asked for through them; the controller's own sockets go past.
+const { proxies, wrong } = proxiesIn(process.env);
+for (const name of wrong) {
+  // What is handed in empty is taken from the process after all.
+  delete process.env[name];
+  process.stderr.write(`${name} is no address of an HTTP proxy (http://host:port): it is not used.\n`);
+}
+setGlobalProxyFromEnv({ ...proxies });
 
 const settings = readSettings(process.env, { uid: who.uid, user: who.username, home: homedir() });
 
