@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { ActionKind } from '../../shared/actions/index.ts';
+import type { PlanActionKind } from '../../shared/actions/index.ts';
 import { RULES, ruleOf } from '../../shared/checks/index.ts';
 import type { Position } from '../../shared/errors.ts';
 import { isTemplate } from '../../shared/expr/index.ts';
@@ -10,7 +10,7 @@ import { complaint, remedyFor } from './read.ts';
 
 /** Inputs as a person wrote them, with what is needed to point into them. */
 export interface WrittenInputs {
-  action: ActionKind;
+  action: PlanActionKind;
   inputs: Json;
   /** The value as it was written; undefined when there was none. */
   node: DocNode | undefined;

@@ -1,5 +1,4 @@
-import type { z } from 'zod';
-import { ACTIONS, type ActionKind, isPlanAction, PLAN_ACTIONS } from '../../shared/actions/index.ts';
+import { contractOf, isPlanAction, PLAN_ACTIONS, type PlanActionKind } from '../../shared/actions/index.ts';
 import type { Position } from '../../shared/errors.ts';
 import { isTemplate } from '../../shared/expr/index.ts';
 import type { Json, Place } from '../../shared/share.ts';
@@ -12,7 +11,7 @@ import { refuseLiteral } from './vars.ts';
 
 /** The action of a task: which, and with what inputs, as they were written (shorthand resolved). */
 export interface ActionRead {
-  action: ActionKind;
+  action: PlanActionKind;
   inputs: Json;
   places: Record<string, Place>;
   /** Where each text of the inputs stands, by JSON pointer. */
@@ -45,11 +44,11 @@ const NOT_YET_ACTIONS = ['blob.fetch', 'pki.issue', 'secret.make', 'kubeconfig.k
 export function readAction(task: DocMap, problems: Problems): ActionRead | undefined {
   const words = Object.keys(TaskWords.shape);
   const others = [...task.entries.keys()].filter((key) => !words.includes(key));
-  const actions = others.filter(isPlanAction);
+  const actions = others.filter(isPlanAction).filter((key) => !isNotYet(key));
   const named = nodeAt(task, ['action']);
   let refused = false;
   for (const key of others) {
-    if (isPlanAction(key)) continue;
+    if (isPlanAction(key) && !isNotYet(key)) continue;
     const at = keyPlace(task, key);
     refused = true;
     if (refuseNotYet(key, at, problems)) continue;
@@ -80,9 +79,13 @@ export function readAction(task: DocMap, problems: Problems): ActionRead | undef
   return undefined;
 }
 
+function isNotYet(key: string): boolean {
+  return NOT_YET_WORDS.includes(key) || NOT_YET_ACTIONS.includes(key);
+}
+
 /** True: it is a word of the engine that kk cannot keep yet, and that was told. */
 export function refuseNotYet(key: string, at: Position, problems: Problems): boolean {
-  if (!NOT_YET_WORDS.includes(key) && !NOT_YET_ACTIONS.includes(key)) return false;
+  if (!isNotYet(key)) return false;
   const remedy = 'Remove it; kk refuses it until it does what it says.';
   problems.add('PLAN_NOT_YET', at, `"${key}" is not supported yet.`, remedy);
   return true;
@@ -103,8 +106,8 @@ function readNamed(task: DocMap, named: DocNode, problems: Problems): ActionRead
   return readInputs(name, nodeAt(task, ['with']), named.at, problems);
 }
 
-function readInputs(action: ActionKind, node: DocNode | undefined, at: Position, problems: Problems): ActionRead {
-  const contract: { shorthand?: (value: unknown) => unknown; input: z.ZodType } = ACTIONS[action];
+function readInputs(action: PlanActionKind, node: DocNode | undefined, at: Position, problems: Problems): ActionRead {
+  const contract = contractOf(action);
   const written = node ? toJson(node) : null;
   let inputs = written;
   if (node?.kind !== 'map') {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ACTIONS, PLAN_ACTIONS } from '../../shared/actions/index.ts';
+import { contractOf, PLAN_ACTIONS } from '../../shared/actions/index.ts';
 import { isNodeName, NODE_NAME_RULE } from '../../shared/identity.ts';
 import { type Json, RegisterType, type Vars } from '../../shared/share.ts';
 
@@ -210,7 +210,7 @@ export const BlockWords = TaskWords.pick({
 });
 
 const ACTION_KEYS = Object.fromEntries(
-  PLAN_ACTIONS.map((kind) => [kind, Anything.optional().describe(ACTIONS[kind].summary)]),
+  PLAN_ACTIONS.map((kind) => [kind, Anything.optional().describe(contractOf(kind).summary)]),
 );
 
 /** A task as editors see it; the reader takes the action apart by itself. */

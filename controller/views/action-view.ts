@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import generated from '../../shared/actions/gen/comments.json' with { type: 'json' };
-import { ACTIONS, type ActionKind } from '../../shared/actions/index.ts';
+import { contractOf, type PlanActionKind } from '../../shared/actions/index.ts';
 import type { Json } from '../../shared/share.ts';
 
 /** A field of an action's inputs or output. */
@@ -15,11 +15,13 @@ export interface FieldView {
 
 /** An action as the catalogue shows it. */
 export interface ActionView {
-  action: ActionKind;
+  action: PlanActionKind;
   summary: string;
   about?: string;
   /** May it change the node? */
   changes: boolean;
+  /** Done by the controller itself, in tasks `on: controller`. */
+  place?: 'controller';
   /** After a crash in its middle; `by inputs`: some inputs make it so. */
   repeatable: 'yes' | 'no' | 'by inputs';
   undo: 'restores' | 'nothing' | 'cannot';
@@ -43,10 +45,10 @@ const GENERATED: Readonly<Record<string, ActionComments>> = generated;
 
 /** `comments`: what the source says of the actions (scripts/generate/action-comments), as it was generated last. */
 export function actionView(
-  kind: ActionKind,
+  kind: PlanActionKind,
   comments: Readonly<Record<string, ActionComments>> = GENERATED,
 ): ActionView {
-  const contract = ACTIONS[kind];
+  const contract = contractOf(kind);
   const said = comments[kind] ?? { input: {}, output: {} };
   const { repeatable } = contract;
   return {
@@ -54,6 +56,7 @@ export function actionView(
     summary: contract.summary,
     ...(said.about === undefined ? {} : { about: said.about }),
     changes: contract.changes,
+    ...(contract.place === undefined ? {} : { place: contract.place }),
     repeatable: typeof repeatable === 'function' ? 'by inputs' : repeatable ? 'yes' : 'no',
     undo: contract.undo,
     shorthand: 'shorthand' in contract,

@@ -30,15 +30,16 @@ ${views.map(section).join('\n')}`;
 }
 
 function section(view: ActionView): string {
-  const { action, about, inputs, output, example } = view;
+  const { action, about, inputs, output, example, place } = view;
+  const written = place === undefined ? { [action]: example } : { on: place, [action]: example };
   return `## ${action}
 
-${about ?? ''}
+${about ?? ''}${place === undefined ? '' : ' Done by the controller itself: the task says `on: controller`.'}
 
 ${fields('input', inputs)}${fields('register keeps', output)}For example:
 
 \`\`\`json
-${JSON.stringify({ [action]: example })}
+${JSON.stringify(written)}
 \`\`\`
 `;
 }

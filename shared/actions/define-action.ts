@@ -35,6 +35,12 @@ export interface ActionContract<K extends string, I extends z.ZodType, O extends
    * bytes, and an agent fetches those that its own share names.
    */
   takesFiles?: true;
+  /**
+   * Done by the controller itself, in tasks `on: controller` (ENGINE 1.7): the list is closed, and there is no shell. Its
+   * `changes` is false, for no node is changed; it is `repeatable`, since a controller that died does it again; and `undo`
+   * says what the controller does about it.
+   */
+  place?: 'controller';
   /** Made by kk and not written by the author of a plan. */
   internal?: true;
   /** Inputs as a person writes them; tests hold it against the schema. */

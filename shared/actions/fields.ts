@@ -40,3 +40,13 @@ export const Word = z.union([z.string(), z.number(), z.boolean()]);
 export function given(input: Record<string, unknown>, names: readonly string[]): string[] {
   return names.filter((name) => input[name] !== undefined);
 }
+
+/** What a plan calls something that the controller keeps: a CA, a secret, a cluster. */
+export const Handle = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?$/, 'a name is of lower-case letters, digits, _ . and -, at most 63');
+
+/** The name of a component, as in components.yaml. */
+export const ComponentName = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'not the name of a component, such as kubelet');

@@ -6,6 +6,7 @@ import { command } from './command.ts';
 import { copy } from './copy.ts';
 import { cron } from './cron.ts';
 import { debug } from './debug.ts';
+import type { ActionContract } from './define-action.ts';
 import { directory } from './directory.ts';
 import { download } from './download.ts';
 import { facts } from './facts.ts';
@@ -17,6 +18,7 @@ import { hostname } from './hostname.ts';
 import { http } from './http.ts';
 import { kernelModule } from './kernel-module.ts';
 import { lineInFile } from './line-in-file.ts';
+import { isLocalAction, LOCAL_ACTIONS, type LocalActionKind } from './local.ts';
 import { mount } from './mount.ts';
 import { packageAction } from './package.ts';
 import { reboot } from './reboot.ts';
@@ -36,7 +38,7 @@ import { undo } from './undo.ts';
 import { user } from './user.ts';
 import { waitFor } from './wait-for.ts';
 
-/** The catalogue: every action kind there is. Adding one starts here; the compiler points at the rest. */
+/** The catalogue: every action kind that agents know. Adding one starts here; the compiler points at the rest. */
 export const ACTIONS = {
   assert,
   block_in_file: blockInFile,
@@ -89,13 +91,29 @@ export function runsProgram(kind: string): boolean {
   return kind === 'command' || kind === 'script';
 }
 
-/** The action kinds that the author of a plan may write. */
-export const PLAN_ACTIONS: readonly ActionKind[] = Object.values(ACTIONS).flatMap((action) =>
-  'internal' in action ? [] : [action.kind],
-);
+/** What the author of a plan may write: done by agents, or by the controller itself. */
+export type PlanActionKind = ActionKind | LocalActionKind;
 
-export function isPlanAction(word: string): word is ActionKind {
+/** The action kinds that the author of a plan may write. */
+export const PLAN_ACTIONS: readonly PlanActionKind[] = Object.values({ ...ACTIONS, ...LOCAL_ACTIONS })
+  .flatMap((action) => ('internal' in action ? [] : [action.kind]))
+  .sort();
+
+export function isPlanAction(word: string): word is PlanActionKind {
   return PLAN_ACTIONS.some((kind) => kind === word);
+}
+
+/** A contract whose kind is known only when it runs. */
+export type AnyContract = Omit<ActionContract<PlanActionKind, z.ZodType, z.ZodType>, 'repeatable'> & {
+  repeatable: boolean | ((input: never) => boolean);
+};
+
+/** The contract of an action, wherever it is done; undefined: there is no such one (`block`). */
+export function contractOf(word: PlanActionKind): AnyContract;
+export function contractOf(word: string): AnyContract | undefined;
+export function contractOf(word: string): AnyContract | undefined {
+  if (isLocalAction(word)) return LOCAL_ACTIONS[word];
+  return isActionKind(word) ? ACTIONS[word] : undefined;
 }
 
 /** The lock of an action's own, whatever its task says. */
