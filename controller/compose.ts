@@ -81,6 +81,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
     stopping: stopping.signal,
   });
   onEnd(() => runner.idle());
+  onEnd(async () => runner.close());
   onEnd(() => agentApp.close());
   // Before any agent is heard: what it says of a run that is not there yet would be dropped.
   await runner.recover();

@@ -28,7 +28,9 @@ export type SourceText = z.infer<typeof SourceText>;
 /**
  * What must be satisfied before a step starts. `task`: the step of that task on the same node (no such step: satisfied).
  * `gate`: a cross-node edge; shut until the controller opens it. Gate names: `all/3`, `first/3`, `any/3` (task 3),
- * `value/3@cp1` (task 3's register on cp1), `batch/1/0` (play 1's batch 0), `precheck`.
+ * `value/3@cp1` (task 3's register on cp1), `batch/1/0` (play 1's batch 0), `precheck`; and `same/3`: the controller has done
+ * task 3 for this very node. Its values are a map of names that are bound on the node when it opens (null in a dry run: nobody
+ * can say).
  */
 export const Need = z.union([z.strictObject({ task: z.int().min(0) }), z.strictObject({ gate: z.string().max(300) })]);
 export type Need = z.infer<typeof Need>;
@@ -73,6 +75,8 @@ export const TaskSpec = z.strictObject({
   /** The file that states the task; `at` and `places` are positions in it. */
   file: z.string(),
   at: Place,
+  /** Done by the controller itself (ENGINE 1.7): it is in no node's share. */
+  place: z.literal('controller').optional(),
   /** A kind of the catalogue, or `block`: begun before its parts and ended after them, see shared/blocks.ts. */
   action: z.string(),
   /** The block, by its task's index, that the task is a direct member of. */
@@ -86,7 +90,14 @@ export const TaskSpec = z.strictObject({
   /** A list, or a template that yields one. */
   loop: (z.json() as unknown as z.ZodType<Json>).optional(),
   /** `name` is bound on this node; `exported` ones travel to the controller with the step's end, because a gate reads them. */
-  register: Register.extend({ exported: z.boolean() }).optional(),
+  register: Register.extend({
+    exported: z.boolean(),
+    /**
+     * Public key of the controller (X25519, DER in base64): of a sensitive task whose register the controller itself reads. It
+     * travels, and is kept, sealed for that key (shared/seal.ts, ENGINE 2.7).
+     */
+    seal: z.string().max(200).optional(),
+  }).optional(),
   /** Other nodes' registers that this task reads: `node('cp1').token` is answered from gate `value/3@cp1`. */
   reads: z.array(
     z.strictObject({

@@ -1,12 +1,12 @@
 import { type ActionKind, runsProgram } from '../../shared/actions/index.ts';
 import { crash } from '../../shared/crash.ts';
 import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
+import type { Inputs } from '../../shared/inputs.ts';
 import type { Json, StepResult, TaskSpec } from '../../shared/share.ts';
 import { type ActionContext, type ActionExecutor, Postponed } from '../actions/executor.ts';
 import { Unknown } from '../actions/unknown.ts';
 import { Cancelled } from '../host/cancelled.ts';
 import { dryRun } from './dry-run.ts';
-import type { Inputs } from './inputs.ts';
 import type { Clock } from './ports.ts';
 
 /** How one attempt went. An action that failed may still have an output (a command's). */

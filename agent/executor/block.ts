@@ -8,12 +8,12 @@ import {
   rootOf,
   standOf,
 } from '../../shared/blocks.ts';
+import { whySkipped } from '../../shared/conditions.ts';
 import { type ErrorReport, reportOf } from '../../shared/errors.ts';
 import type { Scope } from '../../shared/expr/index.ts';
 import { hasEnded } from '../../shared/lifecycle.ts';
 import type { TaskSpec } from '../../shared/share.ts';
 import { Unknown } from '../actions/unknown.ts';
-import { whySkipped } from './conditions.ts';
 import { skipped } from './revision.ts';
 import type { Ending, RunRecord } from './state.ts';
 

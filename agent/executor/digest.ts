@@ -1,9 +1,9 @@
 /** What names the evaluated inputs of a step: equal digests mean that it would do the same (ENGINE 3.4). */
 import { blobsOf } from '../../shared/blob.ts';
+import { renderFile } from '../../shared/evaluate.ts';
 import type { Scope } from '../../shared/expr/index.ts';
+import type { Inputs } from '../../shared/inputs.ts';
 import type { Common, Json, TaskSpec } from '../../shared/share.ts';
-import { renderFile } from './evaluate.ts';
-import type { Inputs } from './inputs.ts';
 
 /** A keyed hash: inputs may hold what is secret, and digests lie on disk. */
 export type Digest = (text: string) => string;

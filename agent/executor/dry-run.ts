@@ -1,9 +1,9 @@
 /** What a dry run does of a step, and what it makes of what it sees. */
 import { ACTIONS, type ActionKind, isActionKind } from '../../shared/actions/index.ts';
+import type { Inputs } from '../../shared/inputs.ts';
 import type { Json, TaskSpec } from '../../shared/share.ts';
 import type { ActionContext, ActionExecutor } from '../actions/executor.ts';
 import type { Attempted } from './attempt.ts';
-import type { Inputs } from './inputs.ts';
 import type { RunRecord } from './state.ts';
 
 const WOULD_WAIT = 'it is not so now, and the run would wait for it';

@@ -6,6 +6,7 @@ import { reportOf } from '../../shared/errors.ts';
 import type { Facts } from '../../shared/facts.ts';
 import type { Generation } from '../../shared/protocol/messages.ts';
 import type { Common, TaskSpec } from '../../shared/share.ts';
+import type { NodeVariables } from '../../shared/variables.ts';
 import { Cancelled } from '../host/cancelled.ts';
 import type { Held, Wish, Work, WorkMessage } from '../link/work.ts';
 import { readCommon } from './accept.ts';
@@ -21,7 +22,7 @@ import { keepsEarlier } from './revision.ts';
 import { type Decision, isWaiting, type Phase, type Scheduling, schedule, stepKey } from './schedule.ts';
 import { type AgentState, applyRecord, type Ending, emptyState, type RunRecord } from './state.ts';
 import { folderOf, Step } from './step.ts';
-import { ShareVariables } from './variables.ts';
+import { shareVariables } from './variables.ts';
 
 export interface ExecutorOptions extends ExecutorPorts {
   journal: Journal;
@@ -47,7 +48,7 @@ interface Live {
 /** What is made once for each share. */
 interface Prepared {
   common: Common;
-  variables: ShareVariables;
+  variables: NodeVariables;
   /** Steps may start: facts are there, or could not be gathered. */
   ready: boolean;
   facts?: Promise<Facts>;
@@ -244,7 +245,7 @@ export class Executor implements Work {
   }
 
   #prepare(run: RunRecord, common: Common): void {
-    const variables = new ShareVariables(run, common);
+    const variables = shareVariables(run, common);
     const prepared: Prepared = { common, variables, ready: run.facts !== undefined, differing: new Set() };
     this.#prepared.set(run.run, prepared);
     if (!prepared.ready) {

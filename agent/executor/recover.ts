@@ -1,11 +1,11 @@
 /** `recover:` tasks: what restores a known state before an interrupted step runs again (ENGINE 3.3). */
 import { ACTIONS, type ActionKind, runsProgram } from '../../shared/actions/index.ts';
+import { whySkipped } from '../../shared/conditions.ts';
 import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
 import type { Scope } from '../../shared/expr/index.ts';
+import { type Inputs, inputsOf } from '../../shared/inputs.ts';
 import type { Json, RecoverTask, TaskSpec } from '../../shared/share.ts';
 import type { Attempted } from './attempt.ts';
-import { whySkipped } from './conditions.ts';
-import { type Inputs, inputsOf } from './inputs.ts';
 import { registerOf, typedRegister } from './outcome.ts';
 
 export interface RecoverPorts {

@@ -1,16 +1,17 @@
 /** What a later revision of a run makes of the steps that earlier ones ended (ENGINE 3.4). Pure. */
 import { type ActionKind, isActionKind } from '../../shared/actions/index.ts';
 import { blocksAround, isBlock, partsOf } from '../../shared/blocks.ts';
+import { isOfItem, loopItems, whySkipped } from '../../shared/conditions.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
+import { inputsOf } from '../../shared/inputs.ts';
 import type { Common, Json, StepResult, TaskSpec } from '../../shared/share.ts';
-import { isOfItem, loopItems, whySkipped } from './conditions.ts';
+import type { NodeVariables } from '../../shared/variables.ts';
 import { type Digest, inputsDigest, stepDigest } from './digest.ts';
 import { namesBound } from './dry-run.ts';
-import { inputsOf } from './inputs.ts';
+import { exportedRegister } from './exported.ts';
 import { checkedRegister, registerOf } from './outcome.ts';
 import type { ItemEnd } from './records.ts';
 import type { Ending, RunRecord, StepRecord } from './state.ts';
-import type { ShareVariables } from './variables.ts';
 
 /** What a task's step left in earlier revisions. */
 export interface Earlier {
@@ -146,7 +147,7 @@ function hasWorked(run: RunRecord, task: number, specs: readonly TaskSpec[]): bo
 export interface Standing {
   run: RunRecord;
   common: Common;
-  variables: ShareVariables;
+  variables: NodeVariables;
   task: number;
   spec: TaskSpec;
   digest: Digest;
@@ -188,7 +189,7 @@ function asWanted(spec: TaskSpec, done: Ending): Ending | undefined {
   const { register: _register, ...result } = done.result;
   try {
     const value = checkedRegister(spec, bindings[spec.register.name] ?? null);
-    return { ...done, result: spec.register.exported && !spec.sensitive ? { ...result, register: value } : result };
+    return { ...done, result: { ...result, ...exportedRegister(spec, value) } };
   } catch {
     return undefined;
   }

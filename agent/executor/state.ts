@@ -158,6 +158,16 @@ function keepLast(known: Set<string> | Map<string, number>): void {
   }
 }
 
+/** What the controller has done for this node binds its register here (shared/share.ts, Need). */
+function bindOwn(run: RunRecord, gate: string, values: Json): void {
+  const [, task] = /^same\/(\d+)$/.exec(gate) ?? [];
+  if (task === undefined || typeof values !== 'object' || values === null || Array.isArray(values)) return;
+  for (const [name, value] of Object.entries(values)) {
+    if (value !== null) run.bindings.set(name, value);
+    else if (run.share.check === true) run.unbound.set(name, Number(task));
+  }
+}
+
 /** Applies one record. Records of runs that are not held are ignored: a later `forget` has overtaken them. */
 export function applyRecord(state: AgentState, record: JournalRecord): void {
   switch (record.type) {
@@ -196,6 +206,7 @@ export function applyRecord(state: AgentState, record: JournalRecord): void {
   switch (record.type) {
     case 'gate':
       run.gates.set(record.gate, { open: true, values: record.values });
+      bindOwn(run, record.gate, record.values);
       return;
     case 'gate-closed':
       run.gates.set(record.gate, { open: false, cause: record.cause });

@@ -1,19 +1,21 @@
 import { join } from 'node:path';
 import { ACTIONS, type ActionKind, isActionKind, runsProgram } from '../../shared/actions/index.ts';
 import { blocksAround } from '../../shared/blocks.ts';
+import { isOfItem, loopItems, whySkipped } from '../../shared/conditions.ts';
 import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
+import { holds, renderFile } from '../../shared/evaluate.ts';
 import type { Scope } from '../../shared/expr/index.ts';
 import type { Facts } from '../../shared/facts.ts';
+import { type Inputs, inputsOf } from '../../shared/inputs.ts';
 import type { WireOutcome } from '../../shared/protocol/messages.ts';
 import type { Common, Json, SourceText, StepResult, TaskSpec } from '../../shared/share.ts';
+import type { NodeVariables } from '../../shared/variables.ts';
 import { type ActionExecutor, Postponed } from '../actions/executor.ts';
 import { Unknown } from '../actions/unknown.ts';
 import { type Attempted, attempt } from './attempt.ts';
-import { isOfItem, loopItems, whySkipped } from './conditions.ts';
 import { type Digest, inputsDigest, stepDigest } from './digest.ts';
 import { namesBound, wouldHaveChanged } from './dry-run.ts';
-import { holds, renderFile } from './evaluate.ts';
-import { type Inputs, inputsOf } from './inputs.ts';
+import { exportedRegister } from './exported.ts';
 import { loopRegister, registerOf, resultOf, typedRegister } from './outcome.ts';
 import { pause } from './pause.ts';
 import type { ExecutorPorts } from './ports.ts';
@@ -22,7 +24,6 @@ import { asTask, NOTHING_TO_DO, restore } from './recover.ts';
 import { type Earlier, earlierFor, standingOf } from './revision.ts';
 import type { RunRecord } from './state.ts';
 import { failedWhen, interruptedError, untilNotMet, wasKilled } from './step-errors.ts';
-import type { ShareVariables } from './variables.ts';
 
 /** What a step's work needs of the executor around it. */
 export interface StepPorts extends ExecutorPorts {
@@ -63,7 +64,7 @@ export class Step {
   readonly #ports: StepPorts;
   readonly #run: RunRecord;
   readonly #common: Common;
-  readonly #variables: ShareVariables;
+  readonly #variables: NodeVariables;
   readonly #task: number;
   readonly #spec: TaskSpec;
   readonly #startedAt: number;
@@ -76,7 +77,7 @@ export class Step {
     ports: StepPorts,
     run: RunRecord,
     common: Common,
-    variables: ShareVariables,
+    variables: NodeVariables,
     task: number,
     spec: TaskSpec,
   ) {
@@ -567,7 +568,7 @@ export class Step {
       try {
         const value = typedRegister(spec, fields);
         bindings[spec.register.name] = value;
-        if (spec.register.exported && !spec.sensitive) result.register = value;
+        Object.assign(result, exportedRegister(spec, value));
       } catch (thrown) {
         failed = true;
         result.error = this.#reported(reportOf(thrown));

@@ -10,6 +10,7 @@ import type {
   BlobsBody,
   BootstrapBody,
   CancelBody,
+  ConfirmBody,
   CopyBody,
   DecideBody,
   ExecBody,
@@ -44,6 +45,8 @@ const Started = z.object({ run: z.string() });
 const StartedAdHoc = Started.extend({ nodes: z.number(), withoutFacts: z.array(z.string()) });
 const Missing = z.object({ missing: z.array(z.string()) });
 const StartedScan = Started.extend({ node: z.string() });
+const Clusters = z.object({ clusters: z.array(z.string()) });
+const Kubeconfig = z.object({ content: z.string() });
 const Adopted = z.object({ runs: z.array(z.string()) });
 const NewToken = z.object({ text: z.string(), token: TokenView });
 const NewJoin = z.object({ command: z.string(), token: TokenView, userData: z.string().optional() });
@@ -152,6 +155,18 @@ export class Client {
 
   async cancel(id: string, body: CancelBody): Promise<void> {
     await this.post(`${pathOf(id)}/cancel`, body, z.unknown());
+  }
+
+  async confirm(id: string, body: ConfirmBody): Promise<void> {
+    await this.post(`${pathOf(id)}/confirm`, body, z.unknown());
+  }
+
+  async clusters(): Promise<string[]> {
+    return (await this.get('/v1/kubeconfigs', Clusters)).clusters;
+  }
+
+  async kubeconfig(cluster: string): Promise<string> {
+    return (await this.get(`/v1/kubeconfigs/${encodeURIComponent(cluster)}`, Kubeconfig)).content;
   }
 
   async pause(id: string, body: AskBody): Promise<void> {

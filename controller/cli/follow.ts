@@ -2,6 +2,7 @@ import { KkError } from '../../shared/errors.ts';
 import { EXIT_CODE } from '../../shared/lifecycle.ts';
 import type { RunView, StreamLine } from '../views/types.ts';
 import type { Cli } from './cli.ts';
+import { Answers } from './confirming.ts';
 import { type Live, startLive } from './live.ts';
 import type { Format } from './options.ts';
 import { eventText } from './output/event-text.ts';
@@ -17,6 +18,8 @@ export interface Watcher {
   /** The stream starts over: what was gathered is void. */
   restart(): void;
   end(run: RunView | undefined): void;
+  /** Nothing is drawn until the answer is called; absent: nothing ever is. */
+  hold?(): () => void;
 }
 
 export interface FollowOptions {
@@ -25,6 +28,8 @@ export interface FollowOptions {
   /** Tell nothing of the revisions before this one. */
   revision?: number;
   watcher: Watcher;
+  /** Questions of the run are answered here; absent: somebody else does. */
+  confirming?: { yes: boolean };
   /** Called when the controller is gone; makes one answer again, or throws. */
   revive: () => Promise<void>;
 }
@@ -36,8 +41,25 @@ const MOST_REVIVALS = 5;
  * Follows a run to its end and gives the exit code. The first Ctrl-C asks the controller to cancel, the second one lets go of
  * the run. When the controller dies under it, `revive` is called and the stream read again from its beginning.
  */
-export async function followRun(cli: Cli, { run, logs, revision, watcher, revive }: FollowOptions): Promise<number> {
+export async function followRun(
+  cli: Cli,
+  { run, logs, revision, watcher, confirming, revive }: FollowOptions,
+): Promise<number> {
   const detached = new AbortController();
+  let failure: unknown;
+  const how = confirming && { ...confirming, note: watcher.note, hold: () => watcher.hold?.() ?? (() => {}) };
+  const answers =
+    how &&
+    new Answers(cli, run, how, (error) => {
+      failure = error;
+      detached.abort();
+    });
+  const answering: Pick<Watcher, 'line'> = {
+    line(line) {
+      watcher.line(line);
+      answers?.line(line);
+    },
+  };
   let interrupts = 0;
   const stopListening = cli.parts.onInterrupt(() => {
     interrupts += 1;
@@ -58,7 +80,7 @@ export async function followRun(cli: Cli, { run, logs, revision, watcher, revive
           await revive();
           watcher.restart();
         }
-        end = await readOnce(cli, run, { logs, ...(revision ? { revision } : {}) }, watcher, detached.signal);
+        end = await readOnce(cli, run, { logs, ...(revision ? { revision } : {}) }, answering, detached.signal);
       } catch (thrown) {
         if (!isLoss(thrown) || lives >= MOST_REVIVALS) throw thrown;
         watcher.note('The controller is gone; the nodes go on with what they have. Waiting for it.');
@@ -69,6 +91,7 @@ export async function followRun(cli: Cli, { run, logs, revision, watcher, revive
     watcher.end(end);
   }
   if (end) return exitCodeOf(end);
+  if (failure !== undefined) throw failure;
   cli.note(`Left alone: the run goes on. See it with \`kk-controller logs ${run} -f\`.`);
   return EXIT_CODE.cancelled;
 }
@@ -77,7 +100,7 @@ async function readOnce(
   cli: Cli,
   run: string,
   wish: { logs: boolean; revision?: number },
-  watcher: Watcher,
+  watcher: Pick<Watcher, 'line'>,
   signal: AbortSignal,
 ): Promise<RunView | undefined> {
   for await (const line of cli.client.follow(run, wish, signal)) {
@@ -142,6 +165,7 @@ export async function planWatcher(
       live?.touch();
     },
     note: (text) => say([colors.yellow(text)]),
+    ...(live ? { hold: () => live.hold() } : {}),
     restart() {
       told = Math.max(told, seen);
       seen = 0;

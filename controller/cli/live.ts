@@ -5,6 +5,8 @@ export interface Live {
   above(lines: readonly string[]): void;
   /** The live part may have changed; drawn at most every 100 ms. */
   touch(): void;
+  /** Takes the live part away until the answer is called. */
+  hold(): () => void;
   /** Takes the live part away and stops. */
   end(): void;
 }
@@ -19,9 +21,11 @@ export async function startLive(out: Output, frame: () => readonly string[]): Pr
   const { createLogUpdate } = await import('log-update');
   const update = createLogUpdate(out, { showCursor: true });
   let due: NodeJS.Timeout | undefined;
+  let isHeld = false;
   const draw = (): void => {
     clearTimeout(due);
     due = undefined;
+    if (isHeld) return;
     const lines = frame();
     if (lines.length > 0) update(lines.join('\n'));
   };
@@ -35,6 +39,14 @@ export async function startLive(out: Output, frame: () => readonly string[]): Pr
     },
     touch() {
       due ??= setTimeout(draw, DRAW_MS);
+    },
+    hold() {
+      isHeld = true;
+      update.clear();
+      return () => {
+        isHeld = false;
+        draw();
+      };
     },
     end() {
       clearInterval(ticking);

@@ -35,6 +35,7 @@ const COMMANDS: readonly (readonly [string, () => Promise<MakeCommand>])[] = [
   ['facts', async () => (await import('./commands/facts.ts')).factsCommand],
   ['actions', async () => (await import('./commands/actions.ts')).actionsCommand],
   ['inventory', async () => (await import('./commands/inventory.ts')).inventoryCommand],
+  ['kubeconfig', async () => (await import('./commands/kubeconfig.ts')).kubeconfigCommand],
   ['config', async () => (await import('./commands/config.ts')).configCommand],
   ['serve', async () => (await import('./commands/serve.ts')).serveCommand],
   ['backup', async () => (await import('./commands/backup.ts')).backupCommand],

@@ -22,6 +22,7 @@ export interface StartOptions extends PlanOptions {
   detach?: boolean;
   check?: boolean;
   autoRollback?: boolean;
+  yes?: boolean;
   /** False: `--no-wait`. */
   wait?: boolean;
 }
@@ -90,6 +91,8 @@ export interface FollowStyle {
   autoRollback?: boolean;
   diff?: boolean;
   detach?: boolean;
+  /** Whatever the run asks is confirmed. */
+  yes?: boolean;
 }
 
 /** Follows a run as `apply` does. */
@@ -101,6 +104,7 @@ export async function followStarted(
   return followRun(cli, {
     run,
     logs: false,
+    confirming: { yes: options.yes ?? false },
     ...(revision === undefined ? {} : { revision }),
     watcher: await planWatcher(cli, options.output, {
       diff: options.diff ?? false,

@@ -1,4 +1,4 @@
-import { ACTIONS, isActionKind } from '../../shared/actions/index.ts';
+import { contractOf } from '../../shared/actions/index.ts';
 import { isBlock } from '../../shared/blocks.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import { evaluate, parseExpression, scopeOf, truthy } from '../../shared/expr/index.ts';
@@ -10,10 +10,11 @@ import { type DraftTask, draftTasks } from './draft.ts';
 import { linkTasks, orderOf } from './edges.ts';
 import { gatesOf } from './gates.ts';
 import type { GraphPlay, GraphTask, RunKind, TaskGraph } from './graph.ts';
+import { localReads } from './local-reads.ts';
 import { NodeSets } from './node-set.ts';
 import { resolveReads } from './reads.ts';
 import { type RollbackTasks, rollbackTasks } from './rollback-tasks.ts';
-import { specOf } from './spec.ts';
+import { type Locality, specOf } from './spec.ts';
 import { baseVars } from './vars.ts';
 
 export interface CompileOptions {
@@ -25,6 +26,8 @@ export interface CompileOptions {
   /** The precheck plays and nothing else. */
   prechecksOnly: boolean;
   kind: RunKind;
+  /** What sensitive registers are sealed for that the controller itself reads; without it they do not travel. */
+  sealKey?: string;
 }
 
 export const DEFAULT_COMPILE_OPTIONS: CompileOptions = {
@@ -65,6 +68,8 @@ export function compile(
     const sources = new Set(readsOf[index]?.map((read) => read.task));
     for (const task of sources) draft.edges.push({ task, of: 'value' });
   });
+  const locals = localReads(plan, drafts, sets);
+  for (const { reader, task } of locals) drafts[reader]?.edges.push({ task, of: 'same' });
   const rollbacks = drafts.map((draft) => rollbackTasks(plan, drafts, draft, sets));
   problems.push(...rollbacks.flatMap((rollback) => rollback.problems));
   const guarded = guardOf(plays, drafts);
@@ -82,9 +87,17 @@ export function compile(
   const exported = new Set([
     ...readsOf.flat().map((read) => read.task),
     ...rollbacks.flatMap((rollback) => [...rollback.exported]),
+    ...locals.map(({ task }) => task),
   ]);
+  const isLocal = (task: number): boolean => drafts[task]?.document.place !== undefined;
+  const sealed = new Set(locals.flatMap(({ reader, task }) => (isLocal(reader) && !isLocal(task) ? [task] : [])));
+  const sealOf = ({ index, document }: DraftTask): Pick<Locality, 'seal'> =>
+    options.sealKey !== undefined && document.sensitive && sealed.has(index) ? { seal: { seal: options.sealKey } } : {};
   const specs = drafts.map((draft, index) =>
-    specOf(draft, plan.plays[draft.play] as Play, readsOf[index] ?? [], exported.has(index), guarded(draft)),
+    specOf(draft, plan.plays[draft.play] as Play, readsOf[index] ?? [], exported.has(index), guarded(draft), {
+      isLocal,
+      ...sealOf(draft),
+    }),
   );
   const gates = gatesOf(
     drafts,
@@ -141,7 +154,7 @@ function guardOf(plays: readonly GraphPlay[], drafts: readonly DraftTask[]): (dr
 }
 
 function changesNode(action: string): boolean {
-  return !isActionKind(action) || ACTIONS[action].changes;
+  return contractOf(action)?.changes ?? true;
 }
 
 function graphPlay(plan: Plan, play: Play, index: number, sets: NodeSets, options: CompileOptions): GraphPlay {

@@ -19,7 +19,7 @@ export interface DraftTask {
   document: TaskDocument;
   key: string;
   set: number;
-  /** It runs elsewhere than its play does (`on:`, `run_once`): whoever follows waits for the step, wherever it is. */
+  /** It runs elsewhere than its play does (`on:`, `run_once`, once at the controller): whoever follows waits for the step, wherever it is. */
   displaced: boolean;
   /** The block that it is a direct member of. */
   within: { block: DraftTask; part: BlockPart } | undefined;
@@ -64,10 +64,14 @@ export function draftTasks(plan: Plan, sets: NodeSets, options: DraftOptions): D
       for (const document of documents) {
         const selected = taken.has(document);
         const block = document.within && drafted.get(document.within.block);
-        const displaced = document.on !== undefined || document.runOnce;
+        const isOnce = document.runOnce || (document.place !== undefined && document.per === undefined);
+        const selector = document.on ?? document.per;
         const around = block ? sets.get(block.set).members : playNodes;
-        let nodes = document.on ? indexesOf(expandSelector(plan, document.on)) : around;
-        if (document.runOnce) {
+        let nodes = selector ? indexesOf(expandSelector(plan, selector)) : around;
+        // For a task `per` node the member is the node: it stands in the order of the play as a task on fewer nodes does.
+        const isWithin = document.per !== undefined && nodes.every((node) => contains(sets.get(playSet), node));
+        const displaced = (selector !== undefined && !isWithin) || isOnce;
+        if (isOnce) {
           const first = nodes.find((node) => options.mayRunOn(document, roleUse, play, node)) ?? nodes[0];
           nodes = first === undefined ? [] : [first];
         }
@@ -83,7 +87,7 @@ export function draftTasks(plan: Plan, sets: NodeSets, options: DraftOptions): D
           roleUse,
           document,
           key: seen === 0 ? path : `${path}#${seen + 1}`,
-          set: displaced ? sets.intern(selected ? nodes : []) : (block?.set ?? playSet),
+          set: displaced || selector ? sets.intern(selected ? nodes : []) : (block?.set ?? playSet),
           displaced,
           within: document.within && block && { block, part: document.within.part },
           edges: [],

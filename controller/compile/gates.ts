@@ -12,7 +12,8 @@ export function gatesOf(
 ): Gate[] {
   const waiters = new Map<string, Set<number>>();
   specs.forEach((spec, index) => {
-    const nodes = sets.get(tasks[index]?.set ?? 0).members;
+    // The controller looks for itself: a gate of its own tasks is there, and nobody is told.
+    const nodes = spec.place ? [] : sets.get(tasks[index]?.set ?? 0).members;
     for (const need of spec.needs) {
       if (!('gate' in need)) continue;
       const set = waiters.get(need.gate) ?? new Set();
@@ -40,6 +41,7 @@ export function gatesOf(
 function gateFrom(id: string, waiters: number, nodeNames: readonly string[]): Gate {
   if (id === 'precheck') return { id, waiters, kind: 'precheck' };
   const [, kind, task, node] = /^(\w+)\/(\d+)(?:@(.+))?$/.exec(id) ?? [];
+  if (kind === 'same') return { id, waiters, kind, task: Number(task) };
   if (kind === 'value') return { id, waiters, kind, task: Number(task), node: nodeNames.indexOf(node ?? '') };
   return { id, waiters, kind: kind as 'all' | 'first' | 'any', task: Number(task) };
 }

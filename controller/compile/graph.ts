@@ -68,6 +68,8 @@ export interface Edge {
 /** A join vertex: decided once, by the controller, for all its waiters. */
 export type Gate = { id: string /** Set of nodes that wait for it. */; waiters: number } & (
   | { kind: 'all' | 'first' | 'any'; task: number }
+  /** Of each waiter by itself: the controller has done the task for it. */
+  | { kind: 'same'; task: number }
   | { kind: 'value'; task: number; node: number }
   | { kind: 'batch'; play: number; batch: number }
   | { kind: 'precheck' }

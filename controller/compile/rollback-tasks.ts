@@ -47,7 +47,7 @@ export function rollbackTasks(
       ...namedRegisters(plan, drafts, reader),
     ])
       exported.add(task);
-    const spec = specOf(reader, plan.plays[draft.play] as Play, resolved.reads, false, false);
+    const spec = specOf(reader, plan.plays[draft.play] as Play, resolved.reads, false, false, { isLocal: () => false });
     return { ...spec, needs: [] };
   });
   return { specs, exported, problems };

@@ -2,13 +2,14 @@
  * The graph of a rollback (ENGINE 3.8): the run's own graph, backwards. For each task that B needs of A, undoing A needs B
  * undone. Pure.
  */
-import { ACTIONS, isActionKind, lockOf } from '../../shared/actions/index.ts';
+import { contractOf, lockOf } from '../../shared/actions/index.ts';
 import { BLOCK, blocksAround } from '../../shared/blocks.ts';
-import type { Json, Need, TaskSpec, Vars } from '../../shared/share.ts';
+import type { Json, TaskSpec, Vars } from '../../shared/share.ts';
 import { gatesOf } from './gates.ts';
 import type { Edge, GraphPlay, GraphTask, TaskGraph } from './graph.ts';
 import { NodeSets } from './node-set.ts';
 import { type Composed, composed, type Dependent, type Dependents } from './rollback-edges.ts';
+import { needOf } from './spec.ts';
 import { terminates } from './terminates.ts';
 
 /** What became of a step of the run, over all of its revisions. */
@@ -39,7 +40,7 @@ export type Chosen = readonly ReadonlySet<number>[];
 /** How a task is undone: from the node's undo journal, by its `rollback:` tasks, not at all because nothing stays, or not. */
 export function undoOf(task: GraphTask): 'restores' | 'tasks' | 'nothing' | 'cannot' {
   if (task.rollback !== undefined) return 'tasks';
-  return isActionKind(task.action) ? ACTIONS[task.action].undo : 'nothing';
+  return contractOf(task.action)?.undo ?? 'nothing';
 }
 
 /** The run's name in lists, and how rollbacks of a run are found again. */
@@ -78,7 +79,9 @@ function graphOf(past: Past, chosen: Chosen, order: readonly Composed[]): TaskGr
   const add = (part: Part, spec: TaskSpec, nodes: readonly number[], edges: Edge[]): number => {
     const index = tasks.length;
     const play = graph.plays.length - 1 - part.task.play;
-    specs.push({ ...spec, play, needs: edges.map(needOf) });
+    const isLocal = (task: number): boolean => specs[task]?.place !== undefined;
+    const needs = edges.map((edge) => needOf(edge, spec.place === undefined && isLocal(edge.task)));
+    specs.push({ ...spec, play, needs });
     const { role } = part.task;
     const { key, name, action, permit } = spec;
     const set = sets.intern(nodes);
@@ -114,10 +117,6 @@ function graphOf(past: Past, chosen: Chosen, order: readonly Composed[]): TaskGr
     hostVars: graph.hostVars,
     bindings: bindingsOf(past),
   });
-}
-
-function needOf({ task, of }: Edge): Need {
-  return of === 'same' ? { task } : { gate: `${of}/${task}` };
 }
 
 /** One part, or one for each node whose step alone is depended upon, and one for the others. */
@@ -165,13 +164,20 @@ function undoSpec(past: Past, { task, key }: Part): TaskSpec {
     name: `undo ${task.name}`,
     ...{ play: 0, role, file, at },
     action: 'undo',
-    inputs: { run: past.run, task: task.key, ...(task.rollback === undefined ? {} : { replaced: true }) },
+    ...(spec.place ? { place: spec.place } : {}),
+    inputs: undoInputs(past, task, spec),
     ...{ places: {}, needs: [], when: [], reads: [], retries: 0, delay: 0, timeout: 0 },
     ...{ failedWhen: [], changedWhen: [], vars: {}, ignoreErrors: false },
     ...(lock === undefined ? {} : { lock }),
     ...permitOf(past.graph, task),
     ...{ alone, sensitive, onInterrupt: 'rerun' as const },
   };
+}
+
+function undoInputs({ run, graph }: Past, task: GraphTask, { place, action }: TaskSpec): Json {
+  // The controller keeps no journal of what it did: it is told what, and for which plan.
+  if (place) return { run, task: task.key, action, plan: graph.name };
+  return { run, task: task.key, ...(task.rollback === undefined ? {} : { replaced: true }) };
 }
 
 /** A task in a block does its work on the block's permit. */

@@ -5,7 +5,8 @@ import type { TaskGraph } from './graph.ts';
 export function shareOf(graph: TaskGraph, node: number, revised?: Revised): Share {
   const tasks: number[] = [];
   for (const task of graph.tasks) {
-    if ((graph.sets[task.set]?.position[node] ?? -1) >= 0) tasks.push(task.index);
+    const isHere = (graph.sets[task.set]?.position[node] ?? -1) >= 0;
+    if (isHere && graph.common.tasks[task.index]?.place === undefined) tasks.push(task.index);
   }
   const batches: Record<string, number> = {};
   for (const play of graph.plays) {

@@ -1,7 +1,20 @@
 import type { Need, RecoverTask, TaskSpec } from '../../shared/share.ts';
 import type { Play, TaskDocument } from '../plan/types.ts';
 import type { DraftTask } from './draft.ts';
+import type { Edge } from './graph.ts';
 import type { ResolvedRead } from './reads.ts';
+
+/** What a task has to do with those of the controller. */
+export interface Locality {
+  isLocal(task: number): boolean;
+  /** Of a sensitive one that they read. */
+  seal?: { seal: string };
+}
+
+/** How a node waits for an edge. `crosses`: what it needs is done by the controller, and the node is told. */
+export function needOf({ task, of }: Edge, crosses: boolean): Need {
+  return of === 'same' && !crosses ? { task } : { gate: `${of}/${task}` };
+}
 
 /** The wire form of a task: what every agent is told about it. */
 export function specOf(
@@ -10,11 +23,12 @@ export function specOf(
   reads: readonly ResolvedRead[],
   exported: boolean,
   guarded: boolean,
+  local: Locality,
 ): TaskSpec {
   const d = draft.document;
   const needs: Need[] = draft.edges
     .filter((edge) => edge.of !== 'value')
-    .map((edge) => (edge.of === 'same' ? { task: edge.task } : { gate: `${edge.of}/${edge.task}` }));
+    .map((edge) => needOf(edge, d.place === undefined && local.isLocal(edge.task)));
   for (const gate of new Set(reads.map(gateOf))) needs.push({ gate });
   if (guarded) needs.push({ gate: 'precheck' });
   return {
@@ -25,6 +39,7 @@ export function specOf(
     file: d.at.file,
     at: [d.at.line, d.at.column],
     action: d.action,
+    ...(d.place ? { place: d.place } : {}),
     ...(draft.within ? { within: { block: draft.within.block.index, part: draft.within.part } } : {}),
     inputs: d.inputs,
     places: d.places,
@@ -32,7 +47,7 @@ export function specOf(
     // A block is asked for the whole of it, and what is in it follows.
     when: [...(draft.within ? [] : draft.roleUse.when), ...d.when],
     ...(d.loop === undefined ? {} : { loop: d.loop }),
-    ...(d.register ? { register: { ...d.register, exported } } : {}),
+    ...(d.register ? { register: { ...d.register, exported: exported || d.place !== undefined, ...local.seal } } : {}),
     reads: reads.map((read) => ({ node: read.node, register: read.register, gate: gateOf(read) })),
     ...(d.until ? { until: d.until } : {}),
     retries: d.retries,

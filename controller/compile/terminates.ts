@@ -28,9 +28,12 @@ export function terminates(graph: TaskGraph): boolean {
       if (batch >= 0) edge(step, vertex(`batch ${play}/${batch}`));
       if (batch > 0) edge(vertex(`batch ${play}/${batch - 1}`), step);
       for (const need of common.tasks[index]?.needs ?? []) {
-        if ('gate' in need) edge(vertex(need.gate), step);
-        else if ((graph.sets[tasks[need.task]?.set ?? -1]?.position[node] ?? -1) >= 0)
-          edge(vertex(`${need.task}@${node}`), step);
+        const [, own] = 'gate' in need ? (/^same\/(\d+)$/.exec(need.gate) ?? []) : [];
+        const before = 'task' in need ? need.task : own === undefined ? undefined : Number(own);
+        if (before === undefined) {
+          if ('gate' in need) edge(vertex(need.gate), step);
+        } else if ((graph.sets[tasks[before]?.set ?? -1]?.position[node] ?? -1) >= 0)
+          edge(vertex(`${before}@${node}`), step);
       }
     }
   }

@@ -7,8 +7,11 @@ import { Generations } from '../operations/generations.ts';
 import { Hub } from '../operations/hub.ts';
 import { Installations } from '../operations/installations.ts';
 import { Runs } from '../operations/runs.ts';
+import { Confirmations } from '../run/local/confirmations.ts';
 import type { Clock } from '../run/ports.ts';
 import { Runner } from '../run/runner.ts';
+import { timer } from './agents.ts';
+import { localParts } from './local.ts';
 import type { State } from './state.ts';
 
 /** Beyond the lease, for the way and the clocks' drift (ENGINE 2.6). */
@@ -25,6 +28,7 @@ export interface Engine {
   arrivals: Arrivals;
   generations: Generations;
   installations: Installations;
+  confirmations: Confirmations;
 }
 
 export async function makeEngine(
@@ -35,11 +39,13 @@ export async function makeEngine(
 ): Promise<Engine> {
   const fleet = new Fleet(clock);
   const hub = new Hub();
+  const confirmations = new Confirmations();
   const runner = new Runner({
     log: state.archive,
     dispatcher: fleet,
     clock,
     watcher: hub,
+    local: localParts(state, confirmations, timer),
     options: { ...times, leaseMarginMs: LEASE_MARGIN_MS, execTimeoutMs: EXEC_TIMEOUT_MS },
     trouble(error) {
       if (error === undefined) log.info('the state can be written again');
@@ -54,6 +60,7 @@ export async function makeEngine(
   });
   generations.govern(runner);
   return {
+    confirmations,
     fleet,
     generations,
     hub,

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type Authority, openAuthority } from '../pki/authority.ts';
+import { openSealKey, type SealKey } from '../pki/seal-key.ts';
 import type { Clock } from '../run/ports.ts';
 import { type BlobStore, openBlobs } from '../store/blobs.ts';
 import { type Database, openDatabase } from '../store/database.ts';
@@ -7,6 +8,7 @@ import { eventLog, type RunArchive } from '../store/event-log.ts';
 import { type FactsStore, factsStore } from '../store/facts.ts';
 import { type Fetched, fetchedFiles } from '../store/fetched.ts';
 import { type Identities, openIdentities } from '../store/identities.ts';
+import { type Kubeconfigs, kubeconfigs } from '../store/kubeconfigs.ts';
 import { raiseGeneration } from '../store/meta.ts';
 import { type Nodes, nodeStore } from '../store/nodes.ts';
 import { type Pendings, pendingStore } from '../store/pendings.ts';
@@ -29,6 +31,8 @@ export interface State {
   facts: FactsStore;
   blobs: BlobStore;
   fetched: Fetched;
+  seal: SealKey;
+  kubeconfigs: Kubeconfigs;
 }
 
 /** Opens the state of a folder that this process has taken, and raises its generation. */
@@ -50,5 +54,7 @@ export async function openState(folder: string, clock: Clock, onEnd: OnEnd): Pro
     facts: factsStore(database),
     blobs: await openBlobs(join(folder, 'blobs'), clock.nowMs),
     fetched: await fetchedFiles(join(folder, 'arriving'), clock.nowMs),
+    seal: await openSealKey(join(folder, 'pki')),
+    kubeconfigs: kubeconfigs(join(folder, 'kubeconfigs')),
   };
 }

@@ -5,6 +5,8 @@ export const WRITES = {
   'controller.lock': 'claim',
   'controller.lock.stale': 'rename',
   'controller.ca': 'replace',
+  'controller.seal': 'replace',
+  'controller.kubeconfig': 'replace',
   'controller.blob': 'replace',
   'controller.fetched': 'replace',
   'controller.backup': 'replace',

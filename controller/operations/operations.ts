@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { KkError } from '../../shared/errors.ts';
 import { keyFingerprint } from '../../shared/identity.ts';
 import type { AgentManifest } from '../bootstrap/agent-package.ts';
@@ -10,10 +11,12 @@ import { graphFromJson } from '../compile/serialise.ts';
 import type { Fleet } from '../dispatch/fleet.ts';
 import type { Authority } from '../pki/authority.ts';
 import { revoked } from '../pki/ledger.ts';
+import type { SealKey } from '../pki/seal-key.ts';
 import { mintToken } from '../pki/tokens.ts';
 import { parsePlan } from '../plan/index.ts';
 import type { Inventory, Plan } from '../plan/types.ts';
 import { type ActiveRun, nodesWithSteps } from '../run/active-run.ts';
+import type { Confirmations } from '../run/local/confirmations.ts';
 import type { Clock } from '../run/ports.ts';
 import { runNotActive } from '../run/run-errors.ts';
 import type { Runner } from '../run/runner.ts';
@@ -23,6 +26,7 @@ import type { BlobStore } from '../store/blobs.ts';
 import type { RunArchive } from '../store/event-log.ts';
 import type { FactsStore } from '../store/facts.ts';
 import type { Identities } from '../store/identities.ts';
+import type { Kubeconfigs } from '../store/kubeconfigs.ts';
 import type { NodeRecord, Nodes } from '../store/nodes.ts';
 import type { Pendings } from '../store/pendings.ts';
 import type { Tokens } from '../store/tokens.ts';
@@ -61,6 +65,9 @@ export interface OperationsParts {
   nodes: Nodes;
   archive: RunArchive;
   facts: FactsStore;
+  seal: SealKey;
+  kubeconfigs: Kubeconfigs;
+  confirmations: Confirmations;
   runner: Runner;
   runs: Runs;
   /** The files that plans name. */
@@ -90,7 +97,7 @@ export interface OperationsParts {
 export function operations(parts: OperationsParts): Operations {
   const { runner, runs, clock, fleet, identities, tokens, generations } = parts;
 
-  const { resume, retry, skip } = revisions(parts);
+  const { resume, retry, skip } = revisions({ ...parts, sealKey: parts.seal.publicKey });
 
   const nodeViewOf = (name: string, record: NodeRecord | undefined): NodeView => {
     const identity = identities.node(name);
@@ -162,7 +169,8 @@ export function operations(parts: OperationsParts): Operations {
     async apply(sources, options) {
       const parsed = parsePlan(sources, { runVars: options.runVars });
       if ('problems' in parsed) return parsed;
-      const compiled = compile(parsed.plan, { ...options, kind: options.check ? 'check' : 'plan' });
+      const kind = options.check ? 'check' : 'plan';
+      const compiled = compile(parsed.plan, { ...options, kind, sealKey: parts.seal.publicKey });
       if ('problems' in compiled) return compiled;
       const { graph } = compiled;
       await parts.files.check(graph);
@@ -241,6 +249,14 @@ export function operations(parts: OperationsParts): Operations {
       runner.cancel(await runs.idOf(id), by, force);
       await runner.flush();
     },
+    async confirm(id, answer) {
+      parts.confirmations.answer(await runs.idOf(id), answer);
+      // What follows from it is on its way once all that waited for it had its turn.
+      await setImmediate();
+      await runner.flush();
+    },
+    clusters: () => parts.kubeconfigs.names(),
+    kubeconfig: (cluster) => parts.kubeconfigs.read(cluster),
     async pause(id, by) {
       runner.pause(await runs.idOf(id), by);
       await runner.flush();

@@ -22,6 +22,8 @@ export interface RevisionsParts {
   runs: Runs;
   archive: RunArchive;
   files: Blobs;
+  /** As CompileOptions has it. */
+  sealKey: string;
   /** Brings the nodes of the run that are not there. */
   bring(run: ActiveRun): void;
 }
@@ -43,7 +45,7 @@ export function revisions(parts: RevisionsParts): Pick<Operations, 'resume' | 'r
     async resume(sources: Sources, options: ResumeOptions) {
       const parsed = parsePlan(sources, { runVars: options.runVars });
       if ('problems' in parsed) return parsed;
-      const compiled = compile(parsed.plan, { ...options, kind: 'plan' });
+      const compiled = compile(parsed.plan, { ...options, kind: 'plan', sealKey: parts.sealKey });
       if ('problems' in compiled) return compiled;
       const { graph } = compiled;
       await parts.files.check(graph);

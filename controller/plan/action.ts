@@ -37,18 +37,17 @@ const ELSEWHERE: Record<string, string> = {
 };
 
 /** Task words of the engine whose machinery is not there yet: refused by name, since ignoring them would do harm. */
-const NOT_YET_WORDS = ['per', 'confirm', 'serial', 'max_fail_percentage'];
-const NOT_YET_ACTIONS = ['blob.fetch', 'pki.issue', 'secret.make', 'kubeconfig.keep'];
+const NOT_YET_WORDS = ['serial', 'max_fail_percentage'];
 
 /** Finds the one key that is not a task word, and checks its inputs as far as they are literal. */
 export function readAction(task: DocMap, problems: Problems): ActionRead | undefined {
   const words = Object.keys(TaskWords.shape);
   const others = [...task.entries.keys()].filter((key) => !words.includes(key));
-  const actions = others.filter(isPlanAction).filter((key) => !isNotYet(key));
+  const actions = others.filter(isPlanAction);
   const named = nodeAt(task, ['action']);
   let refused = false;
   for (const key of others) {
-    if (isPlanAction(key) && !isNotYet(key)) continue;
+    if (isPlanAction(key)) continue;
     const at = keyPlace(task, key);
     refused = true;
     if (refuseNotYet(key, at, problems)) continue;
@@ -79,13 +78,9 @@ export function readAction(task: DocMap, problems: Problems): ActionRead | undef
   return undefined;
 }
 
-function isNotYet(key: string): boolean {
-  return NOT_YET_WORDS.includes(key) || NOT_YET_ACTIONS.includes(key);
-}
-
 /** True: it is a word of the engine that kk cannot keep yet, and that was told. */
 export function refuseNotYet(key: string, at: Position, problems: Problems): boolean {
-  if (!isNotYet(key)) return false;
+  if (!NOT_YET_WORDS.includes(key)) return false;
   const remedy = 'Remove it; kk refuses it until it does what it says.';
   problems.add('PLAN_NOT_YET', at, `"${key}" is not supported yet.`, remedy);
   return true;
@@ -94,10 +89,6 @@ export function refuseNotYet(key: string, at: Position, problems: Problems): boo
 function readNamed(task: DocMap, named: DocNode, problems: Problems): ActionRead | undefined {
   const name = toJson(named);
   if (typeof name !== 'string') return undefined;
-  if (NOT_YET_ACTIONS.includes(name) || name === 'confirm') {
-    problems.add('PLAN_NOT_YET', named.at, `The action "${name}" is not supported yet.`, 'Remove the task.');
-    return undefined;
-  }
   if (!isPlanAction(name)) {
     const remedy = ELSEWHERE[name] ?? suggest(name, PLAN_ACTIONS);
     problems.add('PLAN_UNKNOWN_ACTION', named.at, `There is no action "${name}".`, remedy);

@@ -65,7 +65,7 @@ export function readBlock(
   });
   // Its variables are evaluated by whoever names them, so they may read what the tasks before have bound.
   parts.at(-1)?.uses.push(...templateUses(varsNode));
-  const head = { document, uses, texts: {}, recover: [], rollback: [], idStated: found.id !== undefined };
+  const head = { document, uses, texts: {}, per: [], recover: [], rollback: [], idStated: found.id !== undefined };
   return [{ ...head, on: placedTexts(nodeAt(words, ['on'])) }, ...parts];
 }
 

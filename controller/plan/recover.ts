@@ -1,5 +1,4 @@
-import type { z } from 'zod';
-import { ACTIONS, type ActionKind, runsProgram } from '../../shared/actions/index.ts';
+import { type ActionKind, contractOf, runsProgram } from '../../shared/actions/index.ts';
 import { BLOCK } from '../../shared/blocks.ts';
 import { type DocNode, keyPlace } from './document.ts';
 import type { Problems } from './problems.ts';
@@ -49,9 +48,7 @@ function checkRepeatable({ action, inputs, at }: TaskDocument, problems: Problem
     problems.add('PLAN_TYPE', at, message, 'Use register, and read it in the recover tasks that follow.');
     return;
   }
-  const contract: { repeatable: boolean | ((input: never) => boolean); input: z.ZodType } =
-    ACTIONS[action as ActionKind];
-  const { repeatable } = contract;
+  const repeatable = contractOf(action)?.repeatable ?? true;
   const may = typeof repeatable === 'boolean' ? repeatable : repeatable(inputs as never);
   if (may) return;
   problems.add(

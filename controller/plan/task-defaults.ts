@@ -5,6 +5,8 @@ export const TASK_DEFAULTS: Omit<TaskDocument, 'id' | 'name' | 'at' | 'action' |
   places: {},
   blobs: undefined,
   on: undefined,
+  place: undefined,
+  per: undefined,
   needs: undefined,
   when: [],
   loop: undefined,

@@ -4,6 +4,7 @@ import type { Json, RegisterType, SourceText, Vars } from '../../shared/share.ts
 import { type ActionRead, readAction } from './action.ts';
 import { type DocMap, type DocNode, keyPlace, nodeAt, textsOf, toJson } from './document.ts';
 import { seconds } from './duration.ts';
+import { readPlace } from './local.ts';
 import type { Problems } from './problems.ts';
 import { read } from './read.ts';
 import { readRecover } from './recover.ts';
@@ -21,6 +22,8 @@ export interface TaskRead {
   texts: Record<string, Position>;
   /** The selector of `on`, with the place of each name. */
   on: { name: string; at: Position }[];
+  /** The selector of `per`. */
+  per: { name: string; at: Position }[];
   idStated: boolean;
   /** Its `recover` tasks, in step with the document's. */
   recover: TaskRead[];
@@ -103,6 +106,7 @@ export function readTask(node: DocNode, inherited: Inherited, problems: Problems
   const rollback = readRollback(nodeAt(words, ['rollback']), (item) => readTask(item, NOTHING, problems), problems);
   const around = inherited.within;
   checkInBlock(words, around, problems);
+  const place = readPlace(words, { action: action.action, at: node.at, around }, problems);
   const name = found.name ?? action.action;
   const until = conditions('until', true)[0];
   const document: TaskDocument = {
@@ -114,6 +118,8 @@ export function readTask(node: DocNode, inherited: Inherited, problems: Problems
     places,
     blobs: undefined,
     on: undefined,
+    place,
+    per: undefined,
     needs: readNeeds(nodeAt(words, ['needs']), problems),
     // positions are told within the task's own file, so a condition handed down stands at the task
     when: [...inherited.when.map(({ text }) => ({ text, at: placeIn(node.at) })), ...conditions('when', false)],
@@ -144,7 +150,8 @@ export function readTask(node: DocNode, inherited: Inherited, problems: Problems
     document,
     uses,
     texts: action.texts,
-    on: placedTexts(nodeAt(words, ['on'])),
+    on: place ? [] : placedTexts(nodeAt(words, ['on'])),
+    per: place ? placedTexts(nodeAt(words, ['per'])) : [],
     idStated: found.id !== undefined,
     recover,
     rollback,

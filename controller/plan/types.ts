@@ -126,6 +126,10 @@ export interface TaskDocument {
   blobs: Record<string, BlobRef> | undefined;
   /** A selector: node or group name(s); the nodes it runs on instead of the play's. */
   on: string[] | undefined;
+  /** Done by the controller itself; undefined: by the agents of nodes. */
+  place: 'controller' | undefined;
+  /** Of a task of the controller, a selector: the nodes that it is done for, once each. undefined: once, for the first of the play. */
+  per: string[] | undefined;
   /** undefined: the predecessor on the same node. */
   needs: NeedDocument[] | undefined;
   when: SourceText[];

@@ -1,3 +1,4 @@
+import { LOCAL_ACTIONS } from '../../shared/actions/local.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { Vars } from '../../shared/share.ts';
 import { type DocNode, nodeAt, toJson } from './document.ts';
@@ -20,6 +21,7 @@ import {
   PlaybookReference,
 } from './schema.ts';
 import { selectNodes } from './select.ts';
+import type { TaskRead } from './task.ts';
 import type { Plan, Play, Sources } from './types.ts';
 import { readVars } from './vars.ts';
 
@@ -179,24 +181,29 @@ function batchSize(size: number | string, nodes: number): number {
   return Math.max(1, Math.floor((Number.parseInt(size, 10) * nodes) / 100));
 }
 
-/** Resolves `on:`; a selector with exclusions becomes the nodes it stands for. Equal selectors share one list. */
+/** Resolves `on:` and `per:`; a selector with exclusions becomes the nodes it stands for. Equal selectors share one list. */
 function placeTasks(plays: readonly PlanPlay[], inventory: InventoryRead, problems: Problems): void {
   const selected = new Map<string, string[]>();
-  for (const { document, on } of plays.flatMap(({ roles }) => roles.flatMap((role) => role?.tasks ?? []))) {
-    const [first] = on;
-    if (!first || document.on) continue;
-    if (first.name === 'controller') {
-      problems.add('PLAN_NOT_YET', first.at, '"on: controller" is not supported yet.', 'Run the task on a node.');
+  const resolved = (selector: TaskRead['on']): string[] => {
+    const names = selector.map(({ name }) => name);
+    const key = names.join('\n');
+    const known = selected.get(key);
+    if (known) return known;
+    const before = problems.count;
+    const nodes = selectNodes(selector, inventory, problems);
+    const made = names.some((name) => name.startsWith('!')) ? nodes : names;
+    if (problems.count === before) selected.set(key, made);
+    return made;
+  };
+  for (const { document, on, per } of plays.flatMap(({ roles }) => roles.flatMap((role) => role?.tasks ?? []))) {
+    const there = on.find(({ name }) => name === 'controller');
+    if (there) {
+      const remedy = `The controller does these: ${Object.keys(LOCAL_ACTIONS).join(', ')}. Run the task on a node.`;
+      problems.add('PLAN_TYPE', there.at, `The controller does no ${document.action}.`, remedy);
       continue;
     }
-    const names = on.map(({ name }) => name);
-    const key = names.join('\n');
-    const before = problems.count;
-    document.on = selected.get(key);
-    if (document.on) continue;
-    const nodes = selectNodes(on, inventory, problems);
-    document.on = names.some((name) => name.startsWith('!')) ? nodes : names;
-    if (problems.count === before) selected.set(key, document.on);
+    if (on.length > 0) document.on ??= resolved(on);
+    if (per.length > 0) document.per ??= resolved(per);
   }
 }
 

@@ -167,7 +167,7 @@ export class VariableCheck {
 
 /** Its own `on`, else that of the nearest block around it that has one. */
 function placeOf(document: TaskDocument): string[] | undefined {
-  return document.on ?? (document.within && placeOf(document.within.block));
+  return document.on ?? document.per ?? (document.within && placeOf(document.within.block));
 }
 
 function isVars(value: unknown): value is Vars {

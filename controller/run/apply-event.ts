@@ -9,9 +9,10 @@ import {
   type StepState,
   satisfies,
 } from '../../shared/lifecycle.ts';
-import type { Gate, GraphTask } from '../compile/graph.ts';
+import type { GraphTask } from '../compile/graph.ts';
 import { isWithinBudget } from './budget.ts';
 import type { RunEvent } from './events.ts';
+import { touchAfterStep, touchAll } from './local/steps.ts';
 import {
   type GateState,
   newPermit,
@@ -64,6 +65,7 @@ export function applyEvent(state: RunState, event: RunEvent): void {
       state.paused = event.kind === 'paused';
       return;
     case 'revised':
+      for (const { task, node, ...answer } of event.answers ?? []) state.answers.set(`${task}@${node}`, answer);
       for (const { task, node, failed } of event.permits) {
         grantPermit(state, task, node);
         permitOf(state, task)?.carried.set(`${task}@${node}`, failed ? 'failed' : 'working');
@@ -81,7 +83,11 @@ export function applyEvent(state: RunState, event: RunEvent): void {
 function endStep(state: RunState, event: Extract<RunEvent, { kind: 'ended' }>): void {
   const { task, node, outcome, result } = event;
   if (!mayMove(state, task, node, outcome)) return;
-  if (result.register !== undefined) state.registers.set(`${task}@${node}`, result.register);
+  const key = `${task}@${node}`;
+  if (result.register !== undefined) state.registers.set(key, result.register);
+  else if (isToldOf(state, task) && result.output !== undefined) state.registers.set(key, result.output);
+  if (event.digest !== undefined && outcome === 'ok')
+    state.answers.set(key, { digest: event.digest, changed: result.changed, output: result.output ?? null });
   if (event.verdict) state.verdicts.push({ node, task, verdict: event.verdict });
   const cause = result.error ? `${result.error.code}: ${result.error.message}` : (result.reason ?? '');
   const held = event.verdict !== undefined && stops(event.verdict.outcome) && event.waived === undefined;
@@ -91,6 +97,11 @@ function endStep(state: RunState, event: Extract<RunEvent, { kind: 'ended' }>): 
   if (!counts || outcome !== 'ok') return;
   if (isKept) counts.kept += 1;
   else if (result.changed) counts.changed += 1;
+}
+
+/** What `set_fact` binds on a node the controller's own tasks may name. */
+function isToldOf(state: RunState, task: number): boolean {
+  return state.locals.tasks.length > 0 && state.graph.tasks[task]?.action === 'set_fact';
 }
 
 function mayMove(state: RunState, task: number, node: number, to: StepState): boolean {
@@ -137,12 +148,15 @@ function settle(
   const why = state.causes.get(`${root}@${node}`) ?? rootCause(state, graphTask, node, outcome, cause);
   // From outside a block is one: what is in it decides nothing but what is beside it.
   const isInside = steps.tasks[task]?.within !== undefined;
-  if (isInside && !good) state.causes.set(`${task}@${node}`, why);
+  const isOwn = state.graph.common.tasks[task]?.place !== undefined;
+  if (!good && (isInside || isOwn || state.locals.tasks.length > 0)) state.causes.set(`${task}@${node}`, why);
   state.pending[node] = (state.pending[node] ?? 0) - 1;
   state.pendingTotal -= 1;
   count(state, node, outcome, graphTask, 1, root !== task);
   if (outcome === 'ok' && isBlock(graphTask)) countRescued(state, task, node);
 
+  tellNode(state, task, node);
+  touchAfterStep(state, { task, node }, good);
   for (const gate of state.gatesOfTask[task] ?? []) {
     if (decides(state, gate, task, node)) tick(state, gate, good, why);
   }
@@ -152,6 +166,12 @@ function settle(
   if (batchGate) tick(state, batchGate, good || isInside, why);
   if (!good && isOwnFailure(steps, task, outcome)) spendBudget(state, graphTask, node, why);
   if (graphTask.permit) returnPermit(state, graphTask.permit, { task, node, before, outcome, why, isKept });
+}
+
+/** A step of the controller's own has ended: the node is told, if anything there waits for it. */
+function tellNode(state: RunState, task: number, node: number): void {
+  const gate = state.ownGates.get(task);
+  if (gate && (state.graph.sets[gate.waiters]?.position[node] ?? -1) >= 0) state.fresh.own.push({ gate, node });
 }
 
 /** Why what waits for the step will not begin. A failure spreads with its root: what was blocked has a cause already. */
@@ -226,10 +246,11 @@ function tick(state: RunState, gate: GateState, good: boolean, why: string): voi
   if (gate.remaining > 0 && !early) return;
   gate.status = early || !gate.failed || isTolerated(state, gate.gate) ? 'open' : 'closed';
   state.fresh.gates.push(gate);
+  touchAll(state, state.locals.afterGate.get(gate.gate.id) ?? []);
 }
 
 /** Are the failures of an `all` or batch edge within the budget that the target's play states (ENGINE 1.2)? */
-function isTolerated(state: RunState, gate: Gate): boolean {
+function isTolerated(state: RunState, gate: GateState['gate']): boolean {
   const { tasks } = state.graph;
   if (gate.kind === 'all') {
     const task = tasks[gate.task];
@@ -272,6 +293,7 @@ function spendBudget(state: RunState, task: GraphTask, node: number, why: string
   const stop = (because: string): void => {
     state.stopped.set(task.play, `play ${play.name} stopped, ${because}: ${why}`);
     state.fresh.stopped.push(task.play);
+    touchAll(state);
   };
   if (isFatal(state, task, node)) {
     stop('as any_errors_fatal says');
@@ -313,6 +335,7 @@ function cancelRun(state: RunState, force: boolean, asked: ReadonlySet<number>):
   state.cancelled = true;
   state.forced ||= force;
   state.fresh.cancel = true;
+  touchAll(state);
   if (state.status === 'queued') state.status = 'running';
   state.nodes.forEach((nodeState, node) => {
     if (nodeState !== 'waiting' || asked.has(node)) return;

@@ -1,10 +1,11 @@
 import { stops } from '../../shared/checks/outcome.ts';
-import { hasEnded } from '../../shared/lifecycle.ts';
+import { hasEnded, satisfies } from '../../shared/lifecycle.ts';
 import type { Json } from '../../shared/share.ts';
 import {
   type GateState,
   newPermit,
   nothingFresh,
+  type OwnGate,
   type PermitState,
   type RunEnd,
   type RunState,
@@ -32,6 +33,10 @@ export function decide(state: RunState): Addressed[] {
   const decisions: Addressed[] = [];
   for (const gate of state.fresh.gates) {
     decisions.push({ nodes: state.graph.sets[gate.gate.waiters]?.members ?? [], decision: gateDecision(gate) });
+  }
+  for (const { gate, node } of state.fresh.own) {
+    const decision = ownDecision(state, gate, node);
+    if (decision) decisions.push({ nodes: [node], decision });
   }
   for (const play of state.fresh.stopped) {
     decisions.push({ nodes: nodesOfPlay(state, play), decision: stopDecision(state, play) });
@@ -140,6 +145,11 @@ export function decideFor(state: RunState, node: number, heldThere: Held | 'olde
     if (gate.status === 'shut' || held?.gates.has(gate.gate.id)) continue;
     if ((state.graph.sets[gate.gate.waiters]?.position[node] ?? -1) >= 0) decisions.push(gateDecision(gate));
   }
+  for (const gate of state.ownGates.values()) {
+    const isWaiter = (state.graph.sets[gate.waiters]?.position[node] ?? -1) >= 0;
+    const decision = isWaiter && !held?.gates.has(gate.id) ? ownDecision(state, gate, node) : undefined;
+    if (decision) decisions.push(decision);
+  }
   for (const play of state.stopped.keys()) {
     if (state.graph.tasks.some((task) => task.play === play && stepIndex(state, task.index, node) >= 0))
       decisions.push(stopDecision(state, play));
@@ -183,6 +193,19 @@ function gateDecision(gate: GateState): Decision {
   return gate.status === 'open'
     ? { kind: 'open', gate: gate.gate.id, values: gate.values }
     : { kind: 'close', gate: gate.gate.id, cause: gate.cause };
+}
+
+/** What a node is told of a step that the controller has done for it, with the names that it binds; undefined: it has not ended. */
+function ownDecision(state: RunState, { id, task }: OwnGate, node: number): Decision | undefined {
+  const step = stepState(state, task, node);
+  if (step === undefined) return { kind: 'open', gate: id, values: undefined };
+  if (!hasEnded(step)) return undefined;
+  const name = state.graph.common.tasks[task]?.register?.name;
+  const key = `${task}@${node}`;
+  if (!satisfies(step, state.graph.tasks[task]?.ignoreErrors ?? false))
+    return { kind: 'close', gate: id, cause: state.causes.get(key) ?? step };
+  const values = name === undefined ? undefined : { [name]: state.registers.get(key) ?? null };
+  return { kind: 'open', gate: id, values };
 }
 
 function stopDecision(state: RunState, play: number): Decision {

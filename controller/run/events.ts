@@ -2,8 +2,15 @@ import type { Verdict } from '../../shared/checks/outcome.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { Facts } from '../../shared/facts.ts';
 import type { StepOutcome } from '../../shared/lifecycle.ts';
-import type { StepResult } from '../../shared/share.ts';
+import type { Json, StepResult } from '../../shared/share.ts';
 import type { RunEnd } from './state.ts';
+
+/** A person has said yes to inputs of this digest. */
+export interface Answer {
+  digest: string;
+  changed: boolean;
+  output: Json;
+}
 
 /**
  * The run begins anew with a graph of its own revision: every step waits, and the agents say which of them are kept (ENGINE
@@ -26,6 +33,8 @@ export interface Revision {
   skip: { task: number; reason: string; nodes?: number[] }[];
   /** Steps that hold their permit from the revision before; `failed`: they had ended so. */
   permits: { task: number; node: number; failed?: true }[];
+  /** What persons have confirmed in the revisions before: the same question is not asked again. */
+  answers?: (Answer & { task: number; node: number })[];
 }
 
 /**
@@ -35,7 +44,15 @@ export interface Revision {
 export type RunEvent =
   | { kind: 'accepted'; at: number; node: number; revision: number }
   | { kind: 'refused'; at: number; node: number; error: ErrorReport }
-  | { kind: 'begun'; at: number; node: number; task: number; attempt: number; items: number }
+  | {
+      kind: 'begun';
+      at: number;
+      node: number;
+      task: number;
+      attempt: number;
+      items: number /** What it waits for a person to confirm. */;
+      asks?: string;
+    }
   | {
       kind: 'ended';
       at: number;
@@ -48,6 +65,8 @@ export type RunEvent =
       verdict?: Verdict;
       /** A reason given by a person why a failing verdict does not hold the run. */
       waived?: string;
+      /** Of the inputs, where a person's answer to them is worth keeping. */
+      digest?: string;
     }
   | { kind: 'blocked'; at: number; node: number; tasks: number[]; cause: string; cancelled: boolean }
   | { kind: 'facts'; at: number; node: number; version: number; facts: Facts }

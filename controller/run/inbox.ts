@@ -6,6 +6,7 @@ import { Facts } from '../../shared/facts.ts';
 import type { StepOutcome } from '../../shared/lifecycle.ts';
 import { bytesJson } from '../../shared/protocol/codec.ts';
 import type { DurableMessage, Ended } from '../../shared/protocol/messages.ts';
+import { Sealed } from '../../shared/seal.ts';
 import { type Json, StepResult, type TaskSpec } from '../../shared/share.ts';
 import type { TaskGraph } from '../compile/graph.ts';
 import type { RunEvent } from './events.ts';
@@ -33,7 +34,9 @@ export function toRunEvent(
   if (node === undefined) throw malformed('it is of a run that its node has no part in');
   const step = (task: number): number => {
     const set = graph.sets[graph.tasks[task]?.set ?? -1];
-    if ((set?.position[node] ?? -1) < 0) throw malformed(`task ${task} is not in the share of ${graph.nodes[node]}`);
+    const isOwn = graph.common.tasks[task]?.place !== undefined;
+    if (isOwn || (set?.position[node] ?? -1) < 0)
+      throw malformed(`task ${task} is not in the share of ${graph.nodes[node]}`);
     return task;
   };
   switch (message.kind) {
@@ -69,12 +72,21 @@ function endedEvent(graph: TaskGraph, node: number, task: number, message: Ended
   const { register, ...rest } = shaped(StepResult, message.result);
   const head = { kind: 'ended', at: message.at_ms, node, task, durationMs: message.duration_ms } as const;
   if (register !== undefined && spec?.register?.exported) {
-    const error = registerError(spec.register, register);
+    const error = spec.register.seal === undefined ? registerError(spec.register, register) : undefined;
+    if (spec.register.seal !== undefined && !isSealed(register))
+      throw malformed(`a register that is not sealed, of task ${task}`);
     if (error) return { ...head, outcome: 'failed', result: { ...rest, error } };
     return { ...head, outcome, result: { ...rest, register } };
   }
   const verdict = spec?.action === 'check' ? verdictOf(spec, outcome, rest) : undefined;
   return { ...head, outcome, result: rest, ...(verdict ? { verdict } : {}) };
+}
+
+/** Base64 of a register at its limit, and its key. */
+const SEALED_LIMIT = 96 * 1024;
+
+function isSealed(register: Json): boolean {
+  return Sealed.safeParse(register).success && JSON.stringify(register).length <= SEALED_LIMIT;
 }
 
 /** Agents gather, the controller judges (ENGINE 1.5). A check that did not apply (`when`) has no verdict. */

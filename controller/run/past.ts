@@ -1,4 +1,4 @@
-import { ACTIONS, isActionKind } from '../../shared/actions/index.ts';
+import { contractOf } from '../../shared/actions/index.ts';
 import type { Json, Vars } from '../../shared/share.ts';
 import type { TaskGraph } from '../compile/graph.ts';
 import type { Past, PastStep } from '../compile/rollback.ts';
@@ -72,7 +72,7 @@ export function pastOf({ run, graphs, events }: Story, undone: ReadonlySet<strin
     const deed = deeds.get(stepKey(key, name));
     if (deed === undefined && !isUnknown(name)) return undefined;
     const { isOpen, applied, ...rest } = deed ?? { isOpen: true, applied: false, lost: [] };
-    return { ...rest, applied: (isOpen || applied) && changesNode(action) && !undone.has(stepKey(key, name)) };
+    return { ...rest, applied: (isOpen || applied) && leavesSomething(action) && !undone.has(stepKey(key, name)) };
   };
   const names = new Set([...deeds.keys()].map((key) => key.slice(key.indexOf('\0') + 1)));
   const keys = new Set(graph.tasks.map(({ key }) => key));
@@ -113,8 +113,11 @@ function isMap(value: Json | undefined): value is Vars {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function changesNode(action: string): boolean {
-  return isActionKind(action) && ACTIONS[action].changes;
+/** Does it leave anything that a rollback could be asked for? */
+function leavesSomething(action: string): boolean {
+  const contract = contractOf(action);
+  if (contract === undefined) return false;
+  return contract.changes || (contract.place !== undefined && contract.undo === 'restores');
 }
 
 /** The steps of a run, by {@link stepKey}, that a rollback of it has undone. */

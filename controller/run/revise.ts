@@ -70,6 +70,17 @@ export function afterLoss({ state, graph, revision }: ActiveRun, node: number) {
   return { how: 'voided' as const, by: '', node, retry: [], rerun, skip: revision?.skip ?? [] };
 }
 
+/** What persons have confirmed, as the next graph counts. */
+export function answersCarried(state: RunState, to: TaskGraph): Pick<Revision, 'answers'> {
+  const { task: taskOf, node: nodeOf } = translation(state.graph, to);
+  const answers = [...state.answers].flatMap(([key, answer]) => {
+    const [task, node] = key.split('@').map(Number);
+    const [nowTask, nowNode] = [taskOf(task ?? -1), nodeOf(node ?? -1)];
+    return nowTask === undefined || nowNode === undefined ? [] : [{ ...answer, task: nowTask, node: nowNode }];
+  });
+  return answers.length > 0 ? { answers } : {};
+}
+
 /** What a person took out stays out, and who holds a permit keeps it: both as the next graph counts. */
 export function carried(
   state: RunState,

@@ -9,8 +9,10 @@ import type { Revision, RunEvent } from './events.ts';
 import { LastPlans } from './forget.ts';
 import { Holds } from './hold.ts';
 import { type FromNode, Intake } from './intake.ts';
+import { decideLocal } from './local/steps.ts';
+import { type LocalParts, LocalWorker } from './local/worker.ts';
 import type { Clock, Dispatcher, EventLog, LoggedRun, RunRecord } from './ports.ts';
-import { afterLoss, carried, lastRevision, losesBy, replay, wasAtWork } from './revise.ts';
+import { afterLoss, answersCarried, carried, lastRevision, losesBy, replay, wasAtWork } from './revise.ts';
 import {
   permitUnknown,
   runNotActive,
@@ -36,6 +38,8 @@ export interface RunnerParts {
   clock: Clock;
   watcher: RunWatcher;
   options: Patience;
+  /** What the steps of the controller's own need. */
+  local: Omit<LocalParts, 'clock' | 'record'>;
   /** The store cannot be written (once), or, with undefined, can be again. */
   trouble(error: unknown): void;
 }
@@ -59,6 +63,7 @@ export class Runner {
   private readonly seen = new Map<string, number>();
   private readonly parts: RunnerParts;
   private readonly intake: Intake;
+  private readonly worker: LocalWorker;
 
   constructor(parts: RunnerParts) {
     this.parts = parts;
@@ -70,6 +75,16 @@ export class Runner {
       ack: (node, journal, sequence) => parts.dispatcher.ack(node, journal, sequence),
       trouble: parts.trouble,
     });
+    this.worker = new LocalWorker({
+      ...parts.local,
+      clock: parts.clock,
+      record: (run, revision, event) => this.intake.add({ kind: 'event', run, event, revision }),
+    });
+  }
+
+  /** Stops what the controller itself is doing in runs; the next one begins it anew. */
+  close(): void {
+    this.worker.close();
   }
 
   /**
@@ -144,9 +159,10 @@ export class Runner {
     const { id, revision: present } = run.record;
     const revision = Math.max(present, Math.min(this.seen.get(id) ?? 0, present + MOST_LOST)) + 1;
     const { permits } = carried(run.state, run.revision, graph ?? run.graph);
+    const answers = answersCarried(run.state, graph ?? run.graph);
     run.coming = graph ?? run.graph;
     this.active.set(id, run);
-    const event: Revision = { kind: 'revised', at: this.parts.clock.nowMs(), revision, ...wanted, permits };
+    const event: Revision = { kind: 'revised', at: this.parts.clock.nowMs(), revision, ...wanted, permits, ...answers };
     const graphJson = graph && graphToJson(graph);
     this.intake.add({
       kind: 'event',
@@ -420,6 +436,7 @@ export class Runner {
       if (run.sent.has(node)) this.tell(run, [node], { kind: 'resume' });
       else for (const decision of decideFor(run.state, node, undefined)) this.tell(run, [node], decision);
     }
+    this.followLocal(run);
   }
 
   private startQueued(): void {
@@ -434,7 +451,10 @@ export class Runner {
   /** Brings stored events into the run's state and does what follows. */
   private apply(run: ActiveRun, events: readonly RunEvent[]): void {
     for (const event of events) {
-      if (event.kind === 'revised') this.forget(run.record.id, reviseRun(run, event, this.parts.clock.monotonicMs()));
+      if (event.kind === 'revised') {
+        this.worker.drop(run.record.id, event.revision);
+        this.forget(run.record.id, reviseRun(run, event, this.parts.clock.monotonicMs()));
+      }
       applyEvent(run.state, event);
     }
     run.record.status = statusOf(run.state);
@@ -449,6 +469,7 @@ export class Runner {
   private act(run: ActiveRun, event: RunEvent): void {
     if (event.kind === 'started') this.begin(run);
     else if (event.kind === 'cancel') {
+      this.worker.cancel(run.record.id);
       // Who was not given this revision cannot say what became of its steps.
       for (const node of this.open(run)) if (!run.sent.has(node)) this.give(run, node);
     } else if (event.kind === 'paused') {
@@ -500,10 +521,26 @@ export class Runner {
     for (const { task, node } of permitsToGrant(run.state)) {
       this.record(run.record.id, { kind: 'permit_granted', at: this.parts.clock.nowMs(), node, task });
     }
+    this.followLocal(run);
     const end = run.ending ? undefined : decideEnd(run.state);
     if (!end) return;
     run.ending = true;
     this.record(run.record.id, { kind: 'finished', at: this.parts.clock.nowMs(), status: end });
+  }
+
+  /** Begins what is the controller's own to do, and stores what of it never will be done. */
+  private followLocal(run: ActiveRun): void {
+    const { start, blocked } = decideLocal(run.state, (node) => !run.cancelling && !this.isHeld(run, node));
+    for (const step of start) this.worker.start(run, step);
+    for (const { task, node, cause, cancelled } of blocked)
+      this.record(run.record.id, {
+        kind: 'blocked',
+        at: this.parts.clock.nowMs(),
+        node,
+        tasks: [task],
+        cause,
+        cancelled,
+      });
   }
 
   private isHeld(run: ActiveRun, node: number): boolean {
@@ -514,6 +551,7 @@ export class Runner {
     const { id, kind } = run.record;
     run.record.endedMs = this.parts.clock.nowMs();
     this.active.delete(id);
+    this.worker.drop(id);
     if (kind === 'plan') this.plans.ended(id, run.state.status);
     // What has not ended well may be resumed, until a newer plan run starts there.
     if (kind !== 'plan' || run.state.status === 'done') this.forget(id, [...run.nodes]);

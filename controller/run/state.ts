@@ -4,14 +4,21 @@ import type { ErrorReport } from '../../shared/errors.ts';
 import { type RunStatus, STEP_STATES, type StepState } from '../../shared/lifecycle.ts';
 import type { Json } from '../../shared/share.ts';
 import type { Gate, GraphPlay, TaskGraph } from '../compile/graph.ts';
+import type { Answer } from './events.ts';
+import { type LocalSteps, newLocalSteps } from './local/tasks.ts';
 
 export type RunEnd = 'done' | 'failed' | 'precheck_failed' | 'cancelled';
 
 /** Where a node stands in a run. `waiting`: nothing was accepted yet. */
 export type NodeRunState = 'waiting' | 'accepted' | 'refused' | 'given_up';
 
+/** A gate that is decided once for all who wait for it. */
+export type SharedGate = Exclude<Gate, { kind: 'same' }>;
+/** One that each waiter has for itself: what it is follows from the step. */
+export type OwnGate = Extract<Gate, { kind: 'same' }>;
+
 export interface GateState {
-  gate: Gate;
+  gate: SharedGate;
   status: 'shut' | 'open' | 'closed';
   /** Steps still to end before it is decided. */
   remaining: number;
@@ -71,6 +78,9 @@ export interface RunState {
   gates: Map<string, GateState>;
   /** task -> gates that one of its steps can decide. */
   gatesOfTask: GateState[][];
+  /** By task of the controller's own. */
+  ownGates: Map<number, OwnGate>;
+  locals: LocalSteps;
   batchGates: GateState[][];
   precheckGate: GateState | undefined;
   permits: Map<string, PermitState>;
@@ -79,10 +89,12 @@ export interface RunState {
   /** play -> nodes with a failed step. */
   failedNodes: Set<number>[];
   verdicts: { node: number; task: number; verdict: Verdict }[];
-  /** Why steps in blocks ended badly, by `task@node`: what a failed block is blamed on. */
+  /** Why steps ended badly, by `task@node`: of those in blocks, and of those that the controller's own look at or are. */
   causes: Map<string, string>;
   /** Values of exported registers by `task@node`. */
   registers: Map<string, Json>;
+  /** What persons have confirmed, by `task@node`. */
+  answers: Map<string, Answer>;
   /** Decided since decide() last looked. */
   fresh: Fresh;
 }
@@ -90,6 +102,8 @@ export interface RunState {
 /** What was decided and not told yet. */
 export interface Fresh {
   gates: GateState[];
+  /** Gates of single nodes. */
+  own: { gate: OwnGate; node: number }[];
   stopped: number[];
   permits: Set<string>;
   cancel: boolean;
@@ -97,7 +111,7 @@ export interface Fresh {
 }
 
 export function nothingFresh(): Fresh {
-  return { gates: [], stopped: [], permits: new Set(), cancel: false, givenUp: [] };
+  return { gates: [], own: [], stopped: [], permits: new Set(), cancel: false, givenUp: [] };
 }
 
 /** The state before anything happened. */
@@ -136,6 +150,8 @@ export function newRunState(graph: TaskGraph): RunState {
     })),
     gates: new Map(),
     gatesOfTask: graph.tasks.map(() => []),
+    ownGates: new Map(),
+    locals: newLocalSteps(graph),
     batchGates: graph.plays.map(() => []),
     precheckGate: undefined,
     permits: new Map(),
@@ -144,17 +160,29 @@ export function newRunState(graph: TaskGraph): RunState {
     verdicts: [],
     causes: new Map(),
     registers: new Map(),
+    answers: new Map(),
     fresh: nothingFresh(),
   };
   const stepsOfBatch = graph.plays.map((play) => batchSizes(graph, play));
   for (const gate of graph.gates) {
+    if (gate.kind === 'same') {
+      addOwnGate(state, gate);
+      continue;
+    }
     const total = gate.kind === 'batch' ? (stepsOfBatch[gate.play]?.[gate.batch] ?? 0) : gateTotal(graph, gate);
     addGate(state, gate, total);
   }
   return state;
 }
 
-function addGate(state: RunState, gate: Gate, total: number): void {
+/** Whoever waits for a step that the controller does for others only need not wait (ENGINE 1.2). */
+function addOwnGate(state: RunState, gate: OwnGate): void {
+  state.ownGates.set(gate.task, gate);
+  for (const node of state.graph.sets[gate.waiters]?.members ?? [])
+    if (stepIndex(state, gate.task, node) < 0) state.fresh.own.push({ gate, node });
+}
+
+function addGate(state: RunState, gate: SharedGate, total: number): void {
   const gateState: GateState = {
     gate,
     status: total === 0 ? 'open' : 'shut',
@@ -173,7 +201,7 @@ function addGate(state: RunState, gate: Gate, total: number): void {
 }
 
 /** How many steps decide the gate; an empty set satisfies (ENGINE 1.2). */
-function gateTotal(graph: TaskGraph, gate: Exclude<Gate, { kind: 'batch' }>): number {
+function gateTotal(graph: TaskGraph, gate: Exclude<SharedGate, { kind: 'batch' }>): number {
   const size = (set: number | undefined): number => (set === undefined ? 0 : (graph.sets[set]?.members.length ?? 0));
   switch (gate.kind) {
     case 'all':

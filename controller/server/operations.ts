@@ -178,6 +178,12 @@ export interface Operations {
   /** Nothing new starts until `unpause`. */
   pause(id: string, by: string): Promise<void>;
   unpause(id: string, by: string): Promise<void>;
+  /** Says yes or no to what a run waits for. Throws KkError CONFIRM_NOT_ASKED. */
+  confirm(id: string, answer: { yes: boolean; by: string; task?: string }): Promise<void>;
+  /** Names of the clusters of which a kubeconfig is kept. */
+  clusters(): Promise<string[]>;
+  /** Throws KkError KUBECONFIG_UNKNOWN. */
+  kubeconfig(cluster: string): Promise<string>;
   /** After agents have met a newer controller: goes on with one run, or with all. Returns their ids. */
   adopt(id: string | undefined, by: string): Promise<string[]>;
   /** Frees a permit that a failed step keeps. */

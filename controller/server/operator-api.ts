@@ -9,6 +9,7 @@ import {
   BlobsBody,
   BootstrapBody,
   CancelBody,
+  ConfirmBody,
   CopyBody,
   DecideBody,
   ExecBody,
@@ -95,6 +96,10 @@ export function operatorApi(operations: Operations): FastifyInstance {
     await operations.cancel(request.params.id, bodyOf(CancelBody, request.body));
     return {};
   });
+  app.post<WithId>('/v1/runs/:id/confirm', async (request) => {
+    await operations.confirm(request.params.id, present(bodyOf(ConfirmBody, request.body)));
+    return {};
+  });
   app.post<WithId>('/v1/runs/:id/pause', async (request) => {
     await operations.pause(request.params.id, bodyOf(AskBody, request.body).by);
     return {};
@@ -125,6 +130,11 @@ export function operatorApi(operations: Operations): FastifyInstance {
     const { run, by } = bodyOf(AdoptBody, request.body);
     return { runs: await operations.adopt(run, by) };
   });
+
+  app.get('/v1/kubeconfigs', async () => ({ clusters: await operations.clusters() }));
+  app.get<WithName>('/v1/kubeconfigs/:name', async (request) => ({
+    content: await operations.kubeconfig(request.params.name),
+  }));
 
   app.post('/v1/backup', (request) => {
     const { file, logs } = bodyOf(BackupBody, request.body);

@@ -36,7 +36,7 @@ const PKI = [
 ];
 /** All that a backup may hold; anything else in it is refused. */
 const ENTRY =
-  /^(manifest\.json|controller\.db|pki\/?|pki\/[a-z-]+(\.[a-z]+)?|runs\/?|runs\/[\w-]+\/?|runs\/[\w-]+\/[\w.-]+\.ndjson)$/;
+  /^(manifest\.json|controller\.db|kubeconfigs\/?|kubeconfigs\/[\w.-]+\.yaml|kubeconfigs\/before\/?|kubeconfigs\/before\/[\w.-]+\.json|pki\/?|pki\/[a-z-]+(\.[a-z]+)?|runs\/?|runs\/[\w-]+\/?|runs\/[\w-]+\/[\w.-]+\.ndjson)$/;
 
 /**
  * Writes the state of `folder` into one .tar.gz, readable by its owner alone: it holds the CA's keys. The database is copied
@@ -58,7 +58,9 @@ export async function writeBackup(
     await cp(join(folder, 'pki'), join(staging, 'pki'), { recursive: true });
     const hasLogs = about.logs && (await readdir(join(folder, 'runs')).catch(() => [])).length > 0;
     if (hasLogs) await symlink(join(folder, 'runs'), join(staging, 'runs'));
-    const entries = [MANIFEST, DATABASE, 'pki', ...(hasLogs ? ['runs'] : [])];
+    const hasClusters = (await readdir(join(folder, 'kubeconfigs')).catch(() => [])).length > 0;
+    if (hasClusters) await cp(join(folder, 'kubeconfigs'), join(staging, 'kubeconfigs'), { recursive: true });
+    const entries = [MANIFEST, DATABASE, 'pki', ...(hasClusters ? ['kubeconfigs'] : []), ...(hasLogs ? ['runs'] : [])];
     // Links are followed: logs can be large and are not copied twice. What is being written of a file is left out.
     const filter = (path: string): boolean => !path.endsWith('.tmp');
     const pack = async (draft: string): Promise<void> => {

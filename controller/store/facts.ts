@@ -7,6 +7,8 @@ import type { Statement } from './worker.ts';
 export interface FactsStore {
   /** In order of the nodes' names. */
   all(): Promise<NodeFacts[]>;
+  /** Undefined: the node has told nothing yet, or in another shape. */
+  of(node: string): Promise<Facts | undefined>;
 }
 
 /** Goes with the event that brings them (store/event-log). */
@@ -18,6 +20,10 @@ export function factsStatement({ node, atMs, facts }: NodeFacts): Statement {
 
 export function factsStore(database: Database): FactsStore {
   return {
+    async of(node) {
+      const [row] = await database.select('SELECT body FROM facts WHERE node = ?', node);
+      return row && Facts.safeParse(JSON.parse(String(row['body']))).data;
+    },
     async all() {
       const rows = await database.select('SELECT node, at_ms, body FROM facts ORDER BY node');
       return rows.flatMap((row) => {

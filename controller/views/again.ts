@@ -1,4 +1,4 @@
-import { ACTIONS, isActionKind } from '../../shared/actions/index.ts';
+import { contractOf } from '../../shared/actions/index.ts';
 import { satisfies } from '../../shared/lifecycle.ts';
 import type { TaskSpec } from '../../shared/share.ts';
 import type { TaskGraph } from '../compile/graph.ts';
@@ -53,8 +53,7 @@ export function againView(
 
 /** As far as the inputs tell before they are evaluated. */
 function isRepeatable({ action, inputs }: TaskSpec): boolean {
-  if (!isActionKind(action)) return false;
-  const { repeatable } = ACTIONS[action];
+  const repeatable = contractOf(action)?.repeatable ?? false;
   if (typeof repeatable === 'boolean') return repeatable;
   return typeof inputs === 'object' && inputs !== null && repeatable(inputs as never);
 }

@@ -125,6 +125,8 @@ function gateText(graph: TaskGraph, gate: Gate): string {
       return 'all prechecks';
     case 'batch':
       return `batch ${gate.batch + 1} of ${graph.plays[gate.play]?.name ?? ''}`;
+    case 'same':
+      return `${titleOf(graph, gate.task)} by the controller`;
     case 'value':
       return `a value of ${titleOf(graph, gate.task)} from ${graph.nodes[gate.node] ?? ''}`;
     case 'all':

@@ -170,6 +170,10 @@ export type ShellResizeBody = z.input<typeof ShellResizeBody>;
 export const CancelBody = z.strictObject({ force: z.boolean().default(false), by: By }).prefault({});
 export type CancelBody = z.input<typeof CancelBody>;
 
+/** `task`: its key; absent: all that the run waits for. */
+export const ConfirmBody = z.strictObject({ yes: z.boolean(), task: z.string().max(1000).optional(), by: By });
+export type ConfirmBody = z.input<typeof ConfirmBody>;
+
 export const RemoveBody = z.strictObject({ force: z.boolean().default(false), by: By }).prefault({});
 export type RemoveBody = z.input<typeof RemoveBody>;
 

@@ -58,8 +58,21 @@ export function runView(record: RunRecord, graph: TaskGraph, state: RunState, to
       since: iso(other.record.createdMs),
       nodes: graph.nodes.filter((name) => other.nodes.has(name)),
     })),
+    asks: asksOf(graph, state, extras.events),
     ...revisedView(graph, extras.events),
   };
+}
+
+/** What it waits for a person to confirm; a step that was begun again by another controller asks once. */
+function asksOf(graph: TaskGraph, state: RunState, events: readonly RunEvent[]): RunView['asks'] {
+  const asked = new Map<string, RunView['asks'][number]>();
+  for (const event of events) {
+    if (event.kind !== 'begun' || event.asks === undefined) continue;
+    if (stepState(state, event.task, event.node) !== 'begun') continue;
+    const task = graph.tasks[event.task]?.key ?? '';
+    asked.set(`${event.task}@${event.node}`, { node: nodeName(graph, event.node), task, message: event.asks });
+  }
+  return [...asked.values()];
 }
 
 function revisedView(graph: TaskGraph, events: readonly RunEvent[]): Pick<RunView, 'revised'> {

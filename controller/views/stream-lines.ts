@@ -20,7 +20,7 @@ export function streamLines(graph: TaskGraph, event: RunEvent): StreamLine[] {
     case 'given_up':
       return [{ type: 'node', at, node: name(graph, event.node), state: 'unreachable', error: event.error }];
     case 'begun':
-      return [{ type: 'begun', at, ...step(graph, event) }];
+      return [{ type: 'begun', at, ...step(graph, event), ...(event.asks === undefined ? {} : { asks: event.asks }) }];
     case 'ended': {
       const { result, verdict } = event;
       return [

@@ -84,6 +84,8 @@ export const RunView = z.object({
   /** Of a dry run: steps of which it cannot be told what they would do. */
   unknown: z.array(z.object({ node: z.string(), task: z.string(), why: z.string() })),
   /** Runs this one waits for: who holds which of its nodes, since when. */
+  /** What it waits for a person to confirm. */
+  asks: z.array(z.object({ node: z.string(), task: z.string(), message: z.string() })).default([]),
   waitingFor: z.array(
     z.object({ run: z.string(), name: z.string(), by: z.string(), since: z.string(), nodes: z.array(z.string()) }),
   ),
@@ -240,6 +242,8 @@ export const StreamLine = z.discriminatedUnion('type', [
     name: z.string(),
     role: z.string(),
     play: z.string(),
+    /** It waits until a person has confirmed this. */
+    asks: z.string().optional(),
   }),
   z.object({
     type: z.literal('ended'),

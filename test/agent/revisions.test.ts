@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { inputsDigest } from '../../agent/executor/digest.ts';
-import { inputsOf } from '../../agent/executor/inputs.ts';
+import { inputsOf } from '../../shared/inputs.ts';
 import type { Revised } from '../../shared/share.ts';
 import { Bench, chain, type TaskWish, task } from '../support/agent-bench.ts';
 

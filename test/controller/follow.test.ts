@@ -9,6 +9,7 @@ import { openDatabase } from '../../controller/store/database.ts';
 import { eventLog } from '../../controller/store/event-log.ts';
 import { runLogs } from '../../controller/store/run-logs.ts';
 import type { StreamLine } from '../../controller/views/types.ts';
+import { NOTHING_LOCAL } from '../support/local-parts.ts';
 import { graphFrom } from '../support/plan-builder.ts';
 import { HandClock, SimulatedFleet } from '../support/simulated-fleet.ts';
 
@@ -22,6 +23,7 @@ t.test('following a run', async (t) => {
   const [archive, hub, clock] = [eventLog(database), new Hub(), new HandClock()];
   const fleet = new SimulatedFleet(['n0', 'n1'], clock);
   const runner = new Runner({
+    local: NOTHING_LOCAL,
     ...{ log: archive, dispatcher: fleet, clock, watcher: hub, trouble: (error: unknown) => t.fail(String(error)) },
     options: { leaseMs: 1, leaseMarginMs: 1, connectTimeoutMs: 1, execTimeoutMs: 1 },
   });

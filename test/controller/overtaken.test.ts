@@ -1,6 +1,7 @@
 import t from 'tap';
 import type { EventLog } from '../../controller/run/ports.ts';
 import { Runner } from '../../controller/run/runner.ts';
+import { NOTHING_LOCAL } from '../support/local-parts.ts';
 import { graphFrom, type PlanSketch } from '../support/plan-builder.ts';
 import { HandClock, MemoryLog, SimulatedFleet } from '../support/simulated-fleet.ts';
 
@@ -14,6 +15,7 @@ function engine(log: EventLog) {
   const troubles: unknown[] = [];
   const start = (): Runner =>
     new Runner({
+      local: NOTHING_LOCAL,
       ...{ log, dispatcher: fleet, clock, options: OPTIONS, watcher: { events: () => {} } },
       trouble(error) {
         troubles.push(error);

@@ -603,11 +603,34 @@ t.test('faults of tasks', async (t) => {
     /PLAN_NEED_UNKNOWN .*Did you mean "main"/,
   );
   single(t, 'of', tasks('- {id: x, debug: a}\n- {debug: b, needs: [{task: x, of: ▶each}]}\n'), /PLAN_TYPE of must be /);
-  for (const word of ['per', 'confirm', 'serial']) {
-    single(t, word, tasks(`- {debug: a, ▶${word}: 1}\n`), new RegExp(`PLAN_NOT_YET "${word}" is not supported yet`));
-  }
-  single(t, 'on: controller', tasks('- {debug: a, on: ▶controller}\n'), /PLAN_NOT_YET/);
-  single(t, 'controller action', tasks('- action: ▶pki.issue\n'), /PLAN_NOT_YET/);
+  single(t, 'serial', tasks('- {debug: a, ▶serial: 1}\n'), /PLAN_NOT_YET "serial" is not supported yet/);
+});
+
+t.test('tasks of the controller: a closed list of actions, and words that make sense there', async (t) => {
+  const make = 'secret.make: {name: a, kind: password}';
+  const local = (more: string) => tasks(`- {on: controller, ${make}, ${more}}\n`);
+  single(t, 'no other action', tasks('- {debug: a, on: ▶controller}\n'), /PLAN_TYPE The controller does no debug/);
+  single(
+    t,
+    'not on nodes',
+    tasks(`- ▶${make}\n`),
+    /PLAN_TYPE secret.make is done by the controller .*Add on: controller/,
+  );
+  single(t, 'not on a group', tasks(`- {on: ▶all, ${make}}\n`), /PLAN_TYPE secret.make is done by the controller/);
+  single(t, 'per on nodes', tasks('- {debug: a, ▶per: all}\n'), /PLAN_NOT_YET "per" is for tasks of the controller/);
+  single(t, 'per nobody', local('per: ▶al'), /PLAN_UNKNOWN_GROUP .*Did you mean "a"/);
+  for (const word of ['alone: true', 'lock: a', 'permit: a', 'on_interrupt: rerun', 'run_once: true'])
+    single(t, word, local(`▶${word}`), /PLAN_TYPE ".*" makes no sense in a task of the controller/);
+  for (const word of ['loop: [1]', 'retries: 3', 'changed_when: false', 'rollback: [{debug: a}]'])
+    single(t, word, local(`▶${word}`), /PLAN_NOT_YET ".*" is not supported in a task of the controller yet/);
+  single(t, 'in a block', tasks(`- {block: [{on: ▶controller, ${make}}]}\n`), /PLAN_NOT_YET .*cannot be in a block/);
+  single(t, 'a block', tasks('- {block: [debug: a], on: ▶controller}\n'), /PLAN_TYPE The controller does no block/);
+  single(t, 'inputs', tasks('- {on: controller, secret.make: {name: a, kind: ▶pin}}\n'), /PLAN_ACTION_INPUT/);
+  single(t, 'unknown input', tasks('- {on: controller, confirm: {message: a, ▶to: b}}\n'), /PLAN_ACTION_INPUT/);
+  const parsed = parsePlan(sourcesOf(tasks('- {on: [controller], per: all, timeout: 1m, confirm: Sure?}\n')));
+  if ('problems' in parsed) return t.fail('it has problems', parsed);
+  const [task] = Object.values(parsed.plan.roles)[0]?.tasks ?? [];
+  t.match(task, { place: 'controller', per: ['all'], on: undefined, inputs: { message: 'Sure?' }, timeout: 60 });
 });
 
 t.test('blocks: a task of its own before its tasks, which know their part', async (t) => {

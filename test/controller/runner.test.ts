@@ -15,6 +15,7 @@ import { nodeStore } from '../../controller/store/nodes.ts';
 import { KkError } from '../../shared/errors.ts';
 import { hasEnded, satisfies } from '../../shared/lifecycle.ts';
 import type { WireOutcome } from '../../shared/protocol/messages.ts';
+import { NOTHING_LOCAL } from '../support/local-parts.ts';
 import { graphFrom, type PlanSketch, planFrom, type TaskSketch } from '../support/plan-builder.ts';
 import { HandClock, MemoryLog, SimulatedFleet } from '../support/simulated-fleet.ts';
 
@@ -27,6 +28,7 @@ function engine(log: EventLog, names: readonly string[] = NODES) {
   const troubles: unknown[] = [];
   const start = (): Runner =>
     new Runner({
+      local: NOTHING_LOCAL,
       ...{ log, dispatcher: fleet, clock, options: OPTIONS, watcher: { events: () => {} } },
       trouble(error) {
         troubles.push(error);

@@ -13,6 +13,7 @@ import { openDatabase } from '../../controller/store/database.ts';
 import { againView } from '../../controller/views/again.ts';
 import { runView } from '../../controller/views/run-view.ts';
 import type { WireOutcome } from '../../shared/protocol/messages.ts';
+import { NOTHING_LOCAL } from '../support/local-parts.ts';
 import { graphFrom, type PlanSketch } from '../support/plan-builder.ts';
 import { HandClock, MemoryLog, SimulatedFleet } from '../support/simulated-fleet.ts';
 
@@ -25,6 +26,7 @@ function engine() {
   const fleet = new SimulatedFleet(NODES, clock);
   const start = (): Runner =>
     new Runner({
+      local: NOTHING_LOCAL,
       ...{ log, dispatcher: fleet, clock, options: OPTIONS, watcher: { events: () => {} } },
       trouble: (error) => t.equal(error, undefined),
     });

@@ -10,6 +10,7 @@ import type { AppendBatch, EventLog, RunRecord } from '../../controller/run/port
 import { Runner } from '../../controller/run/runner.ts';
 import type { Cursor, NodeRecord, Nodes } from '../../controller/store/nodes.ts';
 import { runHasEnded } from '../../shared/lifecycle.ts';
+import { NOTHING_LOCAL } from '../support/local-parts.ts';
 import { recordedBy } from '../support/simulated-fleet.ts';
 import { never, type SimulatedTime } from './time.ts';
 import type { Wire } from './wire.ts';
@@ -86,6 +87,7 @@ export class Controller {
     const clock = { nowMs: () => time.now, monotonicMs: () => time.now };
     this.fleet = new Fleet(clock);
     this.runner = new Runner({
+      local: NOTHING_LOCAL,
       log: this.#log(),
       dispatcher: this.fleet,
       clock,

@@ -212,6 +212,15 @@ export class FakeOperations implements Operations {
     return { run, revision: 2, again: this.again };
   }
 
+  async confirm(id: string, answer: { yes: boolean; by: string; task?: string }) {
+    this.asked.push({ confirm: id, ...answer });
+  }
+  async clusters() {
+    return ['lab'];
+  }
+  async kubeconfig(cluster: string) {
+    return `of ${cluster}\n`;
+  }
   async pause(id: string, by: string) {
     this.asked.push({ pause: id, by });
   }

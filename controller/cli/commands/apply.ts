@@ -25,6 +25,7 @@ export function applyCommand(cli: Cli): Command {
     .option('--no-wait', 'refuse instead of queueing')
     .option('--diff', 'show every diff of the report whole')
     .option('--detach', 'start it and return at once')
+    .option('--yes', 'say yes to whatever the plan asks to be confirmed')
     .addHelpText(
       'after',
       `
@@ -47,6 +48,11 @@ Examples:
     if (resume === undefined) {
       if (options.check && options.autoRollback)
         throw usage('--check and --auto-rollback exclude each other.', 'A dry run changes nothing.');
+      if (options.yes && options.detach)
+        throw usage(
+          '--yes and --detach exclude each other.',
+          'Say yes when it asks: `kk-controller runs confirm last`.',
+        );
       if (options.rerun) throw usage('--rerun is for --resume.', 'Name a run to go on with: --resume last.');
       return startRun(cli, await checkPlan(cli, file, options), options);
     }

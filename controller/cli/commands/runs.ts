@@ -4,6 +4,7 @@ import { type Format, wholeNumber, withOutput } from '../options.ts';
 import { heldLines, runRows } from '../output/runs-text.ts';
 import { names } from '../output/text.ts';
 import { wakeController } from '../wake.ts';
+import { confirmCommand } from './runs-confirm.ts';
 
 export function runsCommand(cli: Cli): Command {
   const command = withOutput(new Command('runs'))
@@ -17,6 +18,7 @@ Examples:
   kk-controller runs --limit 100 -o json | jq -r '.[] | select(.status == "failed") | .id'`,
     )
     .addCommand(adoptCommand(cli))
+    .addCommand(confirmCommand(cli))
     .addCommand(permitReleaseCommand(cli));
   return cli.action(command, async (options: { output: Format; limit: number }) => {
     await wakeController(cli);

@@ -38,6 +38,8 @@ export function eventText(line: StreamLine, style: EventStyle): string[] {
       return say(line.at, `${line.node} ${line.state}: ${clean(line.phase)}`);
     }
     case 'begun': {
+      if (line.asks !== undefined)
+        return say(line.at, colors.yellow(`${clean(line.name)} waits to be confirmed: ${clean(line.asks)}`));
       const role = `${line.play}/${line.role}`;
       if (!style.progress || style.begun.has(role)) return [];
       style.begun.add(role);

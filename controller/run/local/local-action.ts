@@ -36,4 +36,11 @@ export type LocalAction = (work: LocalWork) => Promise<LocalDone>;
 export type LocalUndo = (work: Omit<LocalWork, 'inputs'>) => Promise<{ restored: string[]; left: string[] }>;
 
 /** What the controller can do, by kind; `compose` hands it in. */
-export type LocalActions = { readonly [K in LocalActionKind]: { act: LocalAction; undo?: LocalUndo } };
+export type LocalActions = {
+  readonly [K in LocalActionKind]: {
+    act: LocalAction;
+    undo?: LocalUndo;
+    /** Dry run: `changed` says whether it would do anything, and nothing is done. Absent: it would. */
+    check?: (work: LocalWork) => Promise<{ changed: boolean }>;
+  };
+};

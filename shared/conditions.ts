@@ -1,8 +1,8 @@
 /** `when` and `loop` of a task, evaluated. */
-import { KkError } from '../../shared/errors.ts';
-import { analyse, parseExpression, type Scope } from '../../shared/expr/index.ts';
-import type { Json, SourceText, TaskSpec } from '../../shared/share.ts';
+import { KkError } from './errors.ts';
 import { holds, originOf, renderDeep } from './evaluate.ts';
+import { analyse, parseExpression, type Scope } from './expr/index.ts';
+import type { Json, SourceText, TaskSpec } from './share.ts';
 
 /** The first condition that does not hold, in words; undefined: all hold. Throws KkError EXPR_*. */
 export function whySkipped(spec: TaskSpec, conditions: readonly SourceText[], scope: Scope): string | undefined {

@@ -1,6 +1,6 @@
 /** Texts of a task evaluated in a scope; every error comes out coded, with the place in the user's file. */
 
-import { KkError } from '../../shared/errors.ts';
+import { KkError } from './errors.ts';
 import {
   compileValue,
   ExprError,
@@ -12,8 +12,8 @@ import {
   render,
   type Scope,
   truthy,
-} from '../../shared/expr/index.ts';
-import type { Json, Place, SourceText, TaskSpec } from '../../shared/share.ts';
+} from './expr/index.ts';
+import type { Json, Place, SourceText, TaskSpec } from './share.ts';
 
 const REMEDY: Readonly<Record<string, string>> = {
   EXPR_SYNTAX: 'Mend the expression in the file.',

@@ -1,8 +1,8 @@
-import { ACTIONS, type ActionKind } from '../../shared/actions/index.ts';
-import { KkError } from '../../shared/errors.ts';
-import type { Scope } from '../../shared/expr/index.ts';
-import type { Json, TaskSpec } from '../../shared/share.ts';
+import { ACTIONS, contractOf, type PlanActionKind } from './actions/index.ts';
+import { KkError } from './errors.ts';
 import { escaped, holds, originOf, renderDeep } from './evaluate.ts';
+import type { Scope } from './expr/index.ts';
+import type { Json, TaskSpec } from './share.ts';
 
 /** A task's inputs after templates, shorthand and the action's contract. */
 export interface Inputs {
@@ -15,8 +15,8 @@ export interface Inputs {
  * Evaluates and checks the inputs of one attempt. Throws KkError EXPR_* or ACTION_INPUT, both with the place of the
  * offending value.
  */
-export function inputsOf(spec: TaskSpec, kind: ActionKind, scope: Scope): Inputs {
-  const contract = ACTIONS[kind] as (typeof ACTIONS)[ActionKind] & { shorthand?: (value: unknown) => unknown };
+export function inputsOf(spec: TaskSpec, kind: PlanActionKind, scope: Scope): Inputs {
+  const contract = contractOf(kind);
   const rendered = kind === 'assert' ? judged(spec, scope) : renderDeep(spec.inputs, spec, '/inputs', scope);
   const isMap = typeof rendered === 'object' && rendered !== null && !Array.isArray(rendered);
   const full = isMap ? rendered : contract.shorthand?.(rendered);
@@ -32,8 +32,9 @@ export function inputsOf(spec: TaskSpec, kind: ActionKind, scope: Scope): Inputs
       position: { file, line, column },
     });
   }
-  const { repeatable } = contract as { repeatable: boolean | ((input: unknown) => boolean) };
-  return { value: parsed.data, repeatable: typeof repeatable === 'boolean' ? repeatable : repeatable(parsed.data) };
+  const { repeatable } = contract;
+  const isRepeatable = typeof repeatable === 'boolean' ? repeatable : repeatable(parsed.data as never);
+  return { value: parsed.data, repeatable: isRepeatable };
 }
 
 /** The inputs of `assert`: its conditions are expressions, judged here; the action only says which did not hold. */

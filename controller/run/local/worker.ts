@@ -1,0 +1,274 @@
+import { contractOf } from '../../../shared/actions/index.ts';
+import type { LocalActionKind } from '../../../shared/actions/local.ts';
+import { type ErrorReport, KkError, reportOf } from '../../../shared/errors.ts';
+import type { Value } from '../../../shared/expr/index.ts';
+import type { StepOutcome } from '../../../shared/lifecycle.ts';
+import type { Sealed } from '../../../shared/seal.ts';
+import type { Json, StepResult, TaskSpec } from '../../../shared/share.ts';
+import type { ActiveRun } from '../active-run.ts';
+import type { RunEvent } from '../events.ts';
+import type { Clock } from '../ports.ts';
+import { registerError } from '../register-error.ts';
+import { asksForFacts, cannotUnseal, digestOf, type Evaluated, evaluateStep, NotMade } from './evaluate.ts';
+import type { LocalActions, LocalDone, LocalWork } from './local-action.ts';
+import type { Step } from './tasks.ts';
+
+/** Steps of the controller's own at work at once; who waits for a person is not counted. */
+const SLOTS = 4;
+
+export interface LocalParts {
+  actions: LocalActions;
+  clock: Clock;
+  /** A timer; called with milliseconds. */
+  timer(ms: number, then: () => void): { cancel(): void };
+  /** What the node told of itself last. */
+  facts(node: string): Promise<Value | undefined>;
+  unseal(value: Sealed): Json;
+  record(run: string, revision: number, event: RunEvent): void;
+}
+
+interface Job extends Step {
+  id: string;
+  run: ActiveRun;
+  revision: number;
+  state: ActiveRun['state'];
+  abort: AbortController;
+}
+
+/** Why a step of the controller's own is stopped. */
+class Stopped extends Error {
+  readonly outcome: 'cancelled' | 'gone';
+
+  constructor(outcome: Stopped['outcome']) {
+    super(outcome);
+    this.outcome = outcome;
+  }
+}
+
+/** Does the steps of the controller's own, a few at once; what became of them goes the way of all events. */
+export class LocalWorker {
+  /** At work or queued, by run, revision and step. */
+  readonly #jobs = new Map<string, Job>();
+  #queue: Job[] = [];
+  #atWork = 0;
+  readonly #parts: LocalParts;
+
+  constructor(parts: LocalParts) {
+    this.#parts = parts;
+  }
+
+  /** Begins a step, or queues it; one that is at work already goes on. */
+  start(run: ActiveRun, { task, node }: Step): void {
+    const { id: runId, revision } = run.record;
+    const id = `${runId}/${revision}/${task}@${node}`;
+    if (this.#jobs.has(id)) return;
+    const job: Job = { id, run, revision, state: run.state, task, node, abort: new AbortController() };
+    this.#jobs.set(id, job);
+    this.#queue.push(job);
+    this.#pump();
+  }
+
+  /** The run was cancelled: what is at work ends so. */
+  cancel(run: string): void {
+    this.#stop((job) => job.run.record.id === run, 'cancelled');
+  }
+
+  /** Nobody waits for these any more: the run has ended, or has begun a later revision. */
+  drop(run: string, before = Number.POSITIVE_INFINITY): void {
+    this.#stop((job) => job.run.record.id === run && job.revision < before, 'gone');
+  }
+
+  /** The controller ends: what is at work is begun anew by the next one. */
+  close(): void {
+    this.#stop(() => true, 'gone');
+  }
+
+  #stop(which: (job: Job) => boolean, outcome: Stopped['outcome']): void {
+    for (const job of this.#jobs.values()) if (which(job)) job.abort.abort(new Stopped(outcome));
+  }
+
+  #pump(): void {
+    const rest: Job[] = [];
+    for (const job of this.#queue) {
+      const waits = specOf(job).action === 'confirm';
+      if (!waits && this.#atWork >= SLOTS) {
+        rest.push(job);
+        continue;
+      }
+      if (!waits) this.#atWork += 1;
+      void this.#do(job).finally(() => {
+        this.#jobs.delete(job.id);
+        if (!waits) this.#atWork -= 1;
+        this.#pump();
+      });
+    }
+    this.#queue = rest;
+  }
+
+  /** Never rejects. */
+  async #do(job: Job): Promise<void> {
+    const begunMs = this.#parts.clock.monotonicMs();
+    const end = (outcome: StepOutcome, result: StepResult, more: { digest?: string } = {}): void => {
+      const { task, node } = job;
+      const durationMs = Math.round(this.#parts.clock.monotonicMs() - begunMs);
+      this.#record(job, {
+        kind: 'ended',
+        at: this.#parts.clock.nowMs(),
+        node,
+        task,
+        outcome,
+        result,
+        durationMs,
+        ...more,
+      });
+    };
+    let isSecret = specOf(job).sensitive;
+    try {
+      job.abort.signal.throwIfAborted();
+      const left = leftOut(job);
+      if (left !== undefined) return end('skipped', skipped(left));
+      const evaluated = await this.#evaluate(job);
+      isSecret ||= evaluated.isSecret;
+      if (evaluated.skipped !== undefined) return end('skipped', skipped(evaluated.skipped));
+      if (job.state.graph.kind === 'check') return end('ok', await this.#wouldDo(job, evaluated.inputs));
+      const digest = digestOf(specOf(job), evaluated.inputs);
+      const answer = job.state.answers.get(`${job.task}@${job.node}`);
+      if (answer?.digest === digest && !isAskedAgain(job))
+        return end('ok', this.#result(job, answer, false, true), { digest });
+      this.#begin(job, evaluated.inputs);
+      const done = await this.#act(job, evaluated.inputs);
+      end('ok', this.#result(job, done, isSecret), specOf(job).action === 'confirm' ? { digest } : {});
+    } catch (thrown) {
+      if (thrown instanceof Stopped) {
+        if (thrown.outcome === 'cancelled') end('cancelled', { changed: false, reason: 'the run was cancelled' });
+      } else if (thrown instanceof NotMade) end('skipped', { changed: false, unknown: thrown.message });
+      else end('failed', failed(job, reportOf(thrown), isSecret));
+    }
+  }
+
+  async #evaluate(job: Job): Promise<Evaluated> {
+    const asks = asksForFacts(specOf(job));
+    const facts = asks ? await this.#parts.facts(job.state.graph.nodes[job.node] ?? '') : undefined;
+    return evaluateStep(job.state, job, {
+      facts,
+      unseal: (value) => {
+        try {
+          return this.#parts.unseal(value);
+        } catch (thrown) {
+          throw cannotUnseal(thrown);
+        }
+      },
+    });
+  }
+
+  #begin(job: Job, inputs: Json): void {
+    const { task, node } = job;
+    const asks = specOf(job).action === 'confirm' ? { asks: (inputs as { message: string }).message } : {};
+    this.#record(job, { kind: 'begun', at: this.#parts.clock.nowMs(), node, task, attempt: 1, items: 1, ...asks });
+  }
+
+  /** Throws what the action throws, TASK_TIMEOUT, or {@link Stopped}. */
+  async #act(job: Job, inputs: Json): Promise<LocalDone> {
+    const { signal } = job.abort;
+    const { timeout } = specOf(job);
+    const timer = timeout > 0 ? this.#parts.timer(timeout * 1000, () => job.abort.abort(timedOut(timeout))) : undefined;
+    try {
+      return await Promise.race([this.#call(workOf(job, inputs), specOf(job)), aborted(signal)]);
+    } catch (thrown) {
+      // Who obeys the signal may say so in words of its own.
+      throw signal.aborted ? signal.reason : thrown;
+    } finally {
+      timer?.cancel();
+    }
+  }
+
+  async #call(work: LocalWork, { action }: TaskSpec): Promise<LocalDone> {
+    if (action !== 'undo') return this.#parts.actions[action as LocalActionKind].act(work);
+    const {
+      run,
+      task,
+      action: kind,
+      plan,
+    } = work.inputs as { run: string; task: string; action: LocalActionKind; plan: string };
+    const undone = await this.#parts.actions[kind].undo?.({ run, plan, node: work.node, task, signal: work.signal });
+    const output = undone ?? { restored: [], left: [] };
+    return { changed: output.restored.length > 0, output };
+  }
+
+  async #wouldDo(job: Job, inputs: Json): Promise<StepResult> {
+    const { action } = specOf(job);
+    if (action === 'confirm') return { changed: false };
+    const look = this.#parts.actions[action as LocalActionKind]?.check;
+    return { changed: look === undefined || (await look(workOf(job, inputs))).changed };
+  }
+
+  #result(job: Job, done: LocalDone, isSecret: boolean, isKept = false): StepResult {
+    const spec = specOf(job);
+    const { changed, output } = checked(spec, done);
+    const result: StepResult = { changed, ...(isSecret ? {} : { output }), ...(isKept ? { kept: true } : {}) };
+    if (spec.register === undefined) return result;
+    const fields = { ...(output as { [name: string]: Json }), changed, failed: false, skipped: false };
+    const error = registerError(spec.register, fields);
+    if (error) throw new KkError(error);
+    return { ...result, register: fields };
+  }
+
+  #record({ run, revision }: Job, event: RunEvent): void {
+    this.#parts.record(run.record.id, revision, event);
+  }
+}
+
+function specOf({ state, task }: Job): TaskSpec {
+  return state.graph.common.tasks[task] as TaskSpec;
+}
+
+function workOf({ run, state, node, task, abort }: Job, inputs: Json): LocalWork {
+  const { name: plan, nodes, tasks } = state.graph;
+  const place = { run: run.record.id, plan, node: nodes[node] ?? '', task: tasks[task]?.key ?? '' };
+  return { ...place, inputs, signal: abort.signal };
+}
+
+/** What it did, after its contract: what is not of it goes nowhere. Throws what zod throws: a defect of the action. */
+function checked({ action }: TaskSpec, { changed, output }: LocalDone): LocalDone {
+  return { changed, output: (contractOf(action)?.output.parse(output) ?? output) as Json };
+}
+
+/** Why a person has taken the step out. */
+function leftOut({ run, task, node }: Job): string | undefined {
+  return run.revision?.skip.find((one) => one.task === task && (one.nodes?.includes(node) ?? true))?.reason;
+}
+
+/** A person wants the task to run again, although it ended well. */
+function isAskedAgain({ run, task, node }: Job): boolean {
+  return run.revision?.rerun.some((one) => one.task === task && (one.nodes?.includes(node) ?? true)) ?? false;
+}
+
+function skipped(reason: string): StepResult {
+  return { changed: false, reason, register: { changed: false, failed: false, skipped: true } };
+}
+
+function failed(job: Job, report: ErrorReport, isSecret: boolean): StepResult {
+  const { file, at, key, register } = specOf(job);
+  const place = { node: job.state.graph.nodes[job.node] ?? '', task: key };
+  const { evidence, ...rest } = report;
+  const shown = evidence === undefined || isSecret ? {} : { evidence };
+  const error = { position: { file, line: at[0], column: at[1] }, ...rest, ...shown, ...place };
+  const { code, message } = report;
+  const bound = { changed: false, failed: true, skipped: false, message, error: { code, message } };
+  return { changed: false, error, ...(register === undefined ? {} : { register: bound }) };
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}
+
+function timedOut(seconds: number): KkError {
+  return new KkError({
+    code: 'TASK_TIMEOUT',
+    message: `The task did not end within its ${seconds} s and was stopped.`,
+    remedy: 'See its output for where it hung; raise `timeout` if it only needs longer.',
+  });
+}
