@@ -25,7 +25,7 @@ const MAY_IMPORT = {
     host: ['durable', 'pty'],
     shell: ['host', 'pty', 'link', 'executor'],
     facts: ['host', 'actions'],
-    actions: ['host', 'facts', 'undo', 'files'],
+    actions: ['host', 'facts', 'undo', 'files', 'identity'],
     undo: ['host', 'durable'],
     executor: ['host', 'actions', 'link', 'durable'],
     identity: ['durable'],

@@ -15,6 +15,7 @@ import type { Clock, Logger } from './executor/ports.ts';
 import { gatherFacts, gatherForRule } from './facts/index.ts';
 import { FileCache } from './files/cache.ts';
 import { createFiles } from './files/files.ts';
+import { secretFromController } from './files/secret-from-controller.ts';
 import type { ProxyEnvironment } from './files/web.ts';
 import { bootId } from './host/boot-id.ts';
 import type { Host } from './host/host.ts';
@@ -138,6 +139,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       }),
       commandFailure,
       remember: (...change) => undo.remember(...change),
+      secret: (run, name, signal) => secretFromController(run, name, signal, controller),
       gatherFacts: gather.facts,
       bootId: self.bootId,
       runsFolder: paths.runs,

@@ -1,4 +1,5 @@
 import { ACTIONS, contractOf, type PlanActionKind } from './actions/index.ts';
+import { isPrivate, writesWithMode } from './actions/private-file.ts';
 import { KkError } from './errors.ts';
 import { escaped, holds, originOf, renderDeep } from './evaluate.ts';
 import type { Scope } from './expr/index.ts';
@@ -32,6 +33,7 @@ export function inputsOf(spec: TaskSpec, kind: PlanActionKind, scope: Scope): In
       position: { file, line, column },
     });
   }
+  if (spec.secrets !== undefined) refuseReadable(spec, kind, parsed.data);
   const { repeatable } = contract;
   const isRepeatable = typeof repeatable === 'boolean' ? repeatable : repeatable(parsed.data as never);
   return { value: parsed.data, repeatable: isRepeatable };
@@ -52,4 +54,17 @@ function judged(spec: TaskSpec, scope: Scope): Json {
     return holds({ text: condition, at: [line, column] }, file, scope) ? true : condition;
   });
   return { ...(renderDeep(rest, spec, '/inputs', scope) as { [key: string]: Json }), that: results };
+}
+
+/** A mode that the plan could not judge, for it is a template: a secret is for the owner of the file and its group alone. */
+function refuseReadable(spec: TaskSpec, kind: PlanActionKind, value: unknown): void {
+  const { mode, state } = value as { mode?: unknown; state?: unknown };
+  if (!writesWithMode(kind) || state === 'absent' || isPrivate(mode)) return;
+  const { file, line, column } = originOf(spec, '/inputs/mode');
+  throw new KkError({
+    code: 'SECRET_READABLE',
+    message: `The task writes a secret to a file that others may read: its mode is ${String(mode)}.`,
+    remedy: 'Give it mode: "0600", or "0640" and a group.',
+    position: { file, line, column },
+  });
 }

@@ -126,6 +126,8 @@ export const TaskSpec = z.strictObject({
   /** In order; absent: none. */
   recover: z.array(RecoverTask).optional(),
   blobs: Blobs.optional(),
+  /** Secrets that its texts ask for, by name; their values come from the controller when the step starts. Absent: none. */
+  secrets: z.array(z.string().max(63)).optional(),
 });
 export type TaskSpec = z.infer<typeof TaskSpec>;
 

@@ -14,6 +14,8 @@ export interface KnownOfNode {
   boundNames(): Iterable<string>;
   /** `node(selector).register` of a task. */
   readNode(spec: TaskSpec, selector: Value, register: string): Value | undefined;
+  /** The value of a secret; undefined: it is not there. May throw as `bound` does. Absent: there are none. */
+  secret?(name: string): Value | undefined;
 }
 
 /** Variables of the documents for one role on a node. Precedence, lowest first: role, inventory, groups, host, plan, run. */
@@ -103,6 +105,7 @@ export class NodeVariables {
         ...Object.keys(documents),
       ],
       readNode: (selector, register) => known.readNode(spec, selector, register),
+      secret: (name) => known.secret?.(name),
     };
     return scope;
   }

@@ -3,6 +3,7 @@ import type { gatherFacts, gatherForRule } from '../facts/index.ts';
 import type { Files } from '../files/files.ts';
 import { assertExecutor } from './assert.ts';
 import { blockInFileExecutor } from './block-in-file.ts';
+import { certificateRequestExecutor } from './certificate-request.ts';
 import { checkExecutor } from './check.ts';
 import { commandExecutor } from './command.ts';
 import { copyExecutor } from './copy.ts';
@@ -62,6 +63,7 @@ export function createExecutors({ stateFolder, undo, files, gather, root = '', s
   return {
     assert: assertExecutor,
     block_in_file: blockInFileExecutor,
+    certificate_request: certificateRequestExecutor,
     check: checkExecutor(gather.forRule),
     command: commandExecutor,
     copy: copyExecutor(files),

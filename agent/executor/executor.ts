@@ -4,6 +4,7 @@ import { runsProgram } from '../../shared/actions/index.ts';
 import { blocksAround, isBlock } from '../../shared/blocks.ts';
 import { reportOf } from '../../shared/errors.ts';
 import type { Facts } from '../../shared/facts.ts';
+import { hasEnded } from '../../shared/lifecycle.ts';
 import type { Generation } from '../../shared/protocol/messages.ts';
 import type { Common, TaskSpec } from '../../shared/share.ts';
 import type { NodeVariables } from '../../shared/variables.ts';
@@ -20,7 +21,8 @@ import { readsFacts } from './reads-facts.ts';
 import type { JournalRecord, NewRecord } from './records.ts';
 import { keepsEarlier } from './revision.ts';
 import { type Decision, isWaiting, type Phase, type Scheduling, schedule, stepKey } from './schedule.ts';
-import { type AgentState, applyRecord, type Ending, emptyState, type RunRecord } from './state.ts';
+import { Secrets } from './secrets.ts';
+import { type AgentState, applyRecord, type Ending, emptyState, type RunRecord, stateOf } from './state.ts';
 import { folderOf, Step } from './step.ts';
 import { shareVariables } from './variables.ts';
 
@@ -71,7 +73,7 @@ export class Executor implements Work {
   readonly #live = new Map<string, Live>();
   readonly #wished = new Set<string>();
   readonly #inbox: Inbox;
-  readonly #digest: Digest;
+  readonly #secrets: Secrets;
   #journaledContact = Number.NEGATIVE_INFINITY;
   #ticking = false;
   #closed = false;
@@ -81,7 +83,12 @@ export class Executor implements Work {
 
   private constructor(options: ExecutorOptions) {
     this.#options = options;
-    this.#digest = (text) => createHmac('sha256', options.journal.id).update(text).digest('hex');
+    this.#secrets = new Secrets({
+      ...options,
+      ask: options.secret,
+      isWanted: (run, name) => this.#wantsSecret(run, name),
+      onCome: () => this.#tick(),
+    });
     for (const record of options.records) applyRecord(this.#state, record);
     this.#inbox = new Inbox({
       state: this.#state,
@@ -165,6 +172,7 @@ export class Executor implements Work {
     }
     this.#wished.clear();
     this.#inbox.welcomed();
+    this.#secrets.retry();
     this.#tick();
   }
 
@@ -219,6 +227,7 @@ export class Executor implements Work {
   /** Starts nothing more. Commands at work go on without the agent; the next one finds them (ENGINE 3.1). */
   close(): void {
     this.#closed = true;
+    this.#secrets.close();
   }
 
   #record(record: NewRecord): void {
@@ -245,7 +254,7 @@ export class Executor implements Work {
   }
 
   #prepare(run: RunRecord, common: Common): void {
-    const variables = shareVariables(run, common);
+    const variables = shareVariables(run, common, (name) => this.#secrets.value(run.run, name));
     const prepared: Prepared = { common, variables, ready: run.facts !== undefined, differing: new Set() };
     this.#prepared.set(run.run, prepared);
     if (!prepared.ready) {
@@ -303,6 +312,7 @@ export class Executor implements Work {
       leaseHolds: (run) => this.#leaseHolds(run),
       isReplaced: (run) => this.#inbox.isReplaced(run),
       keeps: (run, task) => this.#keeps(run, task),
+      hasSecrets: (run, task) => run.share.check === true || this.#secrets.has(run.run, this.#secretsOf(run, task)),
       phases: this.#phases,
     };
   }
@@ -330,6 +340,9 @@ export class Executor implements Work {
         });
         return;
       }
+      case 'want-secrets':
+        this.#secrets.want(run.run, this.#secretsOf(run, decision.task));
+        return;
       case 'block': {
         const { tasks, cause, cancelled } = decision;
         const atMs = this.#options.clock.nowMs();
@@ -384,7 +397,9 @@ export class Executor implements Work {
         rest: () => this.#rest(key, live),
         facts: () => this.#factsOf(prepared),
         cancelled: abort.signal,
-        digest: this.#digest,
+        digest: this.#digestOf(run),
+        secrets: () => this.#secrets.values(),
+        haveSecrets: () => this.#haveSecrets(key, live, this.#secretsOf(run, task)),
       },
       run,
       prepared.common,
@@ -396,6 +411,7 @@ export class Executor implements Work {
       this.#phases.delete(key);
       this.#live.delete(key);
       this.#inbox.stepEnded();
+      if (this.#secrets.holds(run.run)) this.#dropSecrets(run);
       this.#tick();
       if (spec.sensitive) await this.#dropOutputs(run, folderOf(run, task));
     });
@@ -403,6 +419,37 @@ export class Executor implements Work {
     const isOwed = blocksAround(tasks, task).some(({ part }) => part === 'always');
     if (run.cancel !== undefined && !isOwed && isCancelled(run.cancel, live))
       abort.abort(new Cancelled(run.cancel.graceMs));
+  }
+
+  #secretsOf(run: RunRecord, task: number): readonly string[] {
+    return this.#prepared.get(run.run)?.common.tasks[task]?.secrets ?? [];
+  }
+
+  #wantsSecret(id: string, name: string): boolean {
+    const run = this.#state.runs.get(id);
+    return (
+      run?.share.tasks.some((task) => this.#secretsOf(run, task).includes(name) && !hasEnded(stateOf(run, task))) ===
+      true
+    );
+  }
+
+  /** When nothing is left to do, nobody needs them any more. */
+  #dropSecrets(run: RunRecord): void {
+    if (run.share.tasks.every((task) => hasEnded(stateOf(run, task)))) this.#secrets.forget(run.run);
+  }
+
+  /** Secrets count by their names (ENGINE 3.4). */
+  #digestOf(run: RunRecord): Digest {
+    const { id } = this.#options.journal;
+    return (text) => createHmac('sha256', id).update(this.#secrets.named(run.run, text)).digest('hex');
+  }
+
+  /** Of a step that a restart cut short. A cancel does not end the wait: what the step has begun can only be ended with it. */
+  async #haveSecrets(key: string, live: Live, names: readonly string[]): Promise<boolean> {
+    const { run } = live.run;
+    if (live.run.share.check === true || this.#secrets.has(run, names)) return true;
+    this.#rest(key, live);
+    return (await this.#secrets.ready(run, names)) && (await this.#turn(key, live, true));
   }
 
   #keyOf(run: RunRecord, task: number): string {
@@ -415,7 +462,7 @@ export class Executor implements Work {
     const spec = prepared?.common.tasks[task];
     if (prepared === undefined || spec === undefined || prepared.differing.has(task)) return false;
     const { common, variables } = prepared;
-    const keeps = keepsEarlier({ run, common, variables, task, spec, digest: this.#digest });
+    const keeps = keepsEarlier({ run, common, variables, task, spec, digest: this.#digestOf(run) });
     if (!keeps) prepared.differing.add(task);
     return keeps;
   }
@@ -471,6 +518,7 @@ export class Executor implements Work {
       one.wake?.(false);
     }
     this.#prepared.delete(run.run);
+    this.#secrets.forget(run.run);
     // Step outputs are only removed when nothing writes there any more.
     void Promise.all(live.map((one) => one.done)).then(() => this.#dropOutputs(run));
   }

@@ -28,12 +28,14 @@ export interface Scheduling {
   isReplaced(run: RunRecord): boolean;
   /** What the step did in an earlier revision stands (ENGINE 3.4). Asked when its needs are satisfied. */
   keeps(run: RunRecord, task: number): boolean;
+  /** Are the secrets that the step asks for there? Asked when its needs are satisfied. */
+  hasSecrets(run: RunRecord, task: number): boolean;
   /** By {@link stepKey}, every step that has begun or is about to. */
   phases: ReadonlyMap<string, Phase>;
 }
 
 export type Decision =
-  | { kind: 'start' | 'continue' | 'want-permit'; run: RunRecord; task: number }
+  | { kind: 'start' | 'continue' | 'want-permit' | 'want-secrets'; run: RunRecord; task: number }
   /** Ends without having begun. */
   | { kind: 'end'; run: RunRecord; task: number; ending: Ending }
   | { kind: 'block'; run: RunRecord; tasks: number[]; cause: string; cancelled: boolean };
@@ -107,7 +109,8 @@ export function schedule(input: Scheduling): Decision[] {
       const spec = specs[task];
       if (spec === undefined || !wasDone(run, task, spec)) return false;
       if (isBlock(spec) || !isOpen(steps, task) || !input.isReady(run)) return true;
-      return !needsOf(run, spec).every((need) => isSatisfied(run, specs, need)) || input.keeps(run, task);
+      if (!needsOf(run, spec).every((need) => isSatisfied(run, specs, need))) return true;
+      return !input.hasSecrets(run, task) || input.keeps(run, task);
     };
     const blocks = isReplaced ? [] : blocksOf(run, steps, specs, input.phases, newest, mayBeKept);
     decisions.push(...blocks);
@@ -124,8 +127,9 @@ export function schedule(input: Scheduling): Decision[] {
       if (phase !== undefined || !mayStart || isReplaced || stateOf(run, task) !== 'waiting') continue;
       if (!isOpen(steps, task) || (run.cancel !== undefined && !isOwed(steps, task))) continue;
       if (!needsOf(run, spec).every((need) => isSatisfied(run, specs, need))) continue;
+      if (!input.hasSecrets(run, task)) decisions.push({ kind: 'want-secrets', run, task });
       // It does nothing: no slot, lock or permit is needed.
-      if (input.keeps(run, task)) decisions.push({ kind: 'start', run, task });
+      else if (input.keeps(run, task)) decisions.push({ kind: 'start', run, task });
       else if (mayWork(run, task, spec)) candidates.push({ kind: 'start', run, task, spec });
       else decisions.push({ kind: 'want-permit', run, task });
     }

@@ -16,6 +16,7 @@ import { type Attempted, attempt } from './attempt.ts';
 import { type Digest, inputsDigest, stepDigest } from './digest.ts';
 import { namesBound, wouldHaveChanged } from './dry-run.ts';
 import { exportedRegister } from './exported.ts';
+import { MaskedStream, maskJson } from './mask.ts';
 import { loopRegister, registerOf, resultOf, typedRegister } from './outcome.ts';
 import { pause } from './pause.ts';
 import type { ExecutorPorts } from './ports.ts';
@@ -40,6 +41,10 @@ export interface StepPorts extends ExecutorPorts {
   facts(): Promise<Facts>;
   cancelled: AbortSignal;
   digest: Digest;
+  /** Values that must be shown nowhere. */
+  secrets(): readonly string[];
+  /** Waits for the secrets of a step that a restart cut short; false: its run is over. */
+  haveSecrets(): Promise<boolean>;
 }
 
 /** How one item ended; `stopped` ones leave no record and end the step with that outcome. */
@@ -140,6 +145,7 @@ export class Step {
       this.#ports.record({ type: 'begun', run, revision, task: this.#task, atMs: clock.nowMs(), boot, ...frozen });
       return this.#items(items);
     }
+    if (!(await this.#ports.haveSecrets())) return this.#stop({ stopped: 'cancelled', attempts: 0 }, undefined, []);
     const frozen = this.#run.steps.get(this.#task)?.items;
     await this.#items(frozen !== undefined && spec.sensitive ? this.#itemsAgain(frozen.length) : frozen);
   }
@@ -241,7 +247,7 @@ export class Step {
     if (tried.undone === undefined && tried.unknown !== undefined) return { end: this.#itemUnknown(tried.unknown) };
     if (tried.undone === undefined) return { end: this.#judge(tried, extra, number).end };
     const { unknown, changed } = tried;
-    const end: ItemEnd = { outcome: 'ok', attempts: number, ...this.#kept(tried), undone: true };
+    const end: ItemEnd = { outcome: 'ok', attempts: number, ...this.#kept(this.#shown(tried)), undone: true };
     return {
       end: { ...end, changed: changed && this.#mayChange(scope), ...(unknown === undefined ? {} : { unknown }) },
     };
@@ -430,7 +436,7 @@ export class Step {
   }
 
   /** `part`: of a recovery, whose output is on the node alone. */
-  #tryOne(
+  async #tryOne(
     spec: TaskSpec,
     { item, number, part }: { item: number; number: number; part?: string },
     inputs: Inputs,
@@ -442,7 +448,18 @@ export class Step {
     const { signal: cancelled = this.#ports.cancelled, ...recovering } = more;
     const node = this.#common.nodes[share.node];
     const folder = `${item}.${number}${part === undefined ? '' : `.${part}`}`;
-    return attempt(spec, {
+    const shown = new Map<string, MaskedStream>();
+    const show = (stream: 'stdout' | 'stderr'): MaskedStream => {
+      const name = stream === 'stdout' ? 'STREAM_STDOUT' : 'STREAM_STDERR';
+      const send = (offset: number, data: Uint8Array): void => {
+        const at = { run, task: this.#task, item, attempt: number, at_ms: clock.nowMs() };
+        this.#ports.onLog({ ...at, stream: name, offset, data });
+      };
+      const known = shown.get(stream) ?? new MaskedStream(() => this.#ports.secrets(), send);
+      shown.set(stream, known);
+      return known;
+    };
+    const tried = await attempt(spec, {
       executor: this.#ports.actions[spec.action as ActionKind] as ActionExecutor<ActionKind>,
       inputs,
       clock,
@@ -454,10 +471,7 @@ export class Step {
         step: { run, task: this.#task },
         folder: join(this.#ports.runsFolder, run, folderOf(this.#run, this.#task), folder),
         log: (stream, offset, data) => {
-          if (spec.sensitive || part !== undefined) return;
-          const name = stream === 'stdout' ? 'STREAM_STDOUT' : 'STREAM_STDERR';
-          const at = { run, task: this.#task, item, attempt: number, at_ms: clock.nowMs() };
-          this.#ports.onLog({ ...at, stream: name, offset, data });
+          if (!spec.sensitive && part === undefined) show(stream).push(offset, data);
         },
         starting: () => {
           if (!this.#ports.mayStart() || this.#isForgone()) throw new Postponed();
@@ -476,6 +490,8 @@ export class Step {
         ...recovering,
       },
     });
+    for (const stream of shown.values()) stream.flush();
+    return tried;
   }
 
   /** Told before the change is made, and in the result. */
@@ -526,23 +542,38 @@ export class Step {
   }
 
   #itemOk(tried: Attempted, extra: Record<string, Json>, attempts: number): ItemEnd {
-    const fields = registerOf(this.#spec.action, tried.output, {
+    const shown = this.#shown(tried);
+    const fields = registerOf(this.#spec.action, shown.output, {
       changed: tried.changed,
       failed: false,
       skipped: false,
     });
-    return { outcome: 'ok', attempts, ...this.#kept(tried), register: { ...fields, ...extra } };
+    return { outcome: 'ok', attempts, ...this.#kept(shown), register: { ...fields, ...extra } };
   }
 
-  #itemFailed(error: ErrorReport, tried: Attempted, extra: Record<string, Json>, attempts: number): ItemEnd {
+  #itemFailed(found: ErrorReport, tried: Attempted, extra: Record<string, Json>, attempts: number): ItemEnd {
+    const shown = this.#shown(tried);
+    const error = this.#reported(found);
     const fields = registerOf(
       this.#spec.action,
-      tried.output,
+      shown.output,
       { changed: tried.changed, failed: true, skipped: false },
       error,
     );
-    const end: ItemEnd = { outcome: 'failed', attempts, ...this.#kept(tried), register: { ...fields, ...extra } };
-    return { ...end, error: this.#reported(error) };
+    const end: ItemEnd = { outcome: 'failed', attempts, ...this.#kept(shown), register: { ...fields, ...extra } };
+    return { ...end, error };
+  }
+
+  /** Nothing shows a secret that the node was given, whatever a step has seen of it; what is sensitive is shown nowhere. */
+  #shown(tried: Attempted): Attempted {
+    const secrets = this.#ports.secrets();
+    if (this.#spec.sensitive || secrets.length === 0) return tried;
+    const { output, diffs } = tried;
+    return {
+      ...tried,
+      ...(output === undefined ? {} : { output: maskJson(output, secrets) }),
+      ...(diffs === undefined ? {} : { diffs: maskJson(diffs, secrets) }),
+    };
   }
 
   #kept({ changed, output, diffs }: Attempted): Pick<ItemEnd, 'changed' | 'output' | 'diffs'> {
@@ -659,7 +690,7 @@ export class Step {
   /** The error with everything that tells a person where it happened; nothing of what a sensitive step saw. */
   #reported(error: ErrorReport): ErrorReport {
     const { file, at } = this.#spec;
-    const { evidence, ...rest } = error;
+    const { evidence, ...rest } = maskJson(error as unknown as Json, this.#ports.secrets()) as unknown as ErrorReport;
     return {
       ...rest,
       ...(evidence === undefined || this.#spec.sensitive ? {} : { evidence }),

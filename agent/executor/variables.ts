@@ -7,8 +7,12 @@ import { NodeVariables } from '../../shared/variables.ts';
 import { Unknown } from '../actions/unknown.ts';
 import type { RunRecord } from './state.ts';
 
-/** The variables of a share's node, as they are when they are asked for. */
-export function shareVariables(run: RunRecord, common: Common): NodeVariables {
+/** The variables of a share's node, as they are when they are asked for. `secret`: the value of one of the run's secrets. */
+export function shareVariables(
+  run: RunRecord,
+  common: Common,
+  secret: (name: string) => string | undefined,
+): NodeVariables {
   return new NodeVariables(common, {
     node: run.share.node,
     hostVars: run.share.hostVars,
@@ -22,6 +26,10 @@ export function shareVariables(run: RunRecord, common: Common): NodeVariables {
     },
     boundNames: () => run.bindings.keys(),
     readNode: (spec, selector, register) => readNode(run, spec, selector, register),
+    secret(name) {
+      if (run.share.check === true) throw new Unknown(`it needs the secret "${name}", which a dry run does not fetch`);
+      return secret(name);
+    },
   });
 }
 

@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
-import { createHash, KeyObject, webcrypto } from 'node:crypto';
+import { createHash, createPublicKey, generateKeyPairSync, KeyObject, webcrypto } from 'node:crypto';
+import { groupsOf, type Subject, sanOf } from '../../shared/actions/certificate-names.ts';
 import { isPastHalfLife } from '../../shared/certificates.ts';
 import { keyFingerprint } from '../../shared/identity.ts';
 
@@ -16,15 +17,41 @@ export interface KeyAndCsr {
 export async function makeKeyAndCsr(name: string): Promise<KeyAndCsr> {
   const pair = await webcrypto.subtle.generateKey(EC, true, ['sign', 'verify']);
   const keyPem = KeyObject.from(pair.privateKey).export({ type: 'pkcs8', format: 'pem' }).toString();
-  return { keyPem, csrPem: await requestFor(name, pair) };
+  return { keyPem, csrPem: await requestFor([{ CN: [name] }], pair) };
 }
 
 /** The signing request for a key that is there already: an enrolment that was cut short goes on with it. */
 export async function makeCsr(name: string, key: { privateKey: KeyObject; publicKey: KeyObject }): Promise<string> {
-  return requestFor(name, {
-    privateKey: key.privateKey.toCryptoKey(EC, true, ['sign']),
-    publicKey: key.publicKey.toCryptoKey(EC, true, ['verify']),
-  });
+  return requestFor([{ CN: [name] }], pairOf(key.privateKey, key.publicKey));
+}
+
+/** A new P-256 private key. */
+export function makeKey(): KeyObject {
+  return generateKeyPairSync('ec', { namedCurve: EC.namedCurve }).privateKey;
+}
+
+/** PKCS #8 PEM of a private key. */
+export function keyPemOf(key: KeyObject): string {
+  return key.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
+
+/** Whether a key is on the one curve we use. */
+export function isP256(key: KeyObject): boolean {
+  return key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1';
+}
+
+/** The signing request (PKCS #10 PEM) for a certificate of a cluster. `sans`: `DNS:name`, `IP:address`. */
+export async function requestOf(key: KeyObject, subject: Subject, sans: readonly string[]): Promise<string> {
+  const groups = groupsOf(subject).map((group) => ({ O: [group] }));
+  const names = sans.flatMap((san) => sanOf(san) ?? []);
+  return requestFor([...groups, { CN: [subject.CN] }], pairOf(key, createPublicKey(key)), names);
+}
+
+function pairOf(privateKey: KeyObject, publicKey: KeyObject): webcrypto.CryptoKeyPair {
+  return {
+    privateKey: privateKey.toCryptoKey(EC, true, ['sign']),
+    publicKey: publicKey.toCryptoKey(EC, true, ['verify']),
+  };
 }
 
 /** As the controller shows it to who approves the join. */
@@ -44,12 +71,17 @@ async function loadX509() {
   return x509;
 }
 
-async function requestFor(name: string, keys: webcrypto.CryptoKeyPair): Promise<string> {
+async function requestFor(
+  name: { [field: string]: string[] }[],
+  keys: webcrypto.CryptoKeyPair,
+  sans: { type: 'dns' | 'ip'; value: string }[] = [],
+): Promise<string> {
   const x509 = await loadX509();
   const request = await x509.Pkcs10CertificateRequestGenerator.create({
-    name: [{ CN: [name] }],
+    name,
     keys,
     signingAlgorithm: SIGNING,
+    extensions: sans.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(sans)],
   });
   return request.toString('pem');
 }

@@ -14,6 +14,7 @@ import { localReads } from './local-reads.ts';
 import { NodeSets } from './node-set.ts';
 import { resolveReads } from './reads.ts';
 import { type RollbackTasks, rollbackTasks } from './rollback-tasks.ts';
+import { resolveSecrets } from './secrets.ts';
 import { type Locality, specOf } from './spec.ts';
 import { baseVars } from './vars.ts';
 
@@ -73,7 +74,13 @@ export function compile(
     const edges = drafts[reader]?.edges ?? [];
     if (!edges.some((edge) => edge.task === task && edge.of === 'same')) edges.push({ task, of: 'same' });
   }
-  const rollbacks = drafts.map((draft) => rollbackTasks(plan, drafts, draft, sets));
+  const secretsOf = drafts.map((draft) => {
+    const found = resolveSecrets(plan, all, draft);
+    problems.push(...found.problems);
+    draft.edges.push(...found.edges);
+    return found.names;
+  });
+  const rollbacks = drafts.map((draft) => rollbackTasks(plan, all, draft, sets));
   problems.push(...rollbacks.flatMap((rollback) => rollback.problems));
   const guarded = guardOf(plays, drafts);
   const order = orderOf(drafts);
@@ -94,11 +101,14 @@ export function compile(
   ]);
   const isLocal = (task: number): boolean => drafts[task]?.document.place !== undefined;
   const sealed = new Set(locals.flatMap(({ reader, task }) => (isLocal(reader) && !isLocal(task) ? [task] : [])));
-  const sealOf = ({ index, document }: DraftTask): Pick<Locality, 'seal'> =>
-    options.sealKey !== undefined && document.sensitive && sealed.has(index) ? { seal: { seal: options.sealKey } } : {};
+  const isSensitive = (task: number): boolean =>
+    drafts[task]?.document.sensitive === true || (secretsOf[task] ?? []).length > 0;
+  const sealOf = ({ index }: DraftTask): Pick<Locality, 'seal'> =>
+    options.sealKey !== undefined && isSensitive(index) && sealed.has(index) ? { seal: { seal: options.sealKey } } : {};
   const specs = drafts.map((draft, index) =>
     specOf(draft, plan.plays[draft.play] as Play, readsOf[index] ?? [], exported.has(index), guarded(draft), {
       isLocal,
+      secrets: secretsOf[index] ?? [],
       ...sealOf(draft),
     }),
   );

@@ -26,6 +26,8 @@ export interface TaskGraph {
   ssh?: Readonly<Record<string, SshSettings>>;
   /** node index -> what registers hold from the start: of a rollback, what its run had bound. Absent: nothing. */
   bindings?: readonly Vars[];
+  /** Of a rollback: the run that it undoes, and that run's plan, whose secrets its tasks may ask for. */
+  undoes?: { run: string; plan: string };
 }
 
 export interface GraphPlay {

@@ -81,9 +81,11 @@ function inventoryScope(plan: Plan): ReturnType<typeof scopeOf> {
 }
 
 /** A text of a task that may read other nodes. `shell`: its result is run by a shell. */
-interface TaskText {
+export interface TaskText {
   ast: Parameters<typeof nodeReads>[0];
   shell: boolean;
+  /** Where in the task it stands, such as `/inputs/content` or `/vars/port`; undefined: a condition, or a template file. */
+  pointer?: string;
 }
 
 /** Every template and condition of a task, parsed: also those that its play, its role's use and its template file give it. */
@@ -106,6 +108,7 @@ export function textsOf(plan: Plan, { document, roleUse, play, role }: DraftTask
         texts.push({
           ast: parseTemplate(value, place(document.places[pointer])),
           shell: isRunByShell(document.action, pointer),
+          pointer,
         });
     } else if (Array.isArray(value)) for (const [i, item] of value.entries()) walk(item, `${pointer}/${i}`);
     else if (value && typeof value === 'object')

@@ -5,6 +5,7 @@ import type { Plan, Play } from '../plan/types.ts';
 import type { DraftTask } from './draft.ts';
 import type { NodeSets } from './node-set.ts';
 import { type ResolvedRead, resolveReads, textsOf } from './reads.ts';
+import { resolveSecrets } from './secrets.ts';
 import { specOf } from './spec.ts';
 
 export interface RollbackTasks {
@@ -18,12 +19,8 @@ export interface RollbackTasks {
  * The `rollback:` tasks of a task in their wire form. They run in a run of their own, so what they read of this one (a
  * register of their node or of another) travels to the controller when it is bound.
  */
-export function rollbackTasks(
-  plan: Plan,
-  drafts: readonly DraftTask[],
-  draft: DraftTask,
-  sets: NodeSets,
-): RollbackTasks {
+export function rollbackTasks(plan: Plan, all: readonly DraftTask[], draft: DraftTask, sets: NodeSets): RollbackTasks {
+  const drafts = all.filter(({ index }) => index >= 0);
   const exported = new Set<number>();
   const problems: ErrorReport[] = [];
   const specs = draft.document.rollback.map((own) => {
@@ -47,7 +44,10 @@ export function rollbackTasks(
       ...namedRegisters(plan, drafts, reader),
     ])
       exported.add(task);
-    const spec = specOf(reader, plan.plays[draft.play] as Play, resolved.reads, false, false, { isLocal: () => false });
+    const { names: secrets, problems: ofSecrets } = resolveSecrets(plan, all, reader);
+    problems.push(...ofSecrets);
+    const around = { isLocal: () => false, secrets };
+    const spec = specOf(reader, plan.plays[draft.play] as Play, resolved.reads, false, false, around);
     return { ...spec, needs: [] };
   });
   return { specs, exported, problems };

@@ -116,6 +116,7 @@ function graphOf(past: Past, chosen: Chosen, order: readonly Composed[]): TaskGr
     common: { ...graph.common, tasks: specs },
     hostVars: graph.hostVars,
     bindings: bindingsOf(past),
+    undoes: { run: past.run, plan: graph.name },
   });
 }
 

@@ -15,6 +15,7 @@ interface StoredGraph {
   hostVars: Vars[];
   ssh?: NonNullable<TaskGraph['ssh']>;
   bindings?: Vars[];
+  undoes?: NonNullable<TaskGraph['undoes']>;
 }
 
 export function graphToJson(graph: TaskGraph): string {
@@ -30,6 +31,7 @@ export function graphToJson(graph: TaskGraph): string {
     hostVars: [...graph.hostVars],
     ...(graph.ssh ? { ssh: graph.ssh } : {}),
     ...(graph.bindings === undefined ? {} : { bindings: [...graph.bindings] }),
+    ...(graph.undoes === undefined ? {} : { undoes: graph.undoes }),
   };
   return JSON.stringify(stored);
 }

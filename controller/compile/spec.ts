@@ -4,9 +4,11 @@ import type { DraftTask } from './draft.ts';
 import type { Edge } from './graph.ts';
 import type { ResolvedRead } from './reads.ts';
 
-/** What a task has to do with those of the controller. */
+/** What a task has to do with the controller. */
 export interface Locality {
   isLocal(task: number): boolean;
+  /** Those that it asks for. */
+  secrets: readonly string[];
   /** Of a sensitive one that they read. */
   seal?: { seal: string };
 }
@@ -60,10 +62,11 @@ export function specOf(
     ...(d.lock === undefined ? {} : { lock: d.lock }),
     alone: d.alone,
     ...(d.permit ? { permit: d.permit } : {}),
-    sensitive: d.sensitive,
+    sensitive: d.sensitive || local.secrets.length > 0,
     onInterrupt: d.onInterrupt,
     ...(d.recover.length > 0 ? { recover: d.recover.map(recoverOf) } : {}),
     ...(d.blobs ? { blobs: d.blobs } : {}),
+    ...(local.secrets.length > 0 ? { secrets: [...local.secrets] } : {}),
   };
 }
 

@@ -9,6 +9,7 @@ import { gateway, peerOf } from '../dispatch/gateway.ts';
 import type { GatewayParts, Timer } from '../dispatch/ports.ts';
 import type { Blobs } from '../operations/blobs.ts';
 import { fetching } from '../operations/fetching.ts';
+import { nodeSecrets } from '../operations/node-secrets.ts';
 import { enrolNode } from '../pki/enrol.ts';
 import { renewNode } from '../pki/renew.ts';
 import type { Clock } from '../run/ports.ts';
@@ -50,6 +51,7 @@ export async function agentsPort(side: AgentsSide): Promise<AgentApp> {
       return found && { stream: openAgent(found), size: found.manifest.gz.size };
     },
     blob: (node, sha256, range) => side.blobs.forNode(node, sha256, range),
+    secret: nodeSecrets(engine.runner, state.secrets),
     fetched: fetching(engine.runner, state.fetched, state.folder),
     async enrol(request, remote) {
       const ports = { authority, tokens, pendings, ledger: identities, endpoints, clock: clock.nowMs };

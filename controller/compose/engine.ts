@@ -45,7 +45,7 @@ export async function makeEngine(
     dispatcher: fleet,
     clock,
     watcher: hub,
-    local: localParts(state, confirmations, timer),
+    local: localParts(state, confirmations, clock, timer),
     options: { ...times, leaseMarginMs: LEASE_MARGIN_MS, execTimeoutMs: EXEC_TIMEOUT_MS },
     trouble(error) {
       if (error === undefined) log.info('the state can be written again');

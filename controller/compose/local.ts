@@ -1,14 +1,19 @@
+import { randomBytes } from 'node:crypto';
 import { KkError } from '../../shared/errors.ts';
 import type { Value } from '../../shared/expr/index.ts';
+import { issuing } from '../operations/issue-certificate.ts';
+import { makeSecret } from '../operations/make-secret.ts';
 import type { Confirmations } from '../run/local/confirmations.ts';
 import type { LocalActions } from '../run/local/local-action.ts';
 import type { LocalParts } from '../run/local/worker.ts';
+import type { Clock } from '../run/ports.ts';
 import type { State } from './state.ts';
 
 /** What the controller itself can do in runs. */
 export function localParts(
-  { facts, seal, kubeconfigs }: State,
+  { cas, certificates, facts, seal, secrets, kubeconfigs }: State,
   confirmations: Confirmations,
+  clock: Clock,
   timer: LocalParts['timer'],
 ): Omit<LocalParts, 'clock' | 'record'> {
   const actions: LocalActions = {
@@ -25,8 +30,8 @@ export function localParts(
       },
       undo: (work) => kubeconfigs.restore(work),
     },
-    'pki.issue': absent('pki.issue'),
-    'secret.make': absent('secret.make'),
+    'pki.issue': issuing({ cas, certificates, random: randomBytes, nowMs: clock.nowMs }),
+    'secret.make': makeSecret({ secrets, random: randomBytes }),
   };
   return {
     actions,

@@ -1,8 +1,12 @@
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { type Authority, openAuthority } from '../pki/authority.ts';
+import { ClusterCas } from '../pki/cluster-cas.ts';
 import { openSealKey, type SealKey } from '../pki/seal-key.ts';
+import { openSealing } from '../pki/sealing.ts';
 import type { Clock } from '../run/ports.ts';
 import { type BlobStore, openBlobs } from '../store/blobs.ts';
+import { type Certificates, certificateStore } from '../store/certificates.ts';
 import { type Database, openDatabase } from '../store/database.ts';
 import { eventLog, type RunArchive } from '../store/event-log.ts';
 import { type FactsStore, factsStore } from '../store/facts.ts';
@@ -13,6 +17,7 @@ import { raiseGeneration } from '../store/meta.ts';
 import { type Nodes, nodeStore } from '../store/nodes.ts';
 import { type Pendings, pendingStore } from '../store/pendings.ts';
 import { type RunLogs, runLogs } from '../store/run-logs.ts';
+import { type Secrets, secretStore } from '../store/secrets.ts';
 import { type Tokens, tokenStore } from '../store/tokens.ts';
 import type { OnEnd } from './on-end.ts';
 
@@ -33,11 +38,17 @@ export interface State {
   fetched: Fetched;
   seal: SealKey;
   kubeconfigs: Kubeconfigs;
+  /** Of plans and their clusters. */
+  secrets: Secrets;
+  cas: ClusterCas;
+  certificates: Certificates;
 }
 
 /** Opens the state of a folder that this process has taken, and raises its generation. */
 export async function openState(folder: string, clock: Clock, onEnd: OnEnd): Promise<State> {
-  const authority = await openAuthority(join(folder, 'pki'), { clock: clock.nowMs });
+  const pki = join(folder, 'pki');
+  const authority = await openAuthority(pki, { clock: clock.nowMs });
+  const sealing = await openSealing(pki, randomBytes);
   const database = await openDatabase(folder);
   onEnd(() => database.close());
   return {
@@ -56,5 +67,8 @@ export async function openState(folder: string, clock: Clock, onEnd: OnEnd): Pro
     fetched: await fetchedFiles(join(folder, 'arriving'), clock.nowMs),
     seal: await openSealKey(join(folder, 'pki')),
     kubeconfigs: kubeconfigs(join(folder, 'kubeconfigs')),
+    secrets: secretStore(database, sealing, clock.nowMs),
+    cas: new ClusterCas(pki, { random: randomBytes, nowMs: clock.nowMs }),
+    certificates: certificateStore(database),
   };
 }

@@ -7,6 +7,8 @@ export const WRITES = {
   'controller.ca': 'replace',
   'controller.seal': 'replace',
   'controller.kubeconfig': 'replace',
+  'controller.cluster-ca': 'replace',
+  'controller.secrets-key': 'replace',
   'controller.blob': 'replace',
   'controller.fetched': 'replace',
   'controller.backup': 'replace',

@@ -1,4 +1,4 @@
-/** Making keys and certificates: the only file of the controller that knows @peculiar/x509. Nothing is stored here. */
+/** Making keys and certificates: with `requests`, all that knows @peculiar/x509 on the controller. Nothing is stored here. */
 import 'reflect-metadata';
 import type { X509Certificate } from 'node:crypto';
 import {
@@ -9,6 +9,7 @@ import {
   webcrypto,
 } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
+import { groupsOf, type Subject, sanOf } from '../../shared/actions/certificate-names.ts';
 import { CLIENT_AUTH, SERVER_AUTH } from '../../shared/certificates.ts';
 
 x509.cryptoProvider.set(webcrypto);
@@ -94,6 +95,35 @@ export async function makeCa(input: {
   });
 }
 
+/** A leaf of a cluster's CA, with the names that the plan states. */
+export async function makeNamedLeaf(input: {
+  subject: Subject;
+  /** In the form of `normalSans`. */
+  sans: readonly string[];
+  usages: readonly ('server' | 'client')[];
+  publicKey: Buffer;
+  validity: Validity;
+  random: Random;
+  issuer: KeyedCertificate;
+}): Promise<X509Certificate> {
+  const { subject, sans, usages } = input;
+  const names = sans.flatMap((san) => sanOf(san) ?? []);
+  return build({
+    subject: [...groupsOf(subject).map((group) => ({ O: [group] })), { CN: [subject.CN] }],
+    issuer: input.issuer.certificate.subject,
+    publicKey: input.publicKey,
+    issuerKey: input.issuer.key,
+    validity: input.validity,
+    random: input.random,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension(usages.map((usage) => (usage === 'server' ? SERVER_AUTH : CLIENT_AUTH))),
+      ...(names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)]),
+    ],
+  });
+}
+
 /** A leaf with one URI SAN and nothing else that names it; a server leaf serves and may also call. */
 export async function makeLeaf(input: {
   uri: string;
@@ -121,7 +151,7 @@ export async function makeLeaf(input: {
 }
 
 async function build(input: {
-  subject: string;
+  subject: string | x509.JsonName;
   issuer: string;
   publicKey: Buffer;
   issuerKey: KeyObject;

@@ -50,3 +50,33 @@ export interface PendingStore {
   /** Of this key only: another one may wait under the name by now. */
   remove(pending: Pick<PendingJoin, 'name' | 'keyHash'>): Promise<void>;
 }
+
+/** A certificate of a cluster, as it is written down when it is issued. */
+export interface IssuedCertificate {
+  /** Lower-case hex. */
+  serial: string;
+  plan: string;
+  /** Name of the CA within the plan. */
+  ca: string;
+  /** For which node, by which task of which run. */
+  node: string;
+  run: string;
+  task: string;
+  /** What it says, in words that are equal when it would say the same. */
+  names: string;
+  /** Hex sha256 of the SubjectPublicKeyInfo. */
+  keyHash: string;
+  /** Epoch milliseconds. */
+  notBefore: number;
+  notAfter: number;
+  pem: string;
+  /** Since when a rollback has taken it back; epoch milliseconds. */
+  revokedMs?: number;
+}
+
+/** The certificates of clusters that were issued. The store implements it; writes are durable when the promise resolves. */
+export interface CertificateLedger {
+  /** Of one key by one CA, those revoked too, the newest first. */
+  ofKey(plan: string, ca: string, keyHash: string): Promise<IssuedCertificate[]>;
+  add(issued: IssuedCertificate): Promise<void>;
+}

@@ -11,6 +11,7 @@ import type { ErrorReport } from '../../shared/errors.ts';
 import type { PeerVerdict } from '../pki/judge-peer.ts';
 import { type BlobRouteParts, blobRoute } from './blob-route.ts';
 import { type FetchedRouteParts, fetchedRoute } from './fetched-route.ts';
+import { type SecretRouteParts, secretRoute } from './secret-route.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -29,7 +30,7 @@ const AGENT_PATH = '/agent/:sha256(^[0-9a-f]{64}$)';
 export type AgentApp = FastifyInstance;
 
 /** What the routes need; `compose` hands it in. */
-export interface AgentPortParts extends BlobRouteParts, FetchedRouteParts {
+export interface AgentPortParts extends BlobRouteParts, FetchedRouteParts, SecretRouteParts {
   tls: { key: string; cert: string };
   /** How long one request may take, from its first byte to its last, in milliseconds. */
   requestMs: number;
@@ -118,6 +119,7 @@ export function agentPort(parts: AgentPortParts): AgentApp {
     return reply.code(enrolled.report.code === JOIN_PENDING ? 202 : 403).send(enrolled.report);
   });
   blobRoute(app, parts);
+  secretRoute(app, parts);
   app.register(fetchedRoute, { parts });
   return app;
 }

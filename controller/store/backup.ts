@@ -36,7 +36,7 @@ const PKI = [
 ];
 /** All that a backup may hold; anything else in it is refused. */
 const ENTRY =
-  /^(manifest\.json|controller\.db|kubeconfigs\/?|kubeconfigs\/[\w.-]+\.yaml|kubeconfigs\/before\/?|kubeconfigs\/before\/[\w.-]+\.json|pki\/?|pki\/[a-z-]+(\.[a-z]+)?|runs\/?|runs\/[\w-]+\/?|runs\/[\w-]+\/[\w.-]+\.ndjson)$/;
+  /^(manifest\.json|controller\.db|kubeconfigs\/?|kubeconfigs\/[\w.-]+\.yaml|kubeconfigs\/before\/?|kubeconfigs\/before\/[\w.-]+\.json|pki\/?|pki\/[a-z-]+(\.[a-z]+)?|pki\/clusters(\/[\w.-]+){0,2}\/?|runs\/?|runs\/[\w-]+\/?|runs\/[\w-]+\/[\w.-]+\.ndjson)$/;
 
 /**
  * Writes the state of `folder` into one .tar.gz, readable by its owner alone: it holds the CA's keys. The database is copied

@@ -63,4 +63,29 @@ export const MIGRATIONS: readonly string[] = [
   -- Joins that wait for a person (controller/pki/approval.ts PendingJoin).
   CREATE TABLE pendings (name TEXT PRIMARY KEY, body TEXT NOT NULL, expires_ms INTEGER NOT NULL) WITHOUT ROWID;
   `,
+  `
+  -- Secrets of plans. \`run\`: the one that it is for, empty where it is kept for the plan. \`sealed\`: controller/pki/sealing.ts, base64.
+  CREATE TABLE secrets (
+    plan TEXT NOT NULL,
+    name TEXT NOT NULL,
+    run TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    sealed TEXT NOT NULL,
+    made_run TEXT NOT NULL,
+    made_task TEXT NOT NULL,
+    made_ms INTEGER NOT NULL,
+    PRIMARY KEY (plan, name, run)
+  ) WITHOUT ROWID;
+
+  -- Certificates issued by the CAs of clusters (controller/pki/ports.ts IssuedCertificate, as JSON).
+  CREATE TABLE certificates (
+    serial TEXT PRIMARY KEY,
+    plan TEXT NOT NULL,
+    ca TEXT NOT NULL,
+    key_hash TEXT NOT NULL,
+    not_after INTEGER NOT NULL,
+    body TEXT NOT NULL
+  ) WITHOUT ROWID;
+  CREATE INDEX certificates_by_key ON certificates (plan, ca, key_hash);
+  `,
 ];

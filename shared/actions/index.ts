@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { assert } from './assert.ts';
 import { blockInFile } from './block-in-file.ts';
+import { certificateRequest } from './certificate-request.ts';
 import { check } from './check.ts';
 import { command } from './command.ts';
 import { copy } from './copy.ts';
@@ -42,6 +43,7 @@ import { waitFor } from './wait-for.ts';
 export const ACTIONS = {
   assert,
   block_in_file: blockInFile,
+  certificate_request: certificateRequest,
   check,
   command,
   copy,

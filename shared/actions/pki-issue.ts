@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Sans, Subject } from './certificate-names.ts';
 import { defineAction } from './define-action.ts';
 import { Handle } from './fields.ts';
 
@@ -12,8 +13,14 @@ export const pkiIssue = defineAction({
     ca: Handle,
     /** The request, as PEM. */
     csr: z.string().min(1).max(16_384),
+    /** Whom the certificate is for. These are the names it gets: a request that asks for others is refused. */
+    subject: Subject,
+    /** The names it holds for: `DNS:name` and `IP:address`. */
+    sans: Sans.default([]),
     usages: z.array(z.enum(['server', 'client'])).min(1),
     days: z.int().min(1).max(3650).default(365),
+    /** Issue another one, also where the key has a fresh one for these names. */
+    renew: z.boolean().default(false),
   }),
   output: z.object({
     /** PEM. */
@@ -25,5 +32,11 @@ export const pkiIssue = defineAction({
   repeatable: true,
   undo: 'restores',
   place: 'controller',
-  example: { ca: 'etcd', csr: '{{ request.csr }}', usages: ['server', 'client'] },
+  example: {
+    ca: 'etcd',
+    csr: '{{ request.csr }}',
+    subject: { CN: '{{ node_name }}' },
+    sans: ['DNS:{{ node_name }}', 'IP:{{ node_address }}'],
+    usages: ['server', 'client'],
+  },
 });

@@ -73,7 +73,9 @@ export type Expr =
     }
   | { readonly type: 'function'; readonly name: string; readonly args: CallArgs; readonly at: Origin }
   /** `node(selector).register` */
-  | { readonly type: 'node'; readonly selector: Expr; readonly register: string; readonly at: Origin };
+  | { readonly type: 'node'; readonly selector: Expr; readonly register: string; readonly at: Origin }
+  /** `secret('name')` */
+  | { readonly type: 'secret'; readonly name: string; readonly at: Origin };
 
 /** A part of a template. */
 export type Statement =
@@ -107,6 +109,7 @@ export function childrenOf(expr: Expr): readonly Expr[] {
   switch (expr.type) {
     case 'literal':
     case 'name':
+    case 'secret':
       return [];
     case 'attribute':
       return [expr.object];

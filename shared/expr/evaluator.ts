@@ -128,6 +128,11 @@ export class Evaluator {
         return known(functions, expr.name, expr.at).apply(null, this.#args(expr.args), this.#call(expr.name, expr.at));
       case 'node':
         return this.#through(expr.selector, (selector) => this.#node(selector, expr.register, expr.at));
+      case 'secret':
+        return (
+          this.#scope.secret?.(expr.name) ??
+          new Missing(`the secret "${expr.name}" is not there`, expr.at, () => undefined)
+        );
     }
   }
 

@@ -11,5 +11,6 @@ export { defaultLimits, type Limits } from './limits.ts';
 export { type NodeRead, nodeReads } from './node-reads.ts';
 export { evaluate, render } from './render.ts';
 export { chainScopes, type Scope, scopeOf } from './scope.ts';
+export { type SecretRead, secretReads } from './secret-reads.ts';
 export { isTemplate, parseExpression, parseTemplate } from './template.ts';
 export { isMap, truthy, typeName, type Value } from './value.ts';

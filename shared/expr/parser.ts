@@ -236,9 +236,22 @@ export class Parser {
   /** `name(...)`: a function or `node(selector).register`. */
   #call(name: string, at: Origin): Expr {
     if (name === 'node') return this.#nodeRead(at);
+    if (name === 'secret') return this.#secret(at);
     const known = functions.get(name);
-    if (known === undefined) throw unknown('function', name, [...functions.keys(), 'node'], at);
+    if (known === undefined) throw unknown('function', name, [...functions.keys(), 'node', 'secret'], at);
     return this.#made({ type: 'function', name, args: this.#arguments(name, known, at), at });
+  }
+
+  /** Its name stands there as it is: who may have which secret is known before anything runs. */
+  #secret(at: Origin): Expr {
+    this.expect('(');
+    const { type, text } = this.token;
+    if (type !== 'string') {
+      throw new ExprError('EXPR_SYNTAX', 'secret(..) takes a name in quotes', at, "write secret('name')");
+    }
+    this.#next += 1;
+    this.expect(')');
+    return this.#made({ type: 'secret', name: text, at });
   }
 
   #nodeRead(at: Origin): Expr {

@@ -8,6 +8,8 @@ export interface Scope {
   names?(): Iterable<string>;
   /** The register of another node, for `node(selector).register`; undefined means that it has none. */
   readNode?(selector: Value, register: string): Value | undefined;
+  /** The value of a secret, for `secret('name')`; undefined means that it is not there. */
+  secret?(name: string): Value | undefined;
 }
 
 /** A scope over the own entries of a plain record. */
@@ -16,9 +18,10 @@ export function scopeOf(record: { readonly [name: string]: Value | undefined }):
   return { lookup: (name) => ownEntry(map, name), names: () => ownKeys(map) };
 }
 
-/** Several scopes as one; the first that defines a name, or that can read other nodes, wins. */
+/** Several scopes as one; the first that defines a name, or that can read other nodes or secrets, wins. */
 export function chainScopes(...scopes: readonly Scope[]): Scope {
   const reader = scopes.find((scope) => scope.readNode !== undefined);
+  const keeper = scopes.find((scope) => scope.secret !== undefined);
   const chained: Scope = {
     lookup(name) {
       for (const scope of scopes) {
@@ -32,5 +35,6 @@ export function chainScopes(...scopes: readonly Scope[]): Scope {
     },
   };
   if (reader !== undefined) chained.readNode = (selector, register) => reader.readNode?.(selector, register);
+  if (keeper !== undefined) chained.secret = (name) => keeper.secret?.(name);
   return chained;
 }

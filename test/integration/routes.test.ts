@@ -123,6 +123,7 @@ t.test('the port of the agents', async (t) => {
   const own = new Map([
     [`GET /blob/${SHA}`, 'BLOB_NOT_NAMED'],
     ['PUT /fetched', 'REQUEST_INVALID'],
+    ['GET /secret/x/x', 'SECRET_NOT_NAMED'],
   ]);
 
   await t.test('the route tables are what ENGINE 4.9 names', async (t) => {

@@ -15,6 +15,7 @@ import {
   render,
   type Scope,
   scopeOf,
+  secretReads,
   templatesOf,
   truthy,
   type Value,
@@ -629,5 +630,28 @@ t.test('random text: an ExprError or a value, soon', async () => {
   fc.assert(
     fc.property(fc.string(), (input) => isTemplate(input) || render(parseTemplate(input, origin), from) === input),
     { numRuns: 300 },
+  );
+});
+
+t.test('secrets are read by a name that stands there, wherever the scope has them', async (t) => {
+  const keeper: Scope = { ...scope, secret: (name) => (name === 'token' ? 'abc' : undefined) };
+  t.equal(rendered("{{ secret('token') }}!", chainScopes(scopeOf({ item: 1 }), keeper)), 'abc!');
+  t.equal(failure(() => rendered("{{ secret('other') }}", keeper)).code, 'EXPR_UNDEFINED');
+  t.equal(failure(() => rendered("{{ secret('token') }}")).code, 'EXPR_UNDEFINED', 'a scope without secrets');
+  t.match(
+    failure(() => rendered('{{ secret(name) }}', keeper)),
+    { code: 'EXPR_SYNTAX', hint: "write secret('name')" },
+  );
+  t.match(failure(() => rendered("{{ secrets('a') }}", keeper)).hint, /secret/);
+  const text =
+    "{% for x in [secret('a')] if secret('b') %}{{ x }}{% else %}{{ [secret('c') | default(1)] }}{% endfor %}" +
+    "{% if y == secret('d') %}{% set z = {'k': secret('e')} %}{% else %}{{ 'secret(no)' }}{{ secret('a') }}{% endif %}";
+  t.same(
+    secretReads(parseTemplate(text, origin)).map(({ name }) => name),
+    ['a', 'b', 'c', 'd', 'e', 'a'],
+  );
+  t.same(
+    secretReads(parseExpression("1 if secret('f') else node('cp1').x", origin)).map(({ name }) => name),
+    ['f'],
   );
 });

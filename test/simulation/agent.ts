@@ -69,6 +69,7 @@ export class Agent {
       actions: ACTIONS,
       commandFailure,
       remember: async () => undefined,
+      secret: async () => '',
       gatherFacts: facts,
       bootId: machine.bootId,
       runsFolder: '/runs',

@@ -197,6 +197,8 @@ export class Commands {
 }
 
 export interface BenchOptions {
+  /** What the controller gives for a secret; default: it is away. */
+  secret?: (run: string, name: string) => Promise<string>;
   folder?: string;
   clock?: HandClock;
   commands?: Commands;
@@ -303,6 +305,7 @@ export class Bench {
       },
       commandFailure,
       remember: (...change) => undo.remember(...change),
+      secret: options.secret ?? (() => Promise.reject(new Error('nobody answers'))),
       gatherFacts: gather.facts,
       bootId: options.bootId ?? 'boot-1',
       runsFolder: join(folder, 'runs'),

@@ -224,6 +224,7 @@ export class SimulatedAgent {
       leaseHolds: () => true,
       isReplaced: ({ run }) => this.waiting.has(run),
       keeps: (run, task) => this.endBefore(run, task) !== undefined,
+      hasSecrets: () => true,
       phases: this.phases,
     });
     for (const decision of decisions) {

@@ -1,0 +1,135 @@
+/** Values of secrets that steps of this node ask for: in memory, for as long as their run has something to do (ENGINE 2.7). */
+import { reportOf } from '../../shared/errors.ts';
+import { pause } from './pause.ts';
+import type { Clock, ExecutorPorts, Logger } from './ports.ts';
+
+/** A controller that cannot give one is asked again after this long, then twice as long, up to the longest. */
+const FIRST_MS = 1_000;
+const LONGEST_MS = 15_000;
+
+export interface SecretsParts {
+  ask: ExecutorPorts['secret'];
+  clock: Clock;
+  logger: Logger;
+  /** Is there a step left that asks for it? */
+  isWanted(run: string, name: string): boolean;
+  /** Something that was wanted is there. */
+  onCome(): void;
+}
+
+/** What is known and wanted of one run. */
+interface OfRun {
+  values: Map<string, string>;
+  wanted: Set<string>;
+  forgotten: AbortController;
+  waiting: Set<() => void>;
+}
+
+export class Secrets {
+  readonly #parts: SecretsParts;
+  readonly #runs = new Map<string, OfRun>();
+  /** Ends the pauses between two questions. */
+  #again = new AbortController();
+
+  constructor(parts: SecretsParts) {
+    this.#parts = parts;
+  }
+
+  value(run: string, name: string): string | undefined {
+    return this.#runs.get(run)?.values.get(name);
+  }
+
+  has(run: string, names: readonly string[]): boolean {
+    return names.every((name) => this.value(run, name) !== undefined);
+  }
+
+  /** Is anything known or wanted of the run? */
+  holds(run: string): boolean {
+    return this.#runs.has(run);
+  }
+
+  /** All values of all runs: what must be shown nowhere. */
+  values(): string[] {
+    return [...this.#runs.values()].flatMap(({ values }) => [...values.values()]);
+  }
+
+  /** The text with names in place of the run's values. */
+  named(run: string, text: string): string {
+    let named = text;
+    for (const [name, value] of this.#runs.get(run)?.values ?? []) named = named.replaceAll(value, `secret:${name}`);
+    return named;
+  }
+
+  /** Asks for what is not there, until it is. */
+  want(run: string, names: readonly string[]): void {
+    const known = this.#of(run);
+    for (const name of names) {
+      if (known.values.has(name) || known.wanted.has(name)) continue;
+      known.wanted.add(name);
+      void this.#fetch(run, name, known);
+    }
+  }
+
+  /** Resolves when they are there (true), or the run was forgotten. */
+  async ready(run: string, names: readonly string[]): Promise<boolean> {
+    this.want(run, names);
+    const known = this.#of(run);
+    const isOver = (): boolean => known.forgotten.signal.aborted || this.has(run, names);
+    while (!isOver()) await new Promise<void>((resolve) => known.waiting.add(resolve));
+    return this.has(run, names);
+  }
+
+  /** The controller is there again: what is wanted is asked for at once. */
+  retry(): void {
+    this.#again.abort();
+    this.#again = new AbortController();
+  }
+
+  forget(run: string): void {
+    const known = this.#runs.get(run);
+    this.#runs.delete(run);
+    known?.forgotten.abort();
+    for (const resolve of known?.waiting ?? []) resolve();
+  }
+
+  /** Nothing is asked for any more. */
+  close(): void {
+    for (const run of [...this.#runs.keys()]) this.forget(run);
+  }
+
+  #of(run: string): OfRun {
+    const known = this.#runs.get(run) ?? {
+      values: new Map(),
+      wanted: new Set(),
+      forgotten: new AbortController(),
+      waiting: new Set(),
+    };
+    this.#runs.set(run, known);
+    return known;
+  }
+
+  /** Goes on for as long as a step waits, which does not fail for want of a secret (ENGINE 2.7). */
+  async #fetch(run: string, name: string, known: OfRun): Promise<void> {
+    const { ask, clock, logger, isWanted, onCome } = this.#parts;
+    const { signal } = known.forgotten;
+    for (let ms = FIRST_MS; !signal.aborted; ms = Math.min(2 * ms, LONGEST_MS)) {
+      try {
+        const value = await ask(run, name, signal);
+        if (signal.aborted) return;
+        known.values.set(name, value);
+        known.wanted.delete(name);
+        const waiting = [...known.waiting];
+        known.waiting.clear();
+        for (const resolve of waiting) resolve();
+        onCome();
+        return;
+      } catch (thrown) {
+        if (ms === FIRST_MS && !signal.aborted)
+          logger.warn({ run, secret: name, report: reportOf(thrown) }, 'a secret cannot be had yet; its step waits');
+        await pause(clock, ms, AbortSignal.any([signal, this.#again.signal]));
+        if (!isWanted(run, name)) break;
+      }
+    }
+    known.wanted.delete(name);
+  }
+}

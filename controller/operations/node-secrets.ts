@@ -1,0 +1,73 @@
+import { hasEnded } from '../../shared/lifecycle.ts';
+import type { TaskGraph } from '../compile/graph.ts';
+import type { ActiveRun } from '../run/active-run.ts';
+import type { Runner } from '../run/runner.ts';
+import { stepState } from '../run/state.ts';
+import type { SecretAnswer } from '../server/secret-route.ts';
+import type { Secrets } from '../store/secrets.ts';
+
+/**
+ * Secrets for nodes: only those that a task of the node's own names in a run that has not ended, while that task has not
+ * ended, and once the tasks that make it have (ENGINE 2.7).
+ */
+export function nodeSecrets(
+  runner: Pick<Runner, 'active'>,
+  secrets: Secrets,
+): (node: string, run: string, name: string) => Promise<SecretAnswer> {
+  return async (node, id, name) => {
+    const run = runner.active.get(id);
+    const index = run?.indexes.get(node);
+    if (run === undefined || index === undefined || !mayHave(run, index, name)) return notNamed(name);
+    const { plan, run: of } = run.graph.undoes ?? { plan: run.graph.name, run: id };
+    const found = isMade(run, name) ? await secrets.find(plan, name, of) : undefined;
+    return found === undefined ? notMade(name) : { value: found.value };
+  };
+}
+
+function mayHave({ graph, state }: ActiveRun, node: number, name: string): boolean {
+  return graph.tasks.some(({ index }) => {
+    if (!(graph.common.tasks[index]?.secrets ?? []).includes(name)) return false;
+    const step = positionOf(graph, index, node) < 0 ? undefined : stepState(state, index, node);
+    return step !== undefined && !hasEnded(step);
+  });
+}
+
+/** Is there no step on its way that makes it? */
+function isMade({ graph, state }: ActiveRun, name: string): boolean {
+  const makers = graph.tasks.filter(({ index, action }) => {
+    const inputs = graph.common.tasks[index]?.inputs as { name?: unknown } | null | undefined;
+    return action === 'secret.make' && inputs?.name === name;
+  });
+  return makers.every(({ index, set }) =>
+    (graph.sets[set]?.members ?? []).every((node) => {
+      const step = stepState(state, index, node);
+      return step !== undefined && hasEnded(step);
+    }),
+  );
+}
+
+function positionOf(graph: TaskGraph, task: number, node: number): number {
+  return graph.sets[graph.tasks[task]?.set ?? -1]?.position[node] ?? -1;
+}
+
+function notNamed(name: string): SecretAnswer {
+  return {
+    status: 403,
+    refused: {
+      code: 'SECRET_NOT_NAMED',
+      message: `No task that is left to do on this node names the secret "${name}".`,
+      remedy: 'Apply the plan again.',
+    },
+  };
+}
+
+function notMade(name: string): SecretAnswer {
+  return {
+    status: 404,
+    refused: {
+      code: 'SECRET_NOT_MADE',
+      message: `The secret "${name}" is not there (yet).`,
+      remedy: 'If the task that makes it was left out with --tags or --skip, apply the plan with it.',
+    },
+  };
+}
