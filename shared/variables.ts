@@ -14,8 +14,8 @@ export interface KnownOfNode {
   boundNames(): Iterable<string>;
   /** `node(selector).register` of a task. */
   readNode(spec: TaskSpec, selector: Value, register: string): Value | undefined;
-  /** `secret(name)`; absent: there are none here. */
-  secret?(name: string): string | undefined;
+  /** The value of a secret; undefined: it is not there. May throw as `bound` does. Absent: there are none. */
+  secret?(name: string): Value | undefined;
 }
 
 /** Variables of the documents for one role on a node. Precedence, lowest first: role, inventory, groups, host, plan, run. */

@@ -7,10 +7,7 @@ import { NodeVariables } from '../../shared/variables.ts';
 import { Unknown } from '../actions/unknown.ts';
 import type { RunRecord } from './state.ts';
 
-/**
- * The variables of a share's node, as they are when they are asked for. `secret`: the value of one of the run's secrets, when it
- * is there.
- */
+/** The variables of a share's node, as they are when they are asked for. `secret`: the value of one of the run's secrets. */
 export function shareVariables(
   run: RunRecord,
   common: Common,

@@ -69,17 +69,17 @@ export function compile(
     const sources = new Set(readsOf[index]?.map((read) => read.task));
     for (const task of sources) draft.edges.push({ task, of: 'value' });
   });
+  const locals = localReads(plan, drafts, sets);
+  for (const { reader, task } of locals) {
+    const edges = drafts[reader]?.edges ?? [];
+    if (!edges.some((edge) => edge.task === task && edge.of === 'same')) edges.push({ task, of: 'same' });
+  }
   const secretsOf = drafts.map((draft) => {
     const found = resolveSecrets(plan, all, draft);
     problems.push(...found.problems);
     draft.edges.push(...found.edges);
     return found.names;
   });
-  const locals = localReads(plan, drafts, sets);
-  for (const { reader, task } of locals) {
-    const edges = drafts[reader]?.edges ?? [];
-    if (!edges.some((edge) => edge.task === task && edge.of === 'same')) edges.push({ task, of: 'same' });
-  }
   const rollbacks = drafts.map((draft) => rollbackTasks(plan, all, draft, sets));
   problems.push(...rollbacks.flatMap((rollback) => rollback.problems));
   const guarded = guardOf(plays, drafts);
@@ -101,8 +101,10 @@ export function compile(
   ]);
   const isLocal = (task: number): boolean => drafts[task]?.document.place !== undefined;
   const sealed = new Set(locals.flatMap(({ reader, task }) => (isLocal(reader) && !isLocal(task) ? [task] : [])));
-  const sealOf = ({ index, document }: DraftTask): Pick<Locality, 'seal'> =>
-    options.sealKey !== undefined && document.sensitive && sealed.has(index) ? { seal: { seal: options.sealKey } } : {};
+  const isSensitive = (task: number): boolean =>
+    drafts[task]?.document.sensitive === true || (secretsOf[task] ?? []).length > 0;
+  const sealOf = ({ index }: DraftTask): Pick<Locality, 'seal'> =>
+    options.sealKey !== undefined && isSensitive(index) && sealed.has(index) ? { seal: { seal: options.sealKey } } : {};
   const specs = drafts.map((draft, index) =>
     specOf(draft, plan.plays[draft.play] as Play, readsOf[index] ?? [], exported.has(index), guarded(draft), {
       isLocal,

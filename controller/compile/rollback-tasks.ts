@@ -44,10 +44,10 @@ export function rollbackTasks(plan: Plan, all: readonly DraftTask[], draft: Draf
       ...namedRegisters(plan, drafts, reader),
     ])
       exported.add(task);
-    const secrets = resolveSecrets(plan, all, reader);
-    problems.push(...secrets.problems);
-    const local = { isLocal: () => false, secrets: secrets.names };
-    const spec = specOf(reader, plan.plays[draft.play] as Play, resolved.reads, false, false, local);
+    const { names: secrets, problems: ofSecrets } = resolveSecrets(plan, all, reader);
+    problems.push(...ofSecrets);
+    const around = { isLocal: () => false, secrets };
+    const spec = specOf(reader, plan.plays[draft.play] as Play, resolved.reads, false, false, around);
     return { ...spec, needs: [] };
   });
   return { specs, exported, problems };

@@ -6,9 +6,9 @@ import type { ResolvedRead } from './reads.ts';
 
 /** What a task has to do with the controller. */
 export interface Locality {
-  /** Names of the secrets that it reads. */
-  secrets: readonly string[];
   isLocal(task: number): boolean;
+  /** Those that it asks for. */
+  secrets: readonly string[];
   /** Of a sensitive one that they read. */
   seal?: { seal: string };
 }

@@ -45,7 +45,7 @@ export async function makeEngine(
     dispatcher: fleet,
     clock,
     watcher: hub,
-    local: localParts(state, confirmations, timer, clock.nowMs, (run, step, text) =>
+    local: localParts(state, confirmations, clock, timer, (run, step, text) =>
       hub.progress(run, clock.nowMs(), step, text),
     ),
     options: { ...times, leaseMarginMs: LEASE_MARGIN_MS, execTimeoutMs: EXEC_TIMEOUT_MS },

@@ -6,14 +6,15 @@ import { makeSecret } from '../operations/make-secret.ts';
 import type { Confirmations } from '../run/local/confirmations.ts';
 import type { LocalActions } from '../run/local/local-action.ts';
 import type { LocalParts } from '../run/local/worker.ts';
+import type { Clock } from '../run/ports.ts';
 import type { State } from './state.ts';
 
 /** What the controller itself can do in runs. */
 export function localParts(
   { facts, seal, kubeconfigs, downloads, secrets, cas, certificates }: State,
   confirmations: Confirmations,
+  clock: Clock,
   timer: LocalParts['timer'],
-  nowMs: () => number,
   tell: LocalParts['tell'],
 ): Omit<LocalParts, 'clock' | 'record'> {
   const actions: LocalActions = {
@@ -30,7 +31,7 @@ export function localParts(
       },
       undo: (work) => kubeconfigs.restore(work),
     },
-    'pki.issue': issuing({ cas, certificates, random: randomBytes, nowMs }),
+    'pki.issue': issuing({ cas, certificates, random: randomBytes, nowMs: clock.nowMs }),
     'secret.make': makeSecret({ secrets, random: randomBytes }),
   };
   return {

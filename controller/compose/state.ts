@@ -39,12 +39,12 @@ export interface State {
   blobs: BlobStore;
   downloads: Downloads;
   fetched: Fetched;
+  seal: SealKey;
+  kubeconfigs: Kubeconfigs;
   /** Of plans and their clusters. */
   secrets: Secrets;
   cas: ClusterCas;
   certificates: Certificates;
-  seal: SealKey;
-  kubeconfigs: Kubeconfigs;
 }
 
 /** Opens the state of a folder that this process has taken, and raises its generation. */
@@ -75,10 +75,10 @@ export async function openState(folder: string, clock: Clock, onEnd: OnEnd): Pro
       pause: async (ms, signal) => void (await setTimeout(ms, undefined, { signal })),
     }),
     fetched: await fetchedFiles(join(folder, 'arriving'), clock.nowMs),
+    seal: await openSealKey(join(folder, 'pki')),
+    kubeconfigs: kubeconfigs(join(folder, 'kubeconfigs')),
     secrets: secretStore(database, sealing, clock.nowMs),
     cas: new ClusterCas(pki, { random: randomBytes, nowMs: clock.nowMs }),
     certificates: certificateStore(database),
-    seal: await openSealKey(pki),
-    kubeconfigs: kubeconfigs(join(folder, 'kubeconfigs')),
   };
 }

@@ -1,14 +1,23 @@
 /** Tasks of the controller's own: where they stand in the graph, when they are done, and what becomes of them. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
+import type { TaskGraph } from '../../controller/compile/graph.ts';
 import { shareOf } from '../../controller/compile/share-of.ts';
+import { openSealKey } from '../../controller/pki/seal-key.ts';
 import { Confirmations } from '../../controller/run/local/confirmations.ts';
 import type { LocalActions, LocalWork } from '../../controller/run/local/local-action.ts';
+import { pastOf } from '../../controller/run/past.ts';
+import { planRollback } from '../../controller/run/rollback.ts';
 import { Runner } from '../../controller/run/runner.ts';
 import { stepState } from '../../controller/run/state.ts';
+import { kubeconfigs } from '../../controller/store/kubeconfigs.ts';
 import { KkError } from '../../shared/errors.ts';
 import type { StepState } from '../../shared/lifecycle.ts';
 import { bytesJson, jsonBytes } from '../../shared/protocol/codec.ts';
+import { newSealKey, seal } from '../../shared/seal.ts';
 import { NOTHING_LOCAL } from '../support/local-parts.ts';
 import { graphFrom, type PlanSketch, problemsFrom, type TaskSketch, waitsIn } from '../support/plan-builder.ts';
 import { HandClock, MemoryLog, SimulatedFleet } from '../support/simulated-fleet.ts';
@@ -319,4 +328,89 @@ t.test('a yes is asked for once, as long as the question is the same', async (t)
     },
   );
   t.equal(log.runs.get('r1')?.record.status, 'done');
+});
+
+t.test('what only the controller may read: sealed for its key, which survives, and for no other', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'kk-seal-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const key = await openSealKey(folder);
+  const sealed = seal(key.publicKey, { token: 'hunter2' });
+  t.notMatch(JSON.stringify(sealed), 'hunter2');
+  t.notSame(sealed, seal(key.publicKey, { token: 'hunter2' }), 'never the same twice');
+  t.same((await openSealKey(folder)).unseal(sealed), { token: 'hunter2' });
+  const flipped = Buffer.from(sealed.sealed, 'base64');
+  flipped[3] = (flipped[3] ?? 0) ^ 1;
+  t.throws(() => key.unseal({ ...sealed, sealed: flipped.toString('base64') }), 'one that was changed is not opened');
+  t.throws(() => key.unseal(seal(newSealKey().publicKey, 1)), 'nor one for another controller');
+
+  const secret = graphFrom(planOf([{ ...REQUEST, sensitive: true }, SIGN]), { sealKey: key.publicKey });
+  t.equal(secret.common.tasks[0]?.register?.seal, key.publicKey);
+  t.equal(graphFrom(planOf([REQUEST, SIGN]), { sealKey: key.publicKey }).common.tasks[0]?.register?.seal, undefined);
+
+  const { fleet, log, start } = engine();
+  const runner = start();
+  for (const name of NODES) fleet.connect(runner, name);
+  fleet.agent('n0').resultOf = () => ({ changed: true, register: { csr: 'in the clear' } });
+  await runner.create(secret, { id: 'r1', by: 'me' });
+  await settle(runner, fleet);
+  t.match(
+    fleet.refused.get('n0'),
+    { report: { code: 'FRAME_MALFORMED' } },
+    'what should have been sealed is not stored',
+  );
+  t.notMatch(JSON.stringify(log.runs.get('r1')?.events), 'in the clear');
+});
+
+t.test('kubeconfigs: what was there before a run comes back, unless somebody has changed it since', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'kk-kubeconfigs-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const kept = kubeconfigs(folder);
+  const by = (run: string) => ({ run, task: 'p/r/keep' });
+  t.equal(await kept.keep('lab', 'one', by('r1')), true);
+  t.equal(await kept.keep('lab', 'one', by('r1')), false);
+  t.equal(await kept.keep('lab', 'two', by('r2')), true);
+  t.equal(await kept.keep('lab', 'three', by('r2')), true, 'a second time in the same run');
+  await t.rejects(kept.restore(by('r1')), { code: 'UNDO_CONFLICT' });
+  t.same(await kept.restore({ run: 'r2', task: 'other' }), { restored: [], left: [] });
+  t.same(await kept.restore(by('r2')), { restored: ['the kubeconfig of lab'], left: [] });
+  t.equal(await kept.read('lab'), 'one');
+  t.same(await kept.restore(by('r2')), { restored: [], left: [] }, 'again changes nothing');
+  await kept.restore(by('r1'));
+  t.same(await kept.names(), []);
+  await t.rejects(kept.read('lab'), { code: 'KUBECONFIG_UNKNOWN' });
+  await t.rejects(kept.read('../pki/issuing'), { code: 'KUBECONFIG_UNKNOWN' });
+});
+
+t.test('a rollback asks the controller to take back what it did, in reverse', async (t) => {
+  const { fleet, log, done, start } = engine();
+  const runner = start();
+  for (const name of NODES) fleet.connect(runner, name);
+  const graph = graphFrom(planOf([REQUEST, { ...SIGN, per: ['n0', 'n1'] }, WRITE]));
+  await runner.create(graph, { id: 'r1', by: 'me' });
+  await settle(runner, fleet);
+  const past = pastOf(
+    { run: 'r1', graphs: [{ revision: 1, graph }], events: log.runs.get('r1')?.events ?? [] },
+    new Set(),
+  );
+  const plan = planRollback(past, { tasks: ['sign'], nodes: [], withDependents: true });
+  t.match(
+    plan.undoes.find(({ task }) => task === 'p/r/sign'),
+    { nodes: ['n0', 'n1'], why: 'by the controller' },
+  );
+  done.length = 0;
+  await runner.create(plan.graph as TaskGraph, { id: 'r2', by: 'me' });
+  await settle(runner, fleet);
+  t.equal(log.runs.get('r2')?.record.status, 'done');
+  t.match(
+    done,
+    ['n0', 'n1'].map((node) => ({ run: 'r1', plan: 'test', task: 'p/r/sign', node, inputs: 'undo' })),
+  );
+  const ends = log.runs
+    .get('r2')
+    ?.events.flatMap((event) => (event.kind === 'ended' ? [[event.node, event.task]] : []));
+  t.ok(
+    (ends?.findIndex(([node, task]) => node === 0 && task === 0) ?? 9) <
+      (ends?.findIndex(([node, task]) => node === 0 && task === 1) ?? 0),
+    'what leans on it is undone first',
+  );
 });
