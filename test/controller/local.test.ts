@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
+import type { Cli } from '../../controller/cli/cli.ts';
+import { Answers } from '../../controller/cli/confirming.ts';
 import type { TaskGraph } from '../../controller/compile/graph.ts';
 import { shareOf } from '../../controller/compile/share-of.ts';
 import { openSealKey } from '../../controller/pki/seal-key.ts';
@@ -413,4 +415,48 @@ t.test('a rollback asks the controller to take back what it did, in reverse', as
       (ends?.findIndex(([node, task]) => node === 0 && task === 1) ?? 0),
     'what leans on it is undone first',
   );
+});
+
+t.test('who follows a run is asked once, what is still open, and nothing is drawn over it', async (t) => {
+  const told: unknown[] = [];
+  const open = [{ node: 'n0', task: 'p/r/sure', message: 'Delete it?' }];
+  const answers = ['y', ''];
+  const answer = async (question: string): Promise<string> => {
+    told.push(question);
+    return answers.shift() ?? '';
+  };
+  const cli = (ask: boolean) =>
+    ({
+      client: {
+        run: async () => ({ asks: open }),
+        confirm: async (run: string, body: object) => void told.push({ run, ...body }),
+      },
+      parts: {
+        settings: { user: 'ada' },
+        ...(ask ? { ask: answer } : {}),
+      },
+    }) as unknown as Cli;
+  const line = (task: string) =>
+    ({ type: 'begun', at: '', node: 'n0', task, name: 'sure', role: 'r', play: 'p', asks: 'Delete it?' }) as const;
+  const follow = async (ask: boolean, yes: boolean, ...tasks: string[]): Promise<unknown> => {
+    let failure: unknown;
+    const how = { yes, note: (text: string) => void told.push(text), hold: () => () => void told.push('drawn again') };
+    const asking = new Answers(cli(ask), 'r1', how, (error) => {
+      failure = error;
+    });
+    for (const task of tasks) asking.line(line(task));
+    await setImmediate();
+    await setImmediate();
+    return failure;
+  };
+  await follow(true, false, 'p/r/past', 'p/r/sure', 'p/r/sure');
+  const head = { run: 'r1', task: 'p/r/sure', by: 'ada' };
+  t.same(told.splice(0), [
+    ...['Delete it? Go on? [y/N] ', 'drawn again', { ...head, yes: true }],
+    ...['Delete it? Go on? [y/N] ', 'drawn again', { ...head, yes: false }],
+  ]);
+  await follow(false, true, 'p/r/sure');
+  t.same(told.splice(0), ['Delete it? Confirmed: --yes.', { ...head, yes: true }]);
+  t.match(await follow(false, false, 'p/r/sure'), { code: 'CONFIRM_NEEDED', remedy: /runs confirm r1/ });
+  t.same(told, []);
 });
