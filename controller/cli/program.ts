@@ -37,6 +37,7 @@ const COMMANDS: readonly (readonly [string, () => Promise<MakeCommand>])[] = [
   ['components', async () => (await import('./commands/components.ts')).componentsCommand],
   ['inventory', async () => (await import('./commands/inventory.ts')).inventoryCommand],
   ['certs', async () => (await import('./commands/certs.ts')).certsCommand],
+  ['delete', async () => (await import('./commands/delete.ts')).deleteCommand],
   ['etcd', async () => (await import('./commands/etcd.ts')).etcdCommand],
   ['kubeconfig', async () => (await import('./commands/kubeconfig.ts')).kubeconfigCommand],
   ['config', async () => (await import('./commands/config.ts')).configCommand],

@@ -3,10 +3,12 @@ import type { Json } from '../../shared/share.ts';
 
 /** What settings of a cluster have in common: how durations, sizes and flags are written. */
 
-/** As systemd and kubeadm take it, and Go's time.ParseDuration after `d` was written out. */
+/** As the rest of a plan has it. */
 export const Duration = z
   .string()
   .regex(/^\d+(?:ms|s|m|h|d)$/, 'a whole number with its unit, such as "30s", "10m", "2h", "30d"');
+/** As Go reads it: kubeadm is given it as it is. */
+export const Timeout = z.string().regex(/^\d+[smh]$/, 'a whole number with its unit, such as "90s", "5m", "1h"');
 /** A quantity of Kubernetes, in bytes. */
 export const Bytes = z.string().regex(/^\d+(?:Ki|Mi|Gi|k|M|G)?$/, 'bytes with a unit, such as "5Mi"');
 export const Port = z.int().min(1).max(65535);

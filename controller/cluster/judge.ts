@@ -1,7 +1,11 @@
 import { type ClusterNode, type Contradiction, contradiction } from './contradiction.ts';
 import { judgeNetworks } from './judge-networks.ts';
 import { judgeVersions } from './judge-versions.ts';
-import type { ClusterConfig } from './schema.ts';
+import { ClusterConfig } from './schema.ts';
+
+/** What kubeadm decides by itself for the members that it makes. */
+const ETCD_OF_UNIT = ['port', 'peer_port', 'metrics_port', 'cluster_token', 'extra_env'] as const;
+const USUAL = ClusterConfig.parse({}).etcd;
 
 /** The port on which every node reaches the API, whichever control plane answers. */
 export function endpointPort({ control_plane_endpoint: endpoint, apiserver }: ClusterConfig['kubernetes']): number {
@@ -97,6 +101,13 @@ function judgeEtcd({ etcd }: ClusterConfig): Contradiction[] {
     if (stated) {
       const message = `etcd.${stated} is for mode endpoints, and the mode is ${etcd.mode}.`;
       found.push(contradiction(`etcd.${stated}`, message, 'Remove it, or write mode: endpoints.'));
+    }
+  }
+  if (etcd.mode === 'internal') {
+    const ofUnit = ETCD_OF_UNIT.find((key) => JSON.stringify(etcd[key]) !== JSON.stringify(USUAL[key]));
+    if (ofUnit) {
+      const message = `etcd.${ofUnit} is for a service of its own, and with mode internal etcd is a static pod of kubeadm.`;
+      found.push(contradiction(`etcd.${ofUnit}`, message, 'Remove it, or write mode: external.'));
     }
   }
   // etcd refuses to start otherwise

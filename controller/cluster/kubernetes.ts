@@ -1,5 +1,17 @@
 import { z } from 'zod';
-import { AbsolutePath, Annotations, Bytes, Duration, ExtraArgs, Free, Host, Labels, Port, Taints } from './fields.ts';
+import {
+  AbsolutePath,
+  Annotations,
+  Bytes,
+  Duration,
+  ExtraArgs,
+  Free,
+  Host,
+  Labels,
+  Port,
+  Taints,
+  Timeout,
+} from './fields.ts';
 
 const ControlPlaneEndpoint = z.strictObject({
   type: z
@@ -99,9 +111,9 @@ export const Kubernetes = z.strictObject({
   ignore_preflight_errors: z.array(z.string().min(1)).default([]).describe("of kubeadm's preflight, such as NumCPU"),
   timeouts: z
     .strictObject({
-      init: Duration.default('5m').describe('until the first control plane answers'),
-      join: Duration.default('5m').describe('until a joining node has its certificate and is healthy'),
-      ready: Duration.default('10m').describe('until all nodes are Ready'),
+      init: Timeout.default('5m').describe('until the first control plane answers'),
+      join: Timeout.default('5m').describe('until a joining node has its certificate and is healthy'),
+      ready: Timeout.default('10m').describe('until all nodes are Ready'),
     })
     .prefault({}),
   certs: Certs.prefault({}),

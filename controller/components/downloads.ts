@@ -51,6 +51,10 @@ export class Downloads {
     return new Downloads(parts);
   }
 
+  async has(sha256: string): Promise<boolean> {
+    return (await this.#parts.blobs.size(sha256)) !== undefined;
+  }
+
   /**
    * Resolves with the size once the file is in the store; `fetched`: it was not. What came of one that fails stays for the next
    * try. Throws KkError COMPONENT_UNREACHABLE, COMPONENT_NOT_FOUND, COMPONENT_WRONG_SHA256, DISK_FULL, and the signal's reason.

@@ -1,16 +1,32 @@
 import type { z } from 'zod';
 import { blobFetch } from '../../shared/actions/blob-fetch.ts';
 import { KkError } from '../../shared/errors.ts';
-import type { LocalAction } from '../run/local/local-action.ts';
+import type { Json } from '../../shared/share.ts';
+import type { LocalAction, LocalActions } from '../run/local/local-action.ts';
 import type { Downloads } from './downloads.ts';
 
 type Output = z.infer<typeof blobFetch.output>;
 
 /** `blob.fetch`: the files of a component for all architectures of the plan, at once. */
-export function fetchComponent(downloads: Downloads): LocalAction {
+export function fetchComponent(downloads: Downloads): LocalActions['blob.fetch'] {
+  return {
+    act: act(downloads),
+    async check({ inputs }) {
+      const { files } = originOf(inputs);
+      const there = await Promise.all(Object.values(files).map(({ sha256 }) => downloads.has(sha256)));
+      return { changed: there.includes(false) };
+    },
+  };
+}
+
+function originOf(inputs: Json) {
+  const { component, origins = {}, timeout = 0 } = blobFetch.input.parse(inputs);
+  return { component, timeout, ...(origins[component] ?? { version: '', files: {} }) };
+}
+
+function act(downloads: Downloads): LocalAction {
   return async ({ inputs, signal }) => {
-    const { component, origins = {}, timeout = 0 } = blobFetch.input.parse(inputs);
-    const { version, files } = origins[component] ?? { version: '', files: {} };
+    const { component, timeout, version, files } = originOf(inputs);
     const limit = timeout > 0 ? AbortSignal.timeout(timeout * 1000) : undefined;
     const ended = limit === undefined ? signal : AbortSignal.any([signal, limit]);
     let changed = false;

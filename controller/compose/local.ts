@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { KkError } from '../../shared/errors.ts';
 import type { Value } from '../../shared/expr/index.ts';
+import { fetchComponent } from '../components/fetch.ts';
 import { issuing } from '../operations/issue-certificate.ts';
 import { makeSecret } from '../operations/make-secret.ts';
 import type { Confirmations } from '../run/local/confirmations.ts';
@@ -10,13 +10,13 @@ import type { State } from './state.ts';
 
 /** What the controller itself can do in runs. */
 export function localParts(
-  { facts, seal, kubeconfigs, secrets, cas, certificates }: State,
+  { facts, seal, kubeconfigs, downloads, secrets, cas, certificates }: State,
   confirmations: Confirmations,
   timer: LocalParts['timer'],
   nowMs: () => number,
 ): Omit<LocalParts, 'clock' | 'record'> {
   const actions: LocalActions = {
-    'blob.fetch': absent('blob.fetch'),
+    'blob.fetch': fetchComponent(downloads),
     confirm: { act: confirmations.act },
     'kubeconfig.keep': {
       async act({ run, task, inputs }) {
@@ -37,17 +37,5 @@ export function localParts(
     timer,
     facts: async (node) => (await facts.of(node)) as unknown as Value | undefined,
     unseal: seal.unseal,
-  };
-}
-
-function absent(kind: string): LocalActions['confirm'] {
-  return {
-    async act() {
-      throw new KkError({
-        code: 'ACTION_ABSENT',
-        message: `This controller cannot do ${kind} yet.`,
-        remedy: 'Use a newer kk.',
-      });
-    },
   };
 }

@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { Downloads } from '../components/downloads.ts';
 import { type Authority, openAuthority } from '../pki/authority.ts';
 import { ClusterCas } from '../pki/cluster-cas.ts';
 import { openSealKey, type SealKey } from '../pki/seal-key.ts';
@@ -35,6 +37,7 @@ export interface State {
   logs: RunLogs;
   facts: FactsStore;
   blobs: BlobStore;
+  downloads: Downloads;
   fetched: Fetched;
   /** Of plans and their clusters. */
   secrets: Secrets;
@@ -51,6 +54,7 @@ export async function openState(folder: string, clock: Clock, onEnd: OnEnd): Pro
   const sealing = await openSealing(pki, randomBytes);
   const database = await openDatabase(folder);
   onEnd(() => database.close());
+  const blobs = await openBlobs(join(folder, 'blobs'), clock.nowMs);
   return {
     folder,
     authority,
@@ -63,7 +67,13 @@ export async function openState(folder: string, clock: Clock, onEnd: OnEnd): Pro
     nodes: nodeStore(database),
     logs: runLogs(join(folder, 'runs')),
     facts: factsStore(database),
-    blobs: await openBlobs(join(folder, 'blobs'), clock.nowMs),
+    blobs,
+    downloads: await Downloads.open({
+      blobs,
+      folder: join(folder, 'downloads'),
+      nowMs: clock.nowMs,
+      pause: async (ms, signal) => void (await setTimeout(ms, undefined, { signal })),
+    }),
     fetched: await fetchedFiles(join(folder, 'arriving'), clock.nowMs),
     secrets: secretStore(database, sealing, clock.nowMs),
     cas: new ClusterCas(pki, { random: randomBytes, nowMs: clock.nowMs }),

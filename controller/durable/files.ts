@@ -70,6 +70,11 @@ export async function place(
   crash.at(`${point}.after`);
 }
 
+/** As {@link place}, of a file that is on the same file system under another name; that name is gone then. */
+export function moveIn(path: string, from: string, point: Write<'replace'>): Promise<void> {
+  return place(path, (draft) => rename(from, draft), point);
+}
+
 async function syncTree(path: string): Promise<void> {
   if ((await stat(path)).isDirectory()) for (const name of await readdir(path)) await syncTree(join(path, name));
   await syncOne(path);

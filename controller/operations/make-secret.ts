@@ -42,7 +42,8 @@ export function makeSecret({ secrets, random }: { secrets: Secrets; random: Rand
       const isNew = await secrets.add({ plan, name, run: of, kind, madeBy: { run, task } }, newSecret(kind, random));
       const found = isNew ? undefined : await secrets.find(plan, name, of);
       if (found !== undefined && found.kind !== kind) throw otherKind(name, found.kind, kind);
-      return { changed: isNew, output: { name } };
+      // One that ends with its run changes nothing that lasts: a second apply is without changes.
+      return { changed: isNew && keep === 'plan', output: { name } };
     },
     async undo({ run, plan, task }) {
       const gone = await secrets.removeMadeBy(plan, { run, task });

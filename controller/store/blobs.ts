@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { isSystemError, KkError } from '../../shared/errors.ts';
-import { place } from '../durable/files.ts';
+import { moveIn, place } from '../durable/files.ts';
 
 const NAME = /^[0-9a-f]{64}$/;
 
@@ -61,7 +61,7 @@ export async function openBlobs(folder: string, nowMs: () => number): Promise<Bl
         throw thrown;
       }
     },
-    take: (sha256, path) => place(join(folder, sha256), (draft) => rename(path, draft), 'controller.blob'),
+    take: (sha256, path) => moveIn(join(folder, sha256), path, 'controller.blob'),
     size: sizeOf,
     async read(sha256, { from, to } = { from: 0 }) {
       const size = await sizeOf(sha256);

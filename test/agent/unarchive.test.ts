@@ -7,6 +7,8 @@ import { Readable } from 'node:stream';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import t from 'tap';
 import { Header } from 'tar';
+import { architectureOf } from '../../agent/facts/index.ts';
+import { componentBlob } from '../../shared/blob.ts';
 import { filesIn } from '../support/node-files.ts';
 import { realHost } from '../support/real-host.ts';
 import { failure, Node } from '../support/undo-node.ts';
@@ -161,6 +163,37 @@ t.test('an archive of the plan, of which a part is wanted', async (t) => {
   t.equal(manifests.length, 2, 'of two in one directory both are known');
   await node.do('r', 'unarchive', { ...input, dest: `${input.dest}//` });
   t.same(readdirSync(join(dir, 'state/unpacked')), manifests, 'however the directory is written');
+});
+
+t.test('a component comes in the architecture of the node, one that the plan does not fetch is told', async (t) => {
+  const dir = t.testdir({ files: {} });
+  const node = new Node(dir);
+  node.files = filesIn(dir);
+  const keep = (bytes: Buffer): string => {
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    writeFileSync(join(dir, 'files', sha256), bytes);
+    return sha256;
+  };
+  const tool = keep(Buffer.from('a program'));
+  const archive = keep(gzipSync(tarOf(PARTS)));
+  // Sizes are not known before they are fetched.
+  node.blobs = {
+    [componentBlob('runc', architectureOf())]: { sha256: tool, executable: true },
+    [componentBlob('etcd', architectureOf())]: { sha256: archive },
+    [componentBlob('helm', 'vax')]: { sha256: archive },
+  };
+  const input = { component: 'runc', dest: join(dir, 'bin/') };
+  const placed = await node.do('r', 'copy', { ...input, dest: `${input.dest}/` });
+  t.match(placed, { changed: true, output: { sha256: tool, mode: '0755', bytes: 9, files: 1 } });
+  t.equal(readFileSync(join(dir, 'bin/runc'), 'utf8'), 'a program');
+  t.match(await node.do('r', 'copy', { ...input, dest: `${input.dest}/` }), { changed: false, output: { bytes: 9 } });
+  const unpack = { component: 'etcd', dest: join(dir, 'out'), include: ['app/bin/*'], strip: 2 };
+  t.match(await node.do('r', 'unarchive', unpack), { output: { files: 2, sha256: archive } });
+  t.match(await node.do('r', 'unarchive', unpack), { changed: false });
+  const missing = failure(node.do('r', 'copy', { component: 'helm', dest: join(dir, 'helm') }));
+  t.match(await missing, { code: 'COMPONENT_NOT_HERE', remedy: /download\.arch/, evidence: /helm@vax/ });
+  await node.undo('r', 'copy');
+  t.throws(() => lstatSync(join(dir, 'bin/runc')), { code: 'ENOENT' });
 });
 
 t.test('an archive that was damaged in the cache is not unpacked, but brought anew', async (t) => {

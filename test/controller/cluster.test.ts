@@ -153,6 +153,9 @@ t.test('groups and etcd go together', async (t) => {
   t.match(messages('mine: 1', groups(`{etcd: [cp1, cp2], ${planes}}`)), [/would have 2 members/]);
   t.match(messages('etcd: {mode: internal}', groups(`{etcd: [w1], ${planes}}`)), [/the group etcd is another one: w1/]);
   t.strictSame(messages('etcd: {mode: internal}', groups(`{${planes}}`)), []);
+  t.match(messages('etcd: {mode: internal, port: 4001}', groups(`{${planes}}`)), [
+    /etcd.port is for a service of its own/,
+  ]);
   t.match(messages('etcd: {mode: endpoints}', groups(`{${planes}}`)), [/is endpoints, and there are none/]);
   t.match(messages('etcd: {mode: endpoints, endpoints: ["https://e:2379"]}', groups(`{${planes}}`)), [
     /ca_file, etcd.cert_file, etcd.key_file is not/,

@@ -66,8 +66,7 @@ function scopeOn(node: string, documents: Vars, vars: Vars): Scope {
             scope,
           )
         : documents[name]),
-    readNode: (selector, register) =>
-      selector === 'cp1' && register === 'cluster_ca' ? { stdout: { head: CA } } : undefined,
+    readNode: (selector, register) => (selector === 'cp1' && register === 'cluster_ca' ? { stdout: CA } : undefined),
     secret: (name) => `<${name}>`,
   };
   return scope;

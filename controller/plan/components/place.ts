@@ -46,7 +46,9 @@ export function placeComponents(
   }
   const { data } = found;
   const defaults = roles.map(({ role }) => role.defaults);
-  const vars = mergeVars(...defaults, plan.inventory.vars, plan.config, runVars);
+  const { inventory } = plan;
+  const everywhere = inventory.groups['all']?.vars ?? {};
+  const vars = mergeVars(...defaults, inventory.vars, everywhere, plan.config, runVars);
   const config = nodeAt(root, ['spec', 'config']);
   const place = (path: readonly (string | number)[]): Position => (config ? placeOf(config, path) : root.at);
   const settings = readDownloadSettings(vars, data, place, problems);

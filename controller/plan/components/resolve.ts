@@ -173,7 +173,7 @@ function fileOf(
   const urls = url !== undefined ? [fill(url)] : settings.mirrors.length > 0 ? mirrored : [...mirrored, ...upstream];
   const wrong = urls.find((one) => !/^https?:\/\/[^\s/@]+\//.test(one) || !URL.canParse(one));
   if (wrong !== undefined) {
-    const message = `${name} has no address that can be fetched: "${wrong}".`;
+    const message = `${name} has no address that can be fetched${wrong.includes('@') ? '' : `: "${wrong}"`}.`;
     const remedy = 'Write an address that begins with http:// or https://, without a name or password in it.';
     problems.add('PLAN_COMPONENT', placeOf(['download', 'overrides', name, 'url']), message, remedy);
     return [];

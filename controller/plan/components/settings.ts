@@ -63,7 +63,9 @@ export function readDownloadSettings(
         (at, step) => (typeof at === 'object' && at !== null ? (at as Record<string, Json>)[step] : undefined),
         vars,
       );
-      const message = `${path.join('.')} is ${show(value)}: ${reasonOf(issue)}.`;
+      // A name or password in an address is no matter for a screen.
+      const shown = typeof value === 'string' && value.includes('@') ? 'a text' : show(value);
+      const message = `${path.join('.')} is ${shown}: ${reasonOf(issue)}.`;
       problems.add('PLAN_COMPONENT', placeOf(path), message, remedyFor(value));
     }
     return undefined;

@@ -25,6 +25,16 @@ if [ -e "$begun" ]; then
   if [ -d "$kept" ]; then
     rm -rf "$here/pki" && mv "$kept" "$here/pki" || exit 1
   fi
+  # What a power failure left without content is made anew, and what was signed with it.
+  find "$here/pki" -type f -size 0 | while read -r file; do
+    stem=${file%.*}
+    rm -f "$stem.crt" "$stem.key" "$stem.pub"
+    case $stem in
+      */etcd/ca) rm -f "${stem%ca}"server.* "${stem%ca}"peer.* "${stem%ca}"healthcheck-client.* "$here"/pki/apiserver-etcd-client.* ;;
+      */front-proxy-ca) rm -f "$here"/pki/front-proxy-client.* ;;
+      */ca) rm -f "$here"/pki/apiserver.* "$here"/pki/apiserver-kubelet-client.* ;;
+    esac
+  done
 fi
 : >"$begun" && sync
 cat "$here/kubeadm-init.yaml" "$here/kubeadm-settings.yaml" >"$work/config.yaml"

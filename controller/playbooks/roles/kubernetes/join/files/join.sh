@@ -1,5 +1,5 @@
 #!/bin/sh
-# join.sh BIN SOCKET ETCD: kubeadm join with kubeadm-join.yaml, and as a control plane with what is in kubeadm-join-control-plane.yaml.
+# join.sh BIN SOCKET ETCD NODE: kubeadm join with kubeadm-join.yaml, and as a control plane with what is in kubeadm-join-control-plane.yaml.
 # What is left of a join that did not come to its end is removed before. A member of etcd that is listed is never wiped while
 # the others cannot do without it.
 set -u
@@ -33,7 +33,13 @@ if [ -e "$begun" ]; then
       sleep 2
     done
   fi
+  [ ! -e "$here/admin.conf" ] || cp "$here/admin.conf" "$work/admin.conf"
+  [ ! -e "$here/kubelet.conf" ] || : >"$work/registered"
   timeout 180 kubeadm reset --force --cri-socket "$socket" </dev/null 2>&1 | masked
+  # A node of this name that is Ready may not join. A worker cannot take its own out; without its kubelet it is not Ready for long.
+  if [ -e "$work/registered" ]; then
+    kubectl --kubeconfig "$work/admin.conf" --request-timeout 20s delete node "$4" --ignore-not-found 2>&1 || sleep 60
+  fi
 fi
 : >"$begun" && sync
 cat "$here/kubeadm-join.yaml" >"$work/config.yaml"

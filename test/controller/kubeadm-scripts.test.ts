@@ -1,0 +1,189 @@
+import { execFile } from 'node:child_process';
+import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+
+const ROLES = 'controller/playbooks/roles/kubernetes';
+const TOKEN = 'abcdef.0123456789abcdef';
+const KEY = '5d1e3d0c8b7a69584736251403f2e1d0c1b2a39485766758493a2b1c0d9e8f70';
+
+/** What kubeadm does of what matters here: makes a CA where there is none, tells secrets, fails or is killed on demand. */
+const KUBEADM = `#!/bin/sh
+echo "$*" | sed 's/ --config [^ ]*//' >>ETC/calls
+case $1 in
+  reset) rm -rf ETC/pki ETC/manifests; exit ;;
+esac
+[ "$2" != phase ] || exit 0
+cat "$3" >ETC/given
+mkdir -p ETC/pki ETC/manifests
+[ -e ETC/pki/ca.crt ] || echo "ca $$" >ETC/pki/ca.crt
+echo "[bootstrap-token] Using token: ${TOKEN}"
+printf '[upload-certs] Using certificate key:\\n${KEY}\\n'
+[ ! -e ETC/kill ] || kill -9 $PPID
+if [ -e ETC/fail ]; then
+  echo "[preflight] Pulling images"
+  echo "error execution phase preflight: [ERROR ImagePull]: failed to pull image k8s.gcr.io/pause:3.2" >&2
+  exit 1
+fi
+echo "Your Kubernetes control-plane has initialized successfully!"
+echo "  kubeadm join x --token ${TOKEN} --certificate-key ${KEY}"
+`;
+
+/** A node of which the scripts see nothing but these folders. */
+class Machine {
+  readonly #root: string;
+  readonly etc: string;
+
+  constructor(root: string) {
+    this.#root = root;
+    this.etc = join(root, 'etc');
+  }
+
+  async set(name: string, text: string): Promise<void> {
+    await writeFile(join(this.etc, name), text);
+  }
+
+  async read(name: string): Promise<string> {
+    return await readFile(join(this.etc, name), 'utf8').catch(() => '');
+  }
+
+  async begin(): Promise<void> {
+    await mkdir(this.etc, { recursive: true });
+    await mkdir(join(this.#root, 'run'));
+    await this.#program('kubeadm', KUBEADM);
+    await this.#program('kubectl', '#!/bin/sh\necho "$*" >>ETC/asked\ncat "ETC/nodes"\n');
+    await this.#program(
+      'journalctl',
+      '#!/bin/sh\necho "E1121 10:00:00.1    77 kubelet.go:1] failed to run Kubelet: no cgroup"\n',
+    );
+    await this.set('kubeadm-init.yaml', 'init\n');
+    await this.set('kubeadm-settings.yaml', 'settings: 1\n');
+    await this.set('kubeadm-join.yaml', 'join\n');
+  }
+
+  async run(script: string, ...args: string[]): Promise<{ code: number | string | null; out: string; err: string }> {
+    const path = join(this.#root, 'script.sh');
+    await writeFile(path, this.#here(await readFile(join(ROLES, script), 'utf8')));
+    return await new Promise((resolve) => {
+      execFile('sh', [path, ...args], (error, out, err) =>
+        resolve({ code: error ? (error.code ?? error.signal ?? null) : 0, out, err }),
+      );
+    });
+  }
+
+  get bin(): string {
+    return join(this.#root, 'bin');
+  }
+
+  async #program(name: string, text: string): Promise<void> {
+    await mkdir(this.bin, { recursive: true });
+    await writeFile(join(this.bin, name), this.#here(text).replaceAll('ETC', this.etc));
+    await chmod(join(this.bin, name), 0o755);
+  }
+
+  #here(text: string): string {
+    return text
+      .replaceAll('/etc/kubernetes', this.etc)
+      .replaceAll('/run/', `${this.#root}/run/`)
+      .replaceAll('/var/log/pods', `${this.#root}/pods`);
+  }
+
+  async left(): Promise<string[]> {
+    return [
+      ...(await readdir(join(this.#root, 'run'))),
+      ...(await readdir(this.etc)).filter((name) => /begun|kept|new/.test(name)),
+    ];
+  }
+}
+
+async function machine(t: Tap): Promise<Machine> {
+  const made = new Machine(t.testdir());
+  await made.begin();
+  return made;
+}
+type Tap = { testdir(): string };
+
+t.test('an init that failed or was cut off is begun anew, with the pki it had', async (t) => {
+  const node = await machine(t);
+  const init = () => node.run('init/files/init.sh', node.bin, '/run/c.sock', 'addon/coredns');
+  await node.set('fail', '');
+  const failed = await init();
+  t.equal(failed.code, 1);
+  t.match(failed.err, /ERROR ImagePull]: failed to pull image k8s.gcr.io\/pause:3.2/, 'what kubeadm says');
+  t.match(failed.err, /failed to run Kubelet: no cgroup/, "and the kubelet's journal");
+  t.ok(failed.err.trimEnd().split('\n').length <= 20, 'as many lines as an error shows');
+  const ca = await node.read('pki/ca.crt');
+  t.match(ca, /^ca /);
+
+  await rm(join(node.etc, 'fail'));
+  await node.set('kill', '');
+  await init();
+  await node.set('pki/apiserver.key', '');
+  await node.set('pki/apiserver.crt', 'certificate\n');
+  await rm(join(node.etc, 'kill'));
+  const went = await init();
+  t.equal(went.code, 0, went.err);
+  t.equal(await node.read('pki/ca.crt'), ca, 'the same CA: etcd may hold what was signed with it');
+  t.strictSame(
+    (await node.read('calls'))
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' ')[0]),
+    ['init', 'reset', 'init', 'reset', 'init'],
+  );
+  t.notOk(
+    (await readdir(join(node.etc, 'pki'))).includes('apiserver.crt'),
+    'half a pair, as a power failure leaves it, is made anew',
+  );
+  t.match(await node.read('calls'), /--upload-certs --skip-phases=addon\/coredns/);
+  t.equal(await node.read('given'), 'init\nsettings: 1\n');
+  t.equal(await node.read('kubeadm-formed.yaml'), 'settings: 1\n');
+  t.strictSame(await node.left(), [], 'and nothing is left over');
+  for (const { out, err } of [failed, went])
+    t.notMatch(out + err, new RegExp(`${TOKEN}|${KEY}`), 'no secret in what is shown');
+});
+
+t.test('settings of a cluster that is there are not changed without a word', async (t) => {
+  const node = await machine(t);
+  await node.set('kubeadm-formed.yaml', 'settings: 1\n');
+  t.equal((await node.run('init/files/compare-settings.sh')).code, 0);
+  await node.set('kubeadm-settings.yaml', 'settings: 2\n');
+  const { code, err } = await node.run('init/files/compare-settings.sh');
+  t.equal(code, 1);
+  t.match(err, /formed with other settings[\s\S]*-settings: 1\n\+settings: 2/);
+});
+
+t.test('who is not in the cluster is found; token and certificates are renewed for them', async (t) => {
+  const node = await machine(t);
+  await node.set('nodes', 'cp1=True\ncp10=True\nw1=False\n');
+  const { out } = await node.run('init/files/outsiders.sh', node.bin, 'cp1', 'cp10', 'w1', 'w10');
+  t.equal(out, 'w1\nw10\n', 'one that is not Ready may have to join again');
+  t.equal((await node.run('init/files/renew.sh', node.bin)).code, 0);
+  t.equal(await node.read('calls'), 'init phase bootstrap-token\ninit phase upload-certs --upload-certs\n');
+});
+
+t.test('a join that failed is begun anew; as a control plane with the key', async (t) => {
+  const node = await machine(t);
+  const go = () => node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'cp2');
+  await node.set('fail', '');
+  t.equal((await go()).code, 1);
+  await rm(join(node.etc, 'fail'));
+  await node.set('kubeadm-join-control-plane.yaml', 'key\n');
+  await node.set('kubelet.conf', '');
+  await node.set('admin.conf', '');
+  await node.set('nodes', '');
+  const went = await go();
+  t.equal(went.code, 0, went.err);
+  t.equal(await node.read('given'), 'join\nkey\n');
+  t.strictSame(
+    (await node.read('calls'))
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' ')[0]),
+    ['join', 'reset', 'join'],
+  );
+  t.match(await node.read('asked'), /delete node cp2/, 'the cluster forgets the one that was half in');
+  t.ok((await readdir(node.etc)).includes('kubeadm-joined'));
+  t.strictSame(await node.left(), []);
+  t.notMatch(went.out + went.err, new RegExp(`${TOKEN}|${KEY}`));
+});
