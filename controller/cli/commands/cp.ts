@@ -13,8 +13,7 @@ import { reason } from '../output/exec-text.ts';
 import { rateText, sizeText } from '../output/size-text.ts';
 import { clean, count } from '../output/text.ts';
 import { selectorOf, tellWithoutFacts } from '../selector.ts';
-import { reviveController } from '../start-run.ts';
-import { wakeController } from '../wake.ts';
+import { reviveController, wakeController } from '../wake.ts';
 
 type Direction = { direction: 'to' | 'from'; selector: string[]; paths: string[]; to: string };
 
