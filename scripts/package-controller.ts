@@ -12,7 +12,7 @@ import { build, type OutputFile, type Plugin } from 'esbuild';
 
 const ROOT = join(import.meta.dirname, '..');
 const ENTRIES = ['controller/main.ts', 'controller/store/worker.ts'];
-/** Only `serve` loads them. */
+/** Loaded from node_modules: only `serve` needs them, and protobufjs looks for what it can use itself. */
 const SERVING = ['fastify', '@fastify/*', 'pino', 'ws', '@peculiar/x509', 'reflect-metadata', 'protobufjs'];
 const CURRENT = 'current';
 const MAIN = 'main.js';
