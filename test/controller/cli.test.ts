@@ -145,6 +145,8 @@ t.test('an inventory is shown, written out, and made of a table', async (t) => {
   const inventory = join(folder, 'inventory.yaml');
   await writeFile(inventory, made.out);
   t.equal((await run(['inventory', 'expand', inventory])).out, made.out, 'what is made is an inventory again');
+  const absent = await run(['inventory', 'from-csv', `${csv}.old`]);
+  t.match(absent.err, /There is no table of hosts .*nodes\.csv\.old\.[\s\S]*do: Give the path of a table of hosts/);
   await writeFile(csv, 'name,address\nn1,10.0.0.300\n');
   const bad = await run(['inventory', 'from-csv', csv]);
   t.match([bad.code, bad.err], [1, /nodes\.csv:2:4\n[\s\S]*no usable IP address[\s\S]*\|\s+\^/]);
