@@ -215,6 +215,9 @@ t.test('machines that wait, and agents that are replaced', async (t) => {
       'the key that was shown',
     );
   }
+  await run(['nodes', 'approve', 'w9', '--fingerprint', 'SHA256:other']);
+  t.match(operations.asked.at(-1), { decide: 'w9', fingerprint: 'SHA256:other' }, 'the key that a person has compared');
+  t.match((await run(['nodes', 'approve', '--all', '--fingerprint', 'SHA256:x'])).err, /of one node/);
   const wish = ['--uses', '9', '--names', 'w*', '--groups', 'a,b', '--cidr', '10.0.0.0/8', '--approve'];
   const made = await run(['token', 'create', ...wish]);
   t.match(operations.asked.at(-1), {
