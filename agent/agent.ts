@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { KkError } from '../shared/errors.ts';
 import { commandFailure, createExecutors, createResourceKinds } from './actions/index.ts';
+import { sweepScripts } from './actions/script.ts';
 import { systemClock } from './clock.ts';
 import { DEFAULT_CACHE_BYTES } from './config/settings.ts';
 import { type Disk, disk } from './durable/disk.ts';
@@ -122,6 +123,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     });
     const controller = { identity: () => store.load(), nowMs: () => clock.nowMs() };
     const files = createFiles(cache, controller, options.proxy ?? {}, (ms, signal) => pause(clock, ms, signal));
+    const scripts = options.scripts ?? LAYOUT.scripts;
     const executor = await Executor.start({
       journal,
       records,
@@ -131,12 +133,12 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       clock,
       actions: createExecutors({
         stateFolder: paths.root,
-        scripts: LAYOUT.scripts,
+        scripts,
         undo,
         files,
         gather,
-        ...(options.scripts === undefined ? {} : { scripts: options.scripts }),
       }),
+      sweep: (inUse) => sweepScripts(host.files, scripts, inUse),
       commandFailure,
       remember: (...change) => undo.remember(...change),
       secret: (run, name, signal) => secretFromController(run, name, signal, controller),

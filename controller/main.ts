@@ -2,11 +2,9 @@ import { setGlobalProxyFromEnv } from 'node:http';
 import { enableCompileCache } from 'node:module';
 import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
 
 // argv in, exit code out. The controller itself is loaded only by `serve`: every other command is a quick client.
-const here = fileURLToPath(import.meta.url);
 const who = userInfo();
 
 // Compiled code is kept between calls, in the home that the user database names: whoever can write there decides what is
@@ -28,6 +26,7 @@ function onSignals(signals: readonly NodeJS.Signals[], handler: () => void): () 
 }
 
 async function ask(question: string): Promise<string> {
+  const { createInterface } = await import('node:readline/promises');
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
     return await terminal.question(question);
@@ -61,7 +60,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   settings,
   now: Date.now,
   version: VERSION,
-  self: { command: process.execPath, args: [here] },
+  self: { command: process.execPath, args: [process.argv[1] ?? ''] },
   ...(process.stdin.isTTY ? { ask, terminal: ownTerminal(process) } : {}),
   onInterrupt: (handler) => onSignals(['SIGINT'], handler),
   onStop: (handler) => onSignals(['SIGINT', 'SIGTERM'], handler),

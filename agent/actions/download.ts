@@ -127,8 +127,9 @@ export function downloadExecutor(files: Files): ActionExecutor<'download'> {
         const mirrors = mirrorsOf(input);
         const question = await questionOf(input, files.proxy, context);
         const patience = mirrors.length === 1 ? PATIENCE.one : PATIENCE.several;
-        const sources = mirrors.map((url) => fileFromWeb({ ...question, url }, patience));
         const digest = await digestOf(input, files, context);
+        const isKnown = digest !== undefined;
+        const sources = mirrors.map((url) => fileFromWeb({ ...question, url }, { patience, isKnown }));
         const before = await plan(input, digest, context);
         if (before !== undefined && before.todo !== 'write') {
           const diffs = await place(before, () => files.cache.read(before.wanted.sha256), context);

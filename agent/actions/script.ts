@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { basename, join } from 'node:path';
 import type { ActionInput } from '../../shared/actions/index.ts';
+import type { HostFiles } from '../host/host.ts';
 import { commandExecutor } from './command.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
 import { wantedContent } from './wanted-content.ts';
@@ -32,14 +33,22 @@ function commandOf(input: Input, text: string, path: string): ActionInput<'comma
   return { ...around, argv: [...interpreterOf(input, text), path, ...args] };
 }
 
+/** The same for the same attempt: a later life of the agent finds what it has to take away. */
+const nameOf = (attempt: string): string => createHash('sha256').update(attempt).digest('hex').slice(0, 24);
+
+/** Takes away the scripts of all attempts but these; the agent was killed before it could. */
+export async function sweepScripts(files: HostFiles, folder: string, attempts: readonly string[]): Promise<void> {
+  const kept = new Set(attempts.map(nameOf));
+  for (const name of await files.list(folder)) if (!kept.has(name)) await files.remove(join(folder, name));
+}
+
 /**
  * `folder` is one that only root writes to and others may pass through, gone after a reboot: the script lies in a folder of its
  * own there, which nobody but the user who runs it can open, for as long as it runs.
  */
 export function scriptExecutor(folder: string): ActionExecutor<'script'> {
-  /** The same for the same attempt: a later life of the agent finds what it has to take away. */
   const placeOf = (input: Input, context: ActionContext): { own: string; path: string } => {
-    const own = join(folder, createHash('sha256').update(context.folder).digest('hex').slice(0, 24));
+    const own = join(folder, nameOf(context.folder));
     return { own, path: join(own, basename(input.source ?? 'script')) };
   };
   return {

@@ -65,7 +65,10 @@ async function archiveOf(input: Input, files: Files, context: ActionContext): Pr
   }
   const url = input.url ?? '';
   const sha256 = input.sha256 ?? '';
-  const source = fileFromWeb({ ...(await questionOf(input, files.proxy, context)), url }, PATIENCE);
+  const source = fileFromWeb(
+    { ...(await questionOf(input, files.proxy, context)), url },
+    { patience: PATIENCE, isKnown: true },
+  );
   const wanted = { sha256, size: undefined, source, signal };
   return {
     sha256,

@@ -85,12 +85,17 @@ export const disk: Disk = {
       if (thrown.code !== 'ENOENT') throw thrown;
       return open(path, 'wx+', 0o600);
     });
-    const content = await handle.readFile();
-    // What a killed agent wrote or renamed and did not sync is read here, too: nobody may rely on it before it is on disk.
-    await handle.sync();
-    await syncPath(dirname(path));
-    crash.at(`${point}.opened`);
-    return { file: durableFile(handle, content.length, point), content };
+    try {
+      const content = await handle.readFile();
+      // What a killed agent wrote or renamed and did not sync is read here, too: nobody may rely on it before it is on disk.
+      await handle.sync();
+      await syncPath(dirname(path));
+      crash.at(`${point}.opened`);
+      return { file: durableFile(handle, content.length, point), content };
+    } catch (thrown) {
+      await handle.close();
+      throw thrown;
+    }
   },
   async replace(path, bytes, point) {
     const temporary = unfinished(path);

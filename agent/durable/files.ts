@@ -3,7 +3,6 @@
  * process (claim). Every write has a name of {@link WRITES}, so that a test can crash it between any two steps. System
  * errors (`ENOSPC`, `EROFS`, …) come out as they are.
  */
-import { randomBytes } from 'node:crypto';
 import { link, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crash } from '../../shared/crash.ts';
@@ -51,7 +50,7 @@ export async function replace(
   path: string,
   content: string | Uint8Array | AsyncIterable<Uint8Array>,
   point: Write<'replace'>,
-  { mode = 0o600, uid, gid, temporary = `${path}.${randomBytes(6).toString('hex')}.new` }: Making = {},
+  { mode = 0o600, uid, gid, temporary = `${path}.${crypto.randomUUID()}.new` }: Making = {},
 ): Promise<void> {
   crash.at(`${point}.before`);
   try {

@@ -114,6 +114,8 @@ export class Executor implements Work {
     executor.#record({ type: 'life', id: options.newId(), after: options.journal.lastSequence });
     // What the controller hears of must not be forgotten: without it the journal would seem to have been set back.
     await options.journal.settled();
+    // Before a step is taken up: what it makes anew must stay.
+    await executor.#sweepActions();
     for (const run of executor.#state.runs.values()) {
       const bytes = await options.blobs.read(run.common);
       // Without its document the run is not named in Hello, and the controller pushes it again.
@@ -531,6 +533,22 @@ export class Executor implements Work {
         if (!this.#state.runs.has(run)) await host.files.remove(join(runsFolder, run));
     } catch (thrown) {
       logger.warn({ report: reportOf(thrown) }, 'outputs of earlier runs could not be removed');
+    }
+  }
+
+  /** What is left of an attempt that an earlier life of the agent could not clean up after: its step has ended by now. */
+  async #sweepActions(): Promise<void> {
+    const { host, runsFolder, logger, sweep } = this.#options;
+    try {
+      const begun = [...this.#state.runs.values()].flatMap((run) =>
+        [...run.steps].flatMap(([task, { state }]) =>
+          state === 'begun' ? [join(runsFolder, run.run, folderOf(run, task))] : [],
+        ),
+      );
+      const attempts = begun.map(async (step) => (await host.files.list(step)).map((name) => join(step, name)));
+      await sweep((await Promise.all(attempts)).flat());
+    } catch (thrown) {
+      logger.warn({ report: reportOf(thrown) }, 'what earlier attempts left could not be removed');
     }
   }
 

@@ -45,6 +45,8 @@ export interface ExecutorPorts {
   bootId: string;
   /** Folder of the outputs: `<runs>/<run>/<task>/<item>.<attempt>`. */
   runsFolder: string;
+  /** At the start: takes away what actions left outside the folders of their attempts, but for those that are in use. */
+  sweep(inUse: readonly string[]): Promise<void>;
   /** Live output for people; may be lost. */
   onLog(chunk: LogChunk): void;
   logger: Logger;

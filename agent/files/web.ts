@@ -1,5 +1,5 @@
 /** Questions to web servers: through a proxy where one is set, redirects followed, nothing secret in what is told. */
-import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
+import { Agent as HttpAgent, type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
 import { Readable } from 'node:stream';
 import { rootCertificates } from 'node:tls';
@@ -44,11 +44,14 @@ export async function askWeb(question: WebQuestion, signal: AbortSignal): Promis
     );
     const { statusCode = 0, headers: told } = answer;
     if (![301, 302, 303, 307, 308].includes(statusCode) || told.location === undefined) return answer;
+    const next = nextUrl(told.location, url);
+    const isElsewhere = new URL(next).origin !== new URL(url).origin;
+    // What is in the body may be a secret, and was meant for the server that was asked: whoever asks is told where it leads.
+    if (isElsewhere && statusCode >= 307 && body !== undefined) return answer;
     answer.destroy();
     if (redirects === MOST_REDIRECTS)
       throw new Away(`${shown(question.url)} leads on more than ${MOST_REDIRECTS} times`);
-    const next = nextUrl(told.location, url);
-    if (new URL(next).origin !== new URL(url).origin) headers = {};
+    if (isElsewhere) headers = {};
     // RFC 9110, 15.4: of these, only 307 and 308 ask for the same again.
     if (statusCode < 307 && method !== 'HEAD') [method, body] = ['GET', undefined];
     url = next;
@@ -93,19 +96,36 @@ function why(thrown: Error): string {
   return code === undefined ? thrown.message : `${code} (${thrown.message})`;
 }
 
-/** A file of a web server's. Refusals are final, silence and its own trouble (5xx, 429) are not. */
-export function fileFromWeb(question: Omit<WebQuestion, 'method' | 'body'>, patience: number): Source {
+/** What tells one version of a file from another for sure (RFC 9110, 13.1.5); a weak tag does not. */
+function validatorOf({ etag, 'last-modified': modified }: IncomingHttpHeaders): string | undefined {
+  return etag?.startsWith('"') ? etag : modified;
+}
+
+/**
+ * A file of a web server's. Refusals are final, silence and its own trouble (5xx, 429) are not. `isKnown`: its digest is, so that parts
+ * of two versions would be noticed; else it is only gone on with while the server says that it is the same.
+ */
+export function fileFromWeb(
+  question: Omit<WebQuestion, 'method' | 'body'>,
+  { patience, isKnown }: { patience: number; isKnown: boolean },
+): Source {
+  let validator: string | undefined;
+  const rangeFrom = (offset: number): Record<string, string> => {
+    if (offset === 0) return {};
+    if (validator !== undefined) return { range: `bytes=${offset}-`, 'if-range': validator };
+    return isKnown ? { range: `bytes=${offset}-` } : {};
+  };
   return {
     name: shown(question.url),
     patience,
     async open(offset, signal): Promise<Opened> {
-      const range: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-` } : {};
       // As it is: a coding would make other bytes of it than the digest is of.
-      const ours = { 'accept-encoding': 'identity', ...range };
+      const ours = { 'accept-encoding': 'identity', ...rangeFrom(offset) };
       const answer = await askWeb({ ...question, method: 'GET', ours }, signal);
       const { statusCode = 0, headers: told } = answer;
       const length = told['content-length'] === undefined ? Number.NaN : Number(told['content-length']);
       if (statusCode === 206 || statusCode === 200) {
+        validator = validatorOf(told);
         const from = statusCode === 206 ? Number(/^bytes (\d+)-/.exec(told['content-range'] ?? '')?.[1] ?? 0) : 0;
         return { stream: answer, offset: from, total: Number.isFinite(length) ? from + length : undefined };
       }

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
-import { z } from 'zod';
-import { type ErrorReport, KkError } from '../../shared/errors.ts';
+import type { z } from 'zod';
+import type { ErrorReport } from '../../shared/errors.ts';
 import type { Sources } from '../plan/index.ts';
 import type {
   AdoptBody,
@@ -26,7 +26,7 @@ import type {
   TokenBody,
   UpgradeBody,
 } from '../views/requests.ts';
-import {
+import type {
   BackupView,
   FactsView,
   NodeView,
@@ -39,17 +39,8 @@ import {
   StreamLine,
   TokenView,
 } from '../views/types.ts';
+import type * as Answers from './answers.ts';
 import { type Ask, ask, askLines } from './http.ts';
-
-const Started = z.object({ run: z.string() });
-const StartedAdHoc = Started.extend({ nodes: z.number(), withoutFacts: z.array(z.string()) });
-const Missing = z.object({ missing: z.array(z.string()) });
-const StartedScan = Started.extend({ node: z.string() });
-const Clusters = z.object({ clusters: z.array(z.string()) });
-const Kubeconfig = z.object({ content: z.string() });
-const Adopted = z.object({ runs: z.array(z.string()) });
-const NewToken = z.object({ text: z.string(), token: TokenView });
-const NewJoin = z.object({ command: z.string(), token: TokenView, userData: z.string().optional() });
 
 /** The body with the sources as they were loaded: the same shape, read-only. */
 type WithSources<B extends { sources: unknown }> = Omit<B, 'sources'> & { sources: Sources };
@@ -77,62 +68,67 @@ export class Client {
     this.socket = socket;
   }
 
+  /** Whether anybody answers, whatever. */
+  async knock(): Promise<void> {
+    await ask(this.socket, { method: 'GET', path: '/v1/status' });
+  }
+
   status(): Promise<StatusView> {
-    return this.get('/v1/status', StatusView);
+    return this.get('/v1/status', ({ StatusView }) => StatusView);
   }
 
   apply(body: WithSources<ApplyBody>): Promise<{ run: string }> {
-    return this.post('/v1/runs', body, Started);
+    return this.post('/v1/runs', body, ({ Started }) => Started);
   }
 
   resume(body: WithSources<ResumeBody>): Promise<RevisedView> {
-    return this.post('/v1/resume', body, RevisedView);
+    return this.post('/v1/resume', body, ({ RevisedView }) => RevisedView);
   }
 
   retry(id: string, body: RetryBody): Promise<RevisedView> {
-    return this.post(`${pathOf(id)}/retry`, body, RevisedView);
+    return this.post(`${pathOf(id)}/retry`, body, ({ RevisedView }) => RevisedView);
   }
 
   skip(id: string, body: SkipBody): Promise<RevisedView> {
-    return this.post(`${pathOf(id)}/skip`, body, RevisedView);
+    return this.post(`${pathOf(id)}/skip`, body, ({ RevisedView }) => RevisedView);
   }
 
-  exec(body: ExecBody): Promise<z.infer<typeof StartedAdHoc>> {
-    return this.post('/v1/exec', body, StartedAdHoc);
+  exec(body: ExecBody): Promise<z.infer<typeof Answers.StartedAdHoc>> {
+    return this.post('/v1/exec', body, ({ StartedAdHoc }) => StartedAdHoc);
   }
 
-  gatherFacts(body: FactsBody): Promise<z.infer<typeof StartedAdHoc>> {
-    return this.post('/v1/facts', body, StartedAdHoc);
+  gatherFacts(body: FactsBody): Promise<z.infer<typeof Answers.StartedAdHoc>> {
+    return this.post('/v1/facts', body, ({ StartedAdHoc }) => StartedAdHoc);
   }
 
-  scan(body: ScanBody): Promise<z.infer<typeof StartedScan>> {
-    return this.post('/v1/scan', body, StartedScan);
+  scan(body: ScanBody): Promise<z.infer<typeof Answers.StartedScan>> {
+    return this.post('/v1/scan', body, ({ StartedScan }) => StartedScan);
   }
 
   knownFacts(selector: string[]): Promise<FactsView[]> {
-    return this.post('/v1/facts/known', { selector }, z.array(FactsView));
+    return this.post('/v1/facts/known', { selector }, ({ FactsViews }) => FactsViews);
   }
 
   /** Those of the digests whose file the controller does not have. */
   async missingBlobs(body: BlobsBody): Promise<string[]> {
-    return (await this.post('/v1/blobs/missing', body, Missing)).missing;
+    return (await this.post('/v1/blobs/missing', body, ({ Missing }) => Missing)).missing;
   }
 
   /** Sends a file under its digest; `bytes` is read as the controller takes it. */
   async addBlob(sha256: string, bytes: Readable): Promise<void> {
-    await this.call({ method: 'PUT', path: `/v1/blobs/${sha256}`, stream: bytes }, z.unknown());
+    await ask(this.socket, { method: 'PUT', path: `/v1/blobs/${sha256}`, stream: bytes });
   }
 
-  copy(body: CopyBody): Promise<z.infer<typeof StartedAdHoc>> {
-    return this.post('/v1/copy', body, StartedAdHoc);
+  copy(body: CopyBody): Promise<z.infer<typeof Answers.StartedAdHoc>> {
+    return this.post('/v1/copy', body, ({ StartedAdHoc }) => StartedAdHoc);
   }
 
   runs(limit: number): Promise<RunSummary[]> {
-    return this.get(`/v1/runs?limit=${limit}`, z.array(RunSummary));
+    return this.get(`/v1/runs?limit=${limit}`, ({ RunSummaries }) => RunSummaries);
   }
 
   run(id: string): Promise<RunView> {
-    return this.get(pathOf(id), RunView);
+    return this.get(pathOf(id), ({ RunView }) => RunView);
   }
 
   /**
@@ -146,68 +142,70 @@ export class Client {
   ): AsyncGenerator<StreamLine> {
     const { logs, live = true, revision = 1 } = options;
     const path = `${pathOf(id)}/stream?logs=${logs ? 1 : 0}&live=${live ? 1 : 0}&revision=${revision}`;
-    for await (const line of askLines(this.socket, { method: 'GET', path, signal })) yield understood(StreamLine, line);
+    const known = await answers();
+    for await (const line of askLines(this.socket, { method: 'GET', path, signal }))
+      yield known.understood(known.StreamLine, line);
   }
 
   rollback(id: string, body: RollbackBody): Promise<RollbackView> {
-    return this.post(`/v1/runs/${encodeURIComponent(id)}/rollback`, body, RollbackView);
+    return this.post(`/v1/runs/${encodeURIComponent(id)}/rollback`, body, ({ RollbackView }) => RollbackView);
   }
 
   async cancel(id: string, body: CancelBody): Promise<void> {
-    await this.post(`${pathOf(id)}/cancel`, body, z.unknown());
+    await ask(this.socket, { method: 'POST', path: `${pathOf(id)}/cancel`, body });
   }
 
   async confirm(id: string, body: ConfirmBody): Promise<void> {
-    await this.post(`${pathOf(id)}/confirm`, body, z.unknown());
+    await ask(this.socket, { method: 'POST', path: `${pathOf(id)}/confirm`, body });
   }
 
   async clusters(): Promise<string[]> {
-    return (await this.get('/v1/kubeconfigs', Clusters)).clusters;
+    return (await this.get('/v1/kubeconfigs', ({ Clusters }) => Clusters)).clusters;
   }
 
   async kubeconfig(cluster: string): Promise<string> {
-    return (await this.get(`/v1/kubeconfigs/${encodeURIComponent(cluster)}`, Kubeconfig)).content;
+    return (await this.get(`/v1/kubeconfigs/${encodeURIComponent(cluster)}`, ({ Kubeconfig }) => Kubeconfig)).content;
   }
 
   async pause(id: string, body: AskBody): Promise<void> {
-    await this.post(`${pathOf(id)}/pause`, body, z.unknown());
+    await ask(this.socket, { method: 'POST', path: `${pathOf(id)}/pause`, body });
   }
 
   async unpause(id: string, body: AskBody): Promise<void> {
-    await this.post(`${pathOf(id)}/unpause`, body, z.unknown());
+    await ask(this.socket, { method: 'POST', path: `${pathOf(id)}/unpause`, body });
   }
 
   async releasePermit(id: string, body: PermitBody): Promise<void> {
-    await this.post(`${pathOf(id)}/permit-release`, body, z.unknown());
+    await ask(this.socket, { method: 'POST', path: `${pathOf(id)}/permit-release`, body });
   }
 
   /** Ids of the runs that go on. */
   async adopt(body: AdoptBody): Promise<string[]> {
-    return (await this.post('/v1/adopt', body, Adopted)).runs;
+    return (await this.post('/v1/adopt', body, ({ Adopted }) => Adopted)).runs;
   }
 
   backup(body: BackupBody): Promise<BackupView> {
-    return this.post('/v1/backup', body, BackupView);
+    return this.post('/v1/backup', body, ({ BackupView }) => BackupView);
   }
 
   nodes(): Promise<NodeView[]> {
-    return this.get('/v1/nodes', z.array(NodeView));
+    return this.get('/v1/nodes', ({ NodeViews }) => NodeViews);
   }
 
   revoke(name: string): Promise<NodeView> {
-    return this.post(`/v1/nodes/${encodeURIComponent(name)}/revoke`, {}, NodeView);
+    return this.post(`/v1/nodes/${encodeURIComponent(name)}/revoke`, {}, ({ NodeView }) => NodeView);
   }
 
   remove(name: string, body: RemoveBody): Promise<RemovedView> {
-    return this.post(`/v1/nodes/${encodeURIComponent(name)}/remove`, body, RemovedView);
+    return this.post(`/v1/nodes/${encodeURIComponent(name)}/remove`, body, ({ RemovedView }) => RemovedView);
   }
 
   approve(name: string, body: DecideBody): Promise<NodeView> {
-    return this.post(`/v1/nodes/${encodeURIComponent(name)}/approve`, body, NodeView);
+    return this.post(`/v1/nodes/${encodeURIComponent(name)}/approve`, body, ({ NodeView }) => NodeView);
   }
 
   reject(name: string, body: DecideBody): Promise<NodeView> {
-    return this.post(`/v1/nodes/${encodeURIComponent(name)}/reject`, body, NodeView);
+    return this.post(`/v1/nodes/${encodeURIComponent(name)}/reject`, body, ({ NodeView }) => NodeView);
   }
 
   async *upgrade(body: UpgradeBody, signal: AbortSignal): AsyncGenerator<UpgradeLine> {
@@ -215,20 +213,20 @@ export class Client {
     for await (const line of lines) yield line as UpgradeLine;
   }
 
-  createToken(body: TokenBody): Promise<z.infer<typeof NewToken>> {
-    return this.post('/v1/tokens', body, NewToken);
+  createToken(body: TokenBody): Promise<z.infer<typeof Answers.NewToken>> {
+    return this.post('/v1/tokens', body, ({ NewToken }) => NewToken);
   }
 
   tokens(): Promise<TokenView[]> {
-    return this.get('/v1/tokens', z.array(TokenView));
+    return this.get('/v1/tokens', ({ TokenViews }) => TokenViews);
   }
 
   async deleteToken(id: string): Promise<void> {
-    await this.call({ method: 'DELETE', path: `/v1/tokens/${encodeURIComponent(id)}` }, z.unknown());
+    await ask(this.socket, { method: 'DELETE', path: `/v1/tokens/${encodeURIComponent(id)}` });
   }
 
-  joinCommand(body: JoinBody): Promise<z.infer<typeof NewJoin>> {
-    return this.post('/v1/join-command', body, NewJoin);
+  joinCommand(body: JoinBody): Promise<z.infer<typeof Answers.NewJoin>> {
+    return this.post('/v1/join-command', body, ({ NewJoin }) => NewJoin);
   }
 
   async *bootstrap(body: WithSources<BootstrapBody>, signal: AbortSignal): AsyncGenerator<BootstrapLine> {
@@ -236,30 +234,26 @@ export class Client {
     for await (const line of lines) yield line as BootstrapLine;
   }
 
-  private get<S extends z.ZodType>(path: string, shape: S): Promise<z.output<S>> {
+  private get<S extends z.ZodType>(path: string, shape: ShapeOf<S>): Promise<z.output<S>> {
     return this.call({ method: 'GET', path }, shape);
   }
 
-  private post<S extends z.ZodType>(path: string, body: unknown, shape: S): Promise<z.output<S>> {
+  private post<S extends z.ZodType>(path: string, body: unknown, shape: ShapeOf<S>): Promise<z.output<S>> {
     return this.call({ method: 'POST', path, body }, shape);
   }
 
-  private async call<S extends z.ZodType>(wish: Ask, shape: S): Promise<z.output<S>> {
-    return understood(shape, await ask(this.socket, wish));
+  private async call<S extends z.ZodType>(wish: Ask, shape: ShapeOf<S>): Promise<z.output<S>> {
+    const answer = await ask(this.socket, wish);
+    const known = await answers();
+    return known.understood(shape(known), answer);
   }
 }
 
+type ShapeOf<S> = (answers: typeof Answers) => S;
+
+/** Loaded when there is an answer: it takes 40 ms of CPU, and what was asked for is under way by then. */
+const answers = (): Promise<typeof Answers> => import('./answers.ts');
+
 function pathOf(run: string): string {
   return `/v1/runs/${encodeURIComponent(run)}`;
-}
-
-function understood<S extends z.ZodType>(shape: S, value: unknown): z.output<S> {
-  const parsed = shape.safeParse(value);
-  if (parsed.success) return parsed.data;
-  throw new KkError({
-    code: 'CONTROLLER_ANSWER',
-    message: 'The controller gave an answer that is not understood.',
-    remedy: 'Use the same version for both: compare with `kk-controller version`.',
-    evidence: z.prettifyError(parsed.error).slice(0, 1000),
-  });
 }

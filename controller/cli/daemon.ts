@@ -27,7 +27,7 @@ export async function awaitController(client: Client, ms: number): Promise<boole
 /** True when a controller answers. Other errors than that nobody does pass. */
 export async function isAnswering(client: Client): Promise<boolean> {
   try {
-    await client.status();
+    await client.knock();
     return true;
   } catch (thrown) {
     const away = thrown instanceof KkError && thrown.code === 'CONTROLLER_UNREACHABLE';

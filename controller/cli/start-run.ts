@@ -2,16 +2,15 @@ import { setTimeout } from 'node:timers/promises';
 import { EXIT_CODE } from '../../shared/lifecycle.ts';
 import type { RevisedView } from '../views/types.ts';
 import type { Cli } from './cli.ts';
-import { awaitController, ensureController } from './daemon.ts';
-import { followRun, planWatcher } from './follow.ts';
+import { followRun } from './follow.ts';
 import type { Format } from './options.ts';
 import { againLines } from './output/again-text.ts';
 import { irrevocableLines } from './output/rollback-text.ts';
 import { type CheckedPlan, type PlanOptions, selectedTags } from './plan-file.ts';
+import { planWatcher } from './plan-watch.ts';
 import { sendFiles } from './send-files.ts';
+import { reviveController, startController } from './wake.ts';
 
-/** A controller that was there a moment ago: its service manager gets this long before another is started. */
-const RESTART_MS = 5_000;
 /** How often, and how far apart, a rollback is looked for. */
 const ROLLBACK_LOOKS = 25;
 const ROLLBACK_LOOK_MS = 200;
@@ -112,17 +111,4 @@ export async function followStarted(
     }),
     revive: () => reviveController(cli),
   });
-}
-
-/** Makes a controller answer; tells when one had to be started. */
-export async function startController(cli: Cli): Promise<void> {
-  const { client, stateFolder } = cli;
-  const pid = await ensureController({ client, stateFolder, self: cli.parts.self });
-  if (pid !== undefined) cli.note(`Started a controller (pid ${pid}); it ends by itself when nothing is left to do.`);
-}
-
-/** After the controller was lost: waits for whoever keeps it running, then starts one. */
-export async function reviveController(cli: Cli): Promise<void> {
-  if (await awaitController(cli.client, RESTART_MS)) return;
-  await startController(cli);
 }

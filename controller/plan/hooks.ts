@@ -65,10 +65,7 @@ function readHook(node: DocNode, plays: readonly PlayRead[], library: Library): 
     );
     return [];
   }
-  return scriptsOf(node).flatMap(({ scope, script, at }) => {
-    const made = playOf(node, { when, of: target, scope, script, at }, library);
-    return made ? [{ when, read: made }] : [];
-  });
+  return scriptsOf(node).map((script) => ({ when, read: playOf(node, { when, of: target, ...script }, library) }));
 }
 
 /** `scope` undefined: all nodes of the play. */
@@ -99,7 +96,7 @@ function playOf(
   hook: DocMap,
   { when, of, scope, script, at }: Script & { when: string; of: PlayRead },
   library: Library,
-): HookPlay | undefined {
+): HookPlay {
   const { sources, problems } = library;
   const path = beside(sources.plan, script.value);
   const text = Object.hasOwn(sources.texts, path) ? sources.texts[path] : undefined;
@@ -110,7 +107,6 @@ function playOf(
       const remedy = 'Correct the path: it is relative to the plan file.';
       problems.add('PLAN_MISSING', at, `The script ${path} is not there.`, remedy);
     }
-    return undefined;
   }
   const name = `${when} ${of.play.name}: ${scope?.name ?? 'all'} ${script.value}`;
   const tasks = readTaskList(taskOf(hook, script), sources.plan, library);
@@ -140,7 +136,8 @@ function playOf(
     ],
     tasks,
     file: sources.plan,
-    hook: { of: of.play.name, source: script.value, text },
+    // Without its script it is no plan, but all else that is wrong with the hook is told, too.
+    hook: { of: of.play.name, source: script.value, text: text ?? '' },
   };
 }
 

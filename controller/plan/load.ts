@@ -21,6 +21,8 @@ import {
 import type { Sources } from './types.ts';
 
 export interface LoadOptions {
+  /** What the file at `planPath` is to be, for what is said when it cannot be read; default: a plan. */
+  what?: string;
   /** The user's folders of playbooks and roles, searched before anything else. */
   playbookPath?: readonly string[];
   /** See {@link Sources}. */
@@ -44,20 +46,20 @@ const MAX_FILES = 10_000;
  */
 export async function loadSources(planPath: string, options: LoadOptions = {}): Promise<Sources> {
   const loader = new Loader(planPath, options.builtins ?? BUILTINS);
-  const playbookPath = options.playbookPath ?? [];
+  const { playbookPath = [], what = 'plan file' } = options;
   const plan = await loader.text(planPath);
   if (plan === undefined) {
     const why = loader.refused[planPath];
     throw why === undefined
       ? new KkError({
           code: 'PLAN_NOT_FOUND',
-          message: `There is no plan file ${planPath}.`,
-          remedy: 'Give the path of a plan file.',
+          message: `There is no ${what} ${planPath}.`,
+          remedy: `Give the path of a ${what}.`,
         })
       : new KkError({
           code: 'PLAN_UNREADABLE',
-          message: `The plan file ${planPath} cannot be read: ${why}.`,
-          remedy: 'Give the path of a readable YAML file.',
+          message: `The ${what} ${planPath} cannot be read: ${why}.`,
+          remedy: 'Give the path of a readable text file.',
         });
   }
   await loadInventory(loader, planPath, plan);

@@ -6,12 +6,13 @@ import { reportOf } from '../../shared/errors.ts';
 import { namesOf } from '../fleet/fleet.ts';
 import { chain } from '../fleet/plans.ts';
 import { Site } from '../fleet/site.ts';
+import { benchCommand } from './command.ts';
 import { benchCompile, laps } from './compile.ts';
 import { benchMakespan, rounded } from './makespan.ts';
 
 const HELP = `Usage: npm run bench -- [options]
 
-Measures, on this machine alone: joining, the makespan of a run against its critical path, shares against steps in
+Measures, on this machine alone: joining, a command of a person, the makespan of a run against its critical path, shares against steps in
 lockstep, and compiling. docs/bench.md says how to read it.
 
   --nodes N        simulated machines (default 1000)
@@ -55,6 +56,8 @@ async function main(): Promise<void> {
   try {
     const joinMs = lap();
     told(`join ${agents} agents: ${(joinMs / 1000).toFixed(1)} s from the start of the controller to the last Welcome`);
+    const command = await benchCommand(site);
+    told(`exec on 3 machines: ${command.execMs} ms, ${command.ratio} times the start of Node (${command.nodeMs} ms)`);
     const { names } = site.fleet;
     const plan = { name: 'makespan', nodes: names, plays: [chain('steps', steps, `ms=${values.ms}`, 15)] };
     const makespan = await benchMakespan(site, plan, seed);
@@ -83,7 +86,8 @@ async function main(): Promise<void> {
     told(`simulator: ${usage.length} processes, ${perAgent} KiB resident for each agent`);
     const { length } = cpus();
     const machine = { cores: length, cpu: cpus()[0]?.model ?? '', node: process.version };
-    if (json) say(JSON.stringify({ machine, seed, compile, joinMs, makespan, shares, lockstep, gain, perAgent }));
+    if (json)
+      say(JSON.stringify({ machine, seed, compile, joinMs, command, makespan, shares, lockstep, gain, perAgent }));
   } finally {
     await site.close();
   }

@@ -6,6 +6,7 @@ import { labDestroy, labExecCommand, labList, labUp, remove } from '../lab/api.t
 import { runHere } from '../lab/commands.ts';
 import { NODE_ENV } from '../lab/node-process.ts';
 import { packageAgent } from '../package-agent.ts';
+import { packageController } from '../package-controller.ts';
 import { ending } from './ending.ts';
 import { answerOf, kkController, say, startController, stopController, writePlan } from './stage.ts';
 
@@ -38,11 +39,12 @@ export async function demoInLab(name: string): Promise<number> {
   const state = stateOf(name);
   await mkdir(folder, { recursive: true, mode: 0o700 });
 
-  say(`Bringing up ${NODES} machines, each with a systemd and an sshd of its own, and packaging the agent.`);
+  say(`Bringing up ${NODES} machines, each with a systemd and an sshd of its own, and packaging both programs.`);
   const progress = (line: string): void => say(`  ${line}`);
   const [lab, agent] = await Promise.all([
     freshLab(name, progress),
     packageAgent({ arch: process.arch === 'arm64' ? 'arm64' : 'x64', onProgress: progress }),
+    packageController(),
   ]);
   const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;
   say(`The machines are up; the agent has ${megabytes(agent.binary.size)}, ${megabytes(agent.gz.size)} on the way.`);

@@ -12,7 +12,7 @@ const NODES = ['node1', 'node2', 'node3'];
 const NEXT = `
 Nothing of it is left. To try next, with machines of your own (Linux, and a key that lets you in as root by ssh):
 
-  npm run package-agent
+  npm run package-agent && npm run package-controller
   $EDITOR examples/inventory.yaml                          # your addresses
   controller/bin/kk-controller plan examples/precheck.yaml     # what would run where
   controller/bin/kk-controller apply examples/precheck.yaml

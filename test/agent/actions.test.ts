@@ -128,8 +128,8 @@ t.test('command: output, failure rule, creates and unless', async (t) => {
   t.match(await failure(slow), { code: 'COMMAND_TIMEOUT', evidence: 'got here' });
 
   const made = join(dir, 'made');
-  t.match(await step('command', { shell: `echo x > ${made}`, creates: made }, context()), { already: false });
-  const second = await step('command', { shell: `echo x > ${made}`, creates: made }, context());
+  t.match(await step('command', { shell: `echo x > '${made}'`, creates: made }, context()), { already: false });
+  const second = await step('command', { shell: `echo x > '${made}'`, creates: made }, context());
   t.match(second, { already: true, output: { started: false } });
   t.equal(commandFailure(second.output), undefined);
   const unless = { shell: `echo $USER > who`, unless: ['test', '-s', 'who'], chdir: dir, user: 'nobody' };
@@ -160,7 +160,7 @@ t.test('command: text of streams that are not whole or not UTF-8', async (t) => 
 t.test('command: an attempt that the agent did not live to see end is taken up', async (t) => {
   const dir = t.testdir();
   const recovering = { bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim() };
-  const shell = `echo ran >> ${dir}/ran; echo x > ${dir}/made`;
+  const shell = `echo ran >> '${dir}/ran'; echo x > '${dir}/made'`;
   const folder = join(dir, 'attempt');
   await step('command', { shell }, contextWith(host, folder));
   const again = await step('command', { shell, creates: join(dir, 'made') }, contextWith(host, folder, { recovering }));
@@ -183,7 +183,7 @@ t.test('command: one that a cancel forestalled has no result that could be taken
   const abort = new AbortController();
   const starting = () => abort.abort(new Error('cancelled in the last moment'));
   const context = contextWith(host, join(dir, 'attempt'), { signal: abort.signal, starting });
-  await t.rejects(step('command', { shell: `touch ${dir}/ran` }, context), /last moment/);
+  await t.rejects(step('command', { shell: `touch '${dir}/ran'` }, context), /last moment/);
   t.notOk(existsSync(join(dir, 'ran')));
 });
 
@@ -224,14 +224,14 @@ t.test('script: shipped, run by its interpreter as a command is, and taken away'
   t.same(left(), [], 'however it ends');
 
   const made = join(dir, 'made');
-  const once = { content: `echo x > ${made}`, creates: made };
+  const once = { content: `echo x > '${made}'`, creates: made };
   t.match(await run(once), { already: false });
   t.match(await run(once), { already: true, output: { started: false } });
   t.match(ACTIONS.script.repeatable, Function);
 
   const recovering = { bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim() };
   const folder = join(dir, 'taken-up');
-  const ran = { content: `echo ran >> ${dir}/ran` };
+  const ran = { content: `echo ran >> '${dir}/ran'` };
   await step('script', ran, contextWith(host, folder), executor);
   t.match(await step('script', ran, contextWith(host, folder, { recovering }), executor), { output: { code: 0 } });
   t.equal(readFileSync(join(dir, 'ran'), 'utf8'), 'ran\n', 'a later life of the agent does not run it again');
@@ -359,7 +359,9 @@ t.test('directory: made with its parents, already, mended, removed only when tha
     );
   }
   mkdirSync(join(dir, 'with mount'));
-  const table = Buffer.from(`36 35 98:0 / ${join(dir, 'with\\040mount', 'data')} rw - ext4 /dev/sdb rw\n`);
+  const table = Buffer.from(
+    `36 35 98:0 / ${join(dir, 'with mount', 'data').replaceAll(' ', '\\040')} rw - ext4 /dev/sdb rw\n`,
+  );
   const read = (file: string) => (file === '/proc/self/mountinfo' ? Promise.resolve(table) : host.files.read(file));
   const mounted = contextWith({ ...host, files: { ...host.files, read } }, dir);
   await t.rejects(step('directory', { path: join(dir, 'with mount'), state: 'absent', recursive: true }, mounted), {

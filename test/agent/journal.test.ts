@@ -264,6 +264,8 @@ t.test('a disk that fails ends the agent with a code; nothing unsynced was told'
   t.same(fatal, ['JOURNAL_UNWRITABLE']);
   t.notOk(synced);
   t.same(journal.outgoing(), []);
+  await journal.close();
+  t.same(fatal, ['JOURNAL_UNWRITABLE'], 'told once');
 });
 
 t.test('forgotten runs go when it is rewritten; the numbers and what is left stay', async (t) => {

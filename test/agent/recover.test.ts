@@ -1,3 +1,6 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { shareOf } from '../../controller/compile/share-of.ts';
 import { Bench } from '../support/agent-bench.ts';
@@ -189,3 +192,23 @@ for (const force of [false, true])
     await bench.settle();
     t.same(bench.commands.calls, ['tidy', 'tidier']);
   });
+
+t.test('at its start the agent takes away the scripts that no attempt at work can need', async (t) => {
+  const bench = await benchWith('- command: done\n- command: work\n', 'work');
+  const scripts = join(bench.folder, 'scripts');
+  const placeOf = (attempt: string) => {
+    const folder = join(bench.folder, 'runs/r1', attempt);
+    mkdirSync(folder, { recursive: true });
+    const name = createHash('sha256').update(folder).digest('hex').slice(0, 24);
+    mkdirSync(join(scripts, name), { recursive: true });
+    writeFileSync(join(scripts, name, 'script'), 'echo');
+    return name;
+  };
+  const ended = placeOf('0/0.1');
+  const atWork = placeOf('1/0.1');
+  t.same(readdirSync(scripts).sort(), [ended, atWork].sort());
+  const again = await bench.restart({ bootId: 'boot-1' });
+  t.same(readdirSync(scripts), [atWork]);
+  again.lease();
+  await again.settle();
+});

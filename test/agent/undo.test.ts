@@ -98,7 +98,7 @@ t.test('what somebody changed meanwhile is left, named, and goes on once it is a
     /[0-9a-f]{64}/,
     'a digest of what may be secret is evidence, which sensitive steps keep',
   );
-  const kept = /before it was (\S+)/.exec(conflict?.evidence ?? '')?.[1] ?? '';
+  const kept = /before it was (.+)$/m.exec(conflict?.evidence ?? '')?.[1] ?? '';
   t.equal(readFileSync(kept, 'utf8'), 'old a', 'the evidence says where the old content is');
   t.equal(readFileSync(b, 'utf8'), 'kk', 'nothing of the step is undone by halves');
   writeFileSync(a, 'old a');

@@ -8,6 +8,7 @@ import { Readable } from 'node:stream';
 import t, { type Test } from 'tap';
 import { bytesOf } from '../../agent/config/settings.ts';
 import { Throttle } from '../../agent/files/throttle.ts';
+import { fileFromWeb } from '../../agent/files/web.ts';
 import { ACTIONS } from '../../shared/actions/index.ts';
 import { filesIn } from '../support/node-files.ts';
 import { failure, Node } from '../support/undo-node.ts';
@@ -89,6 +90,71 @@ t.test('download: goes on where it was cut off, by range; again nothing is asked
   await node.undo('r4', 'download');
   t.equal(readFileSync(dest, 'utf8'), 'by hand');
   t.match(await failure(node.undo('r1', 'download')), { code: 'UNDO_CONFLICT' });
+});
+
+t.test('without a digest, a cut download goes on only with what the server says is the same file', async (t) => {
+  const { signal } = new AbortController();
+  const other = randomBytes(FILE.length);
+  /** The server's file, by what it says of it; `changes`: it is another one after the cut. */
+  const get = async (tag: Record<string, string>, changes = false) => {
+    let asked = 0;
+    const web = await server(t, {
+      '/f': (request, reply) => {
+        asked += 1;
+        const isSame = !changes || asked === 1;
+        for (const [name, value] of Object.entries(tag))
+          reply.setHeader(name, isSame ? value : `${value.slice(0, -1)}2"`);
+        const whole = { headers: {} } as IncomingMessage;
+        const wish = !isSame && request.headers['if-range'] !== undefined ? whole : request;
+        gives(isSame ? FILE : other, () => (asked === 1 ? 150_000 : Number.POSITIVE_INFINITY))(wish, reply);
+      },
+    });
+    const { cache } = filesIn(t.testdir());
+    const question = { url: `${web.url}/f`, headers: {}, silentMs: 5_000, proxy: {}, insecure: false };
+    const sha = await cache.keep({ source: fileFromWeb(question, { patience: 1, isKnown: false }), signal });
+    return { sha, asked: web.asked.map(({ headers }) => [headers.range !== undefined, headers['if-range']]) };
+  };
+  const tag = { etag: '"v1"' };
+  t.match(await get(tag), {
+    sha: SHA,
+    asked: [
+      [false, undefined],
+      [true, '"v1"'],
+    ],
+  });
+  t.match(
+    await get(tag, true),
+    {
+      sha: sha256(other),
+      asked: [
+        [false, undefined],
+        [true, '"v1"'],
+      ],
+    },
+    'all of the new one',
+  );
+  t.match(
+    await get({}, true),
+    {
+      sha: sha256(other),
+      asked: [
+        [false, undefined],
+        [false, undefined],
+      ],
+    },
+    'it says nothing',
+  );
+  t.match(
+    await get({ etag: 'W/"v1"' }),
+    {
+      sha: SHA,
+      asked: [
+        [false, undefined],
+        [false, undefined],
+      ],
+    },
+    'it is not sure',
+  );
 });
 
 t.test('download: the beginning that an earlier life left is used, unless it is spoilt', async (t) => {
@@ -239,6 +305,12 @@ t.test('http: the answer, bounded, and what was expected of it', async (t) => {
     '/echo': (request, reply) => void request.pipe(reply.writeHead(201, { 'x-method': request.method })),
     '/sick': (_, reply) => void reply.writeHead(500).end('the database is away'),
   });
+  const elsewhere = await server(t, { '/echo': (request, reply) => void request.pipe(reply) });
+  const moved = await server(t, {
+    '/away': (_, reply) => void reply.writeHead(307, { location: `${elsewhere.url}/echo` }).end(),
+    '/here': (_, reply) => void reply.writeHead(308, { location: '/echo' }).end(),
+    '/echo': (request, reply) => void request.pipe(reply),
+  });
   const ask = (input: object) => node.do('r', 'http', input);
   t.match(await ask({ url: `${web.url}/json`, match: 'rea.y' }), {
     changed: false,
@@ -249,6 +321,11 @@ t.test('http: the answer, bounded, and what was expected of it', async (t) => {
   const put = { url: `${web.url}/echo`, method: 'PUT', json: { a: [1] }, headers: { authorization: 'Bearer s3cret' } };
   t.match(await ask(put), { output: { status: 201, body: '{"a":[1]}', headers: { 'x-method': 'PUT' } } });
   t.equal(web.asked.at(-1)?.headers.authorization, 'Bearer s3cret');
+  const post = { method: 'POST', body: 's3cret' };
+  t.match(await ask({ url: `${moved.url}/here`, ...post }), { output: { status: 200, body: 's3cret' } });
+  t.match(await failure(ask({ url: `${moved.url}/away`, ...post })), { code: 'HTTP_UNEXPECTED', message: /gave 307/ });
+  t.same(elsewhere.asked, [], 'the body is for the server that was asked');
+  t.match(await ask({ url: `${moved.url}/away` }), { output: { status: 200 } }, 'without one it is followed');
   const sick = await failure(ask({ url: `${web.url}/sick?token=s3cret` }));
   t.match(sick, { code: 'HTTP_UNEXPECTED', message: /GET .*\/sick\?… gave 500/, evidence: 'the database is away' });
   t.match(await ask({ url: `${web.url}/sick`, status: [500, 503] }), { output: { status: 500 } });

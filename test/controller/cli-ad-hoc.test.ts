@@ -151,6 +151,40 @@ t.test('exec on many nodes tells once what is alike, and what stands out last', 
   t.match(await run(['exec', 'all', '--forks', '0', '--', 'x']), { code: 1, err: /whole number/ });
 });
 
+t.test('cp says what came to each node, what was there already, and what to do about a failure', async (t) => {
+  const { run, operations } = await desk(t);
+  const copied = (node: number, changed: boolean, output: Json, error?: string): RunEvent => ({
+    ...{ kind: 'ended', at: NOW, node, task: 0, outcome: error === undefined ? 'ok' : 'failed', durationMs: 9 },
+    result: {
+      changed,
+      output,
+      ...(error === undefined ? {} : { error: { code: error, message: 'It did not go.', remedy: 'Make room.' } }),
+    },
+  });
+  const three = { plan: 'a.yaml', texts: { 'a.yaml': WIDE.texts['wide.yaml'].replace(/, n4:.*?\}\}/, '}') } };
+  const told = (...events: RunEvent[]): void => {
+    operations.next = fakeRun('r1', graphOf(three), [...events, finished('done')]);
+  };
+  const mebibyte = { path: '/x', files: 2, bytes: 2 ** 20 };
+  told(copied(0, true, mebibyte), copied(1, false, mebibyte), copied(2, false, null, 'NO_SPACE'));
+  const mixed = await run(['cp', import.meta.filename, 'all:/x']);
+  t.same(lines(mixed.out), [
+    'n1  2 files, 1.0 MiB',
+    'n2  2 files, 1.0 MiB, unchanged',
+    'n3  NO_SPACE: It did not go',
+    '    do: Make room.',
+  ]);
+  t.match(mixed.err, /^3 nodes, .*MiB\/s together$/m);
+  told(copied(0, false, mebibyte), copied(1, false, mebibyte), copied(2, false, mebibyte));
+  t.match((await run(['cp', import.meta.filename, 'all:/x'])).err, /^3 nodes, nothing to bring$/m);
+  const fetched = { path: '/x', files: [], count: 3, bytes: 10 };
+  told(copied(0, false, { ...fetched, brought: 1 }), copied(1, false, { ...fetched, brought: 0 }));
+  t.same(lines((await run(['cp', 'all:/x', '.'])).out).slice(0, 2), [
+    'n1  3 files, 10 bytes',
+    'n2  3 files, 10 bytes, unchanged',
+  ]);
+});
+
 t.test('a scan gives hosts of an inventory; who has joined is told as such', async (t) => {
   const { run, operations } = await desk(t);
   const open = [

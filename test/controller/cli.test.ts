@@ -145,6 +145,8 @@ t.test('an inventory is shown, written out, and made of a table', async (t) => {
   const inventory = join(folder, 'inventory.yaml');
   await writeFile(inventory, made.out);
   t.equal((await run(['inventory', 'expand', inventory])).out, made.out, 'what is made is an inventory again');
+  const absent = await run(['inventory', 'from-csv', `${csv}.old`]);
+  t.match(absent.err, /There is no table of hosts .*nodes\.csv\.old\.[\s\S]*do: Give the path of a table of hosts/);
   await writeFile(csv, 'name,address\nn1,10.0.0.300\n');
   const bad = await run(['inventory', 'from-csv', csv]);
   t.match([bad.code, bad.err], [1, /nodes\.csv:2:4\n[\s\S]*no usable IP address[\s\S]*\|\s+\^/]);
@@ -213,6 +215,9 @@ t.test('machines that wait, and agents that are replaced', async (t) => {
       'the key that was shown',
     );
   }
+  await run(['nodes', 'approve', 'w9', '--fingerprint', 'SHA256:other']);
+  t.match(operations.asked.at(-1), { decide: 'w9', fingerprint: 'SHA256:other' }, 'the key that a person has compared');
+  t.match((await run(['nodes', 'approve', '--all', '--fingerprint', 'SHA256:x'])).err, /of one node/);
   const wish = ['--uses', '9', '--names', 'w*', '--groups', 'a,b', '--cidr', '10.0.0.0/8', '--approve'];
   const made = await run(['token', 'create', ...wish]);
   t.match(operations.asked.at(-1), {

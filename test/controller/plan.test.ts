@@ -999,7 +999,7 @@ spec:
         all: [here.sh, gone.sh]
         groups:
           idle: here.sh
-          etdc: here.sh
+          etdc: lost.sh
       env: {bad-name: x}
       timeout: soon
     - before: install
@@ -1012,6 +1012,7 @@ spec:
     /^15:7 PLAN_MISSING The hook says neither before nor after/,
     /^18:24 PLAN_MISSING The script gone\.sh is not there/,
     /^20:11 PLAN_EMPTY_GROUP The play "install" runs on no node of "idle"/,
+    /^21:17 PLAN_MISSING The script lost\.sh is not there/,
     /^21:11 PLAN_UNKNOWN_GROUP .*"etdc"/,
     /^22:13 PLAN_ACTION_INPUT .*bad-name/,
     /^23:16 PLAN_TYPE .*timeout/,

@@ -73,6 +73,7 @@ export class Agent {
       gatherFacts: facts,
       bootId: machine.bootId,
       runsFolder: '/runs',
+      sweep: async () => {},
       onLog: (chunk) => this.#log.add(chunk),
       logger: { debug: () => {}, info: () => {}, warn: () => {}, error },
     });

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { ActionExecutor } from '../../agent/actions/executor.ts';
 import { commandFailure, createExecutors, createResourceKinds } from '../../agent/actions/index.ts';
+import { sweepScripts } from '../../agent/actions/script.ts';
 import { type Disk, type DurableFile, disk } from '../../agent/durable/disk.ts';
 import { BlobFolder, sha256 } from '../../agent/executor/blobs.ts';
 import { Executor } from '../../agent/executor/executor.ts';
@@ -309,6 +310,7 @@ export class Bench {
       gatherFacts: gather.facts,
       bootId: options.bootId ?? 'boot-1',
       runsFolder: join(folder, 'runs'),
+      sweep: (inUse) => sweepScripts(hostFiles, join(folder, 'scripts'), inUse),
       onLog: (chunk) => logs.push(chunk),
       logger: options.tolerant === true ? { ...logger, error: () => {} } : logger,
     });

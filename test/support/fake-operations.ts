@@ -100,7 +100,7 @@ export class FakeOperations implements Operations {
   }
 
   async copy(): Promise<Started> {
-    return { run: 'r1', nodes: 1, withoutFacts: [] };
+    return { ...this.#start(), nodes: this.next?.graph.nodes.length ?? 0, withoutFacts: [] };
   }
 
   async missingBlobs(): Promise<string[]> {

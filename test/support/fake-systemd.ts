@@ -10,7 +10,7 @@ export function fakeSystemd(
   const bin = join(dir, 'bin');
   mkdirSync(bin);
   const script = `#!/bin/sh
-cd ${dir}
+cd '${dir}'
 get() { cat "$1" 2>/dev/null || echo "$2"; }
 [ "$1" = show ] || echo "$*" >> calls
 now() { awk '{ printf "%d", $1 * 1000000 }' /proc/uptime; }

@@ -5,7 +5,8 @@ import { eachOfList, withOutput } from '../options.ts';
 import { checkPlan } from '../plan-file.ts';
 import { withPlanOptions } from '../plan-options.ts';
 import { sendFiles } from '../send-files.ts';
-import { applyOptions, followRevised, type StartOptions, startController, startRun } from '../start-run.ts';
+import { applyOptions, followRevised, type StartOptions, startRun } from '../start-run.ts';
+import { startController } from '../wake.ts';
 
 interface Options extends StartOptions {
   /** True: without the name of a run. */

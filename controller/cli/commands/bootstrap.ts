@@ -8,7 +8,7 @@ import { type Format, withOutput } from '../options.ts';
 import { bootstrapConclusion, bootstrapFrame, bootstrapText } from '../output/bootstrap-text.ts';
 import { checkPlan, type PlanOptions } from '../plan-file.ts';
 import { withPlanOptions } from '../plan-options.ts';
-import { startController } from '../start-run.ts';
+import { startController } from '../wake.ts';
 
 export function bootstrapCommand(cli: Cli): Command {
   const command = withOutput(withPlanOptions(new Command('bootstrap')))

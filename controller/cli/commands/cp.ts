@@ -6,15 +6,14 @@ import { KkError } from '../../../shared/errors.ts';
 import { hashTree } from '../../plan/index.ts';
 import type { CopyBody } from '../../views/requests.ts';
 import type { Cli } from '../cli.ts';
-import { followRun, rawWatcher, type Watcher } from '../follow.ts';
+import { copyWatcher } from '../copy-watch.ts';
+import { followRun, rawWatcher } from '../follow.ts';
 import { startLive } from '../live.ts';
 import { type Format, withOutput } from '../options.ts';
-import { reason } from '../output/exec-text.ts';
 import { rateText, sizeText } from '../output/size-text.ts';
-import { clean, count } from '../output/text.ts';
+import { count } from '../output/text.ts';
 import { selectorOf, tellWithoutFacts } from '../selector.ts';
-import { reviveController } from '../start-run.ts';
-import { wakeController } from '../wake.ts';
+import { reviveController, wakeController } from '../wake.ts';
 
 type Direction = { direction: 'to' | 'from'; selector: string[]; paths: string[]; to: string };
 
@@ -48,7 +47,7 @@ Examples:
     const body: CopyBody = { direction, selector, copies, by: cli.parts.settings.user };
     const { run, withoutFacts } = await cli.client.copy(body);
     tellWithoutFacts(cli, withoutFacts);
-    const watcher = options.output === 'table' ? copyWatcher(cli) : rawWatcher(cli, options.output);
+    const watcher = options.output === 'table' ? await copyWatcher(cli) : rawWatcher(cli, options.output);
     return followRun(cli, { run, logs: false, watcher, revive: () => reviveController(cli) });
   });
 }
@@ -130,50 +129,4 @@ async function sendBlobs(cli: Cli, copies: Copies): Promise<void> {
   }
   if (total > 0)
     cli.note(`sent ${count(wanted.length, 'file')}, ${sizeText(total)}, ${rateText(total, cli.parts.now() - begun)}`);
-}
-
-const byName = new Intl.Collator('en', { numeric: true }).compare;
-
-/** What a copy or a fetch tells of itself. */
-interface Told {
-  files?: number | unknown[];
-  count?: number;
-  bytes?: number;
-}
-
-/** A line for each node when it is done, and one for all. */
-function copyWatcher(cli: Cli): Watcher {
-  const { colors } = cli;
-  const begun = cli.parts.now();
-  const nodes = new Map<string, { files: number; bytes: number; failed: string[] }>();
-  const of = (node: string) => {
-    const found = nodes.get(node) ?? { files: 0, bytes: 0, failed: [] };
-    nodes.set(node, found);
-    return found;
-  };
-  return {
-    line(line) {
-      if (line.type === 'ended') {
-        const told = (line.output ?? {}) as Told;
-        const one = of(line.node);
-        one.files += told.count ?? (typeof told.files === 'number' ? told.files : 0);
-        one.bytes += told.bytes ?? 0;
-        if (line.error) one.failed.push(`${line.error.code}: ${reason(line.error.message)}`);
-      } else if (line.type === 'blocked') of(line.node).failed.push(clean(line.cause));
-      else if (line.type === 'node' && line.error)
-        of(line.node).failed.push(`${line.error.code}: ${reason(line.error.message)}`);
-    },
-    note: (text) => cli.note(text),
-    restart: () => nodes.clear(),
-    end() {
-      const width = Math.max(0, ...[...nodes.keys()].map((node) => node.length));
-      for (const [node, { files, bytes, failed }] of [...nodes].sort(([a], [b]) => byName(a, b))) {
-        const what = failed[0] === undefined ? `${count(files, 'file')}, ${sizeText(bytes)}` : colors.red(failed[0]);
-        cli.print(`${colors.cyan(clean(node).padEnd(width))}  ${what}`);
-      }
-      const bytes = [...nodes.values()].reduce((sum, one) => sum + one.bytes, 0);
-      if (nodes.size > 1)
-        cli.note(`${count(nodes.size, 'node')}, ${rateText(bytes, cli.parts.now() - begun)} together`);
-    },
-  };
 }

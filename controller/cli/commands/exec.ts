@@ -4,8 +4,7 @@ import { groupingWatcher, streamWatcher } from '../exec-watch.ts';
 import { followRun, rawWatcher, type Watcher } from '../follow.ts';
 import { durationOption, type Format, wholeNumber, withOutput } from '../options.ts';
 import { SELECTOR_HELP, selectorOf, tellWithoutFacts } from '../selector.ts';
-import { reviveController } from '../start-run.ts';
-import { wakeController } from '../wake.ts';
+import { reviveController, wakeController } from '../wake.ts';
 
 /** Above so many nodes a person reads what is alike once, and not line by line. */
 const FEW_NODES = 10;

@@ -10,8 +10,7 @@ import { factsRows, type ToldFacts, valueRows } from '../output/facts-text.ts';
 import { problemsText } from '../output/problems.ts';
 import { names } from '../output/text.ts';
 import { SELECTOR_HELP, selectorOf, tellWithoutFacts } from '../selector.ts';
-import { reviveController } from '../start-run.ts';
-import { wakeController } from '../wake.ts';
+import { reviveController, wakeController } from '../wake.ts';
 
 interface FactsOptions {
   output: Format;

@@ -5,8 +5,7 @@ import { followRun, type Watcher } from '../follow.ts';
 import { durationOption, type Format, withOutput } from '../options.ts';
 import { problemsText } from '../output/problems.ts';
 import { type Scan, scanLines, scanOf } from '../output/scan-text.ts';
-import { reviveController } from '../start-run.ts';
-import { wakeController } from '../wake.ts';
+import { reviveController, wakeController } from '../wake.ts';
 
 interface ScanOptions {
   output: Format;

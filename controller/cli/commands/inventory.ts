@@ -72,20 +72,22 @@ Only name and address must be there; several groups are divided by blanks. A pla
 Examples:
   kk-controller inventory from-csv nodes.csv > inventory.yaml`,
     );
-  return cli.action(command, (file: string, { output: format }: { output: Format }) => print(cli, file, format));
+  return cli.action(command, (file: string, { output: format }: { output: Format }) =>
+    print(cli, file, format, 'table of hosts'),
+  );
 }
 
 /** An inventory has no better table than the YAML that people write. */
-async function print(cli: Cli, file: string, format: Format): Promise<number> {
-  const { written } = await readFile(cli, file);
+async function print(cli: Cli, file: string, format: Format, what?: string): Promise<number> {
+  const { written } = await readFile(cli, file, what);
   const document = { apiVersion: 'kk.dev/v1', kind: 'Inventory', ...(written as object) };
   cli.show(format, document, () => [stringify(document, { flowCollectionPadding: false }).trimEnd()]);
   return 0;
 }
 
 /** Throws KkErrors with everything that is wrong. */
-async function readFile(cli: Cli, file: string): Promise<InventoryFile> {
-  const sources = await loadSources(file);
+async function readFile(cli: Cli, file: string, what = 'plan or inventory file'): Promise<InventoryFile> {
+  const sources = await loadSources(file, { what });
   cli.texts = sources.texts;
   const parsed = parseInventory(sources);
   if ('problems' in parsed) throw new KkErrors(parsed.problems);

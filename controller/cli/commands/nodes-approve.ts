@@ -10,6 +10,7 @@ import { wakeController } from '../wake.ts';
 interface Options {
   output: Format;
   all?: true;
+  fingerprint?: string;
 }
 
 export function nodesApproveCommand(cli: Cli): Command {
@@ -17,6 +18,7 @@ export function nodesApproveCommand(cli: Cli): Command {
     .description('Let machines in that wait for approval')
     .argument('[nodes...]', 'their names, as `nodes` shows them')
     .option('--all', 'all that wait now')
+    .option('--fingerprint <fingerprint>', 'one node, and only if this is the fingerprint of its key: SHA256:…')
     .addHelpText(
       'after',
       `
@@ -24,6 +26,7 @@ A machine waits when its token was made with --approve. Compare the fingerprint 
 
 Examples:
   kk-controller nodes approve worker7
+  kk-controller nodes approve worker7 --fingerprint SHA256:5bk0h…
   kk-controller nodes approve --all`,
     );
   return decide(cli, command, (name, wish) => cli.client.approve(name, wish));
@@ -39,12 +42,19 @@ export function nodesRejectCommand(cli: Cli): Command {
 }
 
 function decide(cli: Cli, command: Command, one: (name: string, wish: DecideBody) => Promise<NodeView>): Command {
-  return cli.action(command, async (names: string[], { output, all }: Options) => {
+  return cli.action(command, async (names: string[], { output, all, fingerprint }: Options) => {
     if (names.length > 0 === (all === true)) {
       throw new KkError({
         code: 'USAGE',
         message: 'Either names or --all are needed.',
         remedy: `See \`kk-controller nodes ${command.name()} --help\`.`,
+      });
+    }
+    if (fingerprint !== undefined && names.length !== 1) {
+      throw new KkError({
+        code: 'USAGE',
+        message: '--fingerprint is of one node.',
+        remedy: 'Name the node whose key it is of.',
       });
     }
     await wakeController(cli);
@@ -56,7 +66,7 @@ function decide(cli: Cli, command: Command, one: (name: string, wish: DecideBody
     const by = cli.parts.settings.user;
     const decided: NodeView[] = [];
     for (const name of all ? waiting : names) {
-      decided.push(await one(name, { fingerprint: shown.get(name)?.fingerprint ?? '', by }));
+      decided.push(await one(name, { fingerprint: fingerprint ?? shown.get(name)?.fingerprint ?? '', by }));
     }
     cli.show(output, decided, () => {
       if (decided.length === 0) return ['No machine waits for approval.'];
