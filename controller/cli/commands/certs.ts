@@ -8,8 +8,8 @@ import { certificateRows } from '../output/certs-text.ts';
 import { checkPlan, type PlanOptions } from '../plan-file.ts';
 import { withPlanOptions } from '../plan-options.ts';
 import { tellWithoutFacts } from '../selector.ts';
-import { reviveController, type StartOptions, startRun } from '../start-run.ts';
-import { wakeController } from '../wake.ts';
+import { type StartOptions, startRun } from '../start-run.ts';
+import { reviveController, wakeController } from '../wake.ts';
 
 /** A node that does not answer costs so long and no more. */
 const LIST_SECONDS = 60;
