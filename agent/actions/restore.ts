@@ -1,7 +1,7 @@
 import type { ActionInput, ActionOutput } from '../../shared/actions/index.ts';
 import { KkError } from '../../shared/errors.ts';
-import type { Resource } from '../undo/image.ts';
-import type { StepOf } from '../undo/store.ts';
+import type { Image, Resource } from '../undo/image.ts';
+import type { Remembered, StepOf } from '../undo/store.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
 import { nameOf, type Undoing, type Weighed, weigh } from './undo-plan.ts';
 
@@ -24,6 +24,21 @@ function roleOf({ task }: StepOf): string {
 }
 
 /**
+ * That a unit was started, stopped, enabled or disabled since is nobody's work to be kept: kubeadm starts the kubelet, and a person
+ * stops it. Only how it was at first counts.
+ */
+function whateverRuns({ resource, changes }: Remembered): Remembered {
+  if (resource.kind !== 'unit') return { resource, changes };
+  const without = ({ running: _running, enabled: _enabled, ...image }: Image): Image => image;
+  return {
+    resource,
+    changes: changes.map(({ before, after, ...change }, index) => {
+      return { ...change, before: index === 0 ? before : without(before), after: without(after) };
+    }),
+  };
+}
+
+/**
  * Brings back what the steps of roles changed in all runs, what they touched first last. Unlike the undoing of one step it does
  * what it can: a machine that is given away must not keep everything because of one file that somebody has edited.
  */
@@ -36,7 +51,7 @@ export function restoreExecutor(store: Undoing): ActionExecutor<'restore'> {
     const planned: Plan = { wanted: [], asBefore: [], left: [] };
     for (const remembered of await store.changesBy(ofRoles(input))) {
       const { resource } = remembered;
-      const weighed = await orWhy(resource, signal, () => weigh(store, remembered, signal));
+      const weighed = await orWhy(resource, signal, () => weigh(store, whateverRuns(remembered), signal));
       if (typeof weighed === 'string') planned.left.push(weighed);
       else if (weighed.verdict === 'restore') planned.wanted.push({ ...weighed, resource });
       else if (weighed.verdict === 'as-before') planned.asBefore.push(resource);

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { join } from 'node:path';
 import t from 'tap';
 import { LIMITS } from '../../agent/undo/store.ts';
+import { fakeSystemd } from '../support/fake-systemd.ts';
 import { realHost } from '../support/real-host.ts';
 import { Node } from '../support/undo-node.ts';
 
@@ -92,4 +93,35 @@ t.test('one thing that cannot be brought back keeps nothing else from it', async
   t.equal(readFileSync(at('b'), 'utf8'), 'old');
   t.equal(statSync(at('b')).mode & 0o777, 0o644);
   t.match(ended.output.left.join('\n'), /c.*not empty/);
+});
+
+t.test('a unit goes whoever started or stopped it meanwhile; one whose file somebody has edited stays', async (t) => {
+  const dir = t.testdir({ units: {} });
+  const fake = fakeSystemd(realHost(), dir);
+  const node = new Node(dir, fake.host);
+  const file = join(dir, 'units/kubelet.service');
+  await node.do('r1', 'systemd', { unit: 'kubelet', content: 'one', enabled: true }, 'b/kubernetes/binaries/unit');
+  fake.set('active', 'active\n');
+  await node.do('r2', 'systemd', { unit: 'kubelet', content: 'two', enabled: true }, 'b/kubernetes/binaries/unit');
+  for (const name of ['active', 'enabled']) fake.set(name, name === 'active' ? 'inactive\n' : 'disabled\n');
+  const roles = ['kubernetes/binaries'];
+  writeFileSync(file, 'by hand');
+  t.match(await node.do('d1', 'restore', { roles }), {
+    changed: false,
+    output: { left: [/kubelet.service: content/] },
+  });
+  writeFileSync(file, 'two');
+  t.match(await node.do('d2', 'restore', { roles }), { changed: true, output: { restored: ['kubelet.service'] } });
+  t.notOk(existsSync(file));
+  t.same(remembered(node), []);
+
+  await node.do('r3', 'systemd', { unit: 'kubelet', content: 'one', enabled: true }, 'b/kubernetes/binaries/unit');
+  fake.set('active', 'active\n');
+  fake.calls();
+  await node.do('d3', 'restore', { roles });
+  t.same(
+    fake.calls(),
+    ['stop -- kubelet.service', 'disable -- kubelet.service', 'daemon-reload'],
+    'it runs: it is stopped',
+  );
 });
