@@ -34,6 +34,7 @@ function restoreCommand(cli: Cli): Command {
   const command = withOutput(withPlanOptions(new Command('restore')))
     .description('Put a snapshot in the place of what etcd holds, on all members')
     .requiredOption('--snapshot <path>', 'where it lies on every member')
+    .option('--yes', 'do not ask')
     .addHelpText(
       'after',
       `
