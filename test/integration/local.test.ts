@@ -60,7 +60,8 @@ t.test('a node is asked, the controller does its part for each, the node goes on
   const would = await line.apply(plan, { check: true });
   t.equal(would.view.status, 'done');
   t.same(await line.client.clusters(), [], 'a dry run keeps nothing');
-  t.match(would.view.unknown, [{ task: /keep/ }, { task: /keep/ }], 'what it would keep nobody knows before');
+  const notKnown = would.view.unknown.filter(({ task }) => task.endsWith('/keep'));
+  t.equal(notKnown.length, NODES.length, 'what it would keep nobody knows before');
 
   const run = await line.start(plan);
   t.equal(await untilAsked(line, run), 'Delete 2 nodes?');
