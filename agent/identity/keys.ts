@@ -30,9 +30,9 @@ export function makeKey(): KeyObject {
   return generateKeyPairSync('ec', { namedCurve: EC.namedCurve }).privateKey;
 }
 
-/** PKCS #8 PEM of a private key. */
+/** PEM of a private key as SEC 1 has it: kubeadm before 1.22 hands on no other form of an EC key to control planes that join. */
 export function keyPemOf(key: KeyObject): string {
-  return key.export({ type: 'pkcs8', format: 'pem' }).toString();
+  return key.export({ type: 'sec1', format: 'pem' }).toString();
 }
 
 /** Whether a key is on the one curve we use. */

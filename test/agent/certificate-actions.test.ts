@@ -52,6 +52,7 @@ t.test('certificate_request: the key stays, the request is about what the task s
   rmSync(key);
   await system.do('certificate_request', input);
   t.ok(createPrivateKey(readFileSync(key)));
+  t.match(readFileSync(key, 'utf8'), /^-----BEGIN EC PRIVATE KEY-----\n/, 'as kubeadm reads it');
   await system.undo();
   t.notOk(existsSync(key), 'a rollback takes the key away that kk has made');
 });
