@@ -11,7 +11,7 @@ const KEY = '5d1e3d0c8b7a69584736251403f2e1d0c1b2a39485766758493a2b1c0d9e8f70';
 const KUBEADM = `#!/bin/sh
 echo "$*" | sed 's/ --config [^ ]*//' >>ETC/calls
 case $1 in
-  reset) rm -rf ETC/pki ETC/manifests; exit ;;
+  reset) [ ! -e ETC/stuck ] || exit 1; rm -rf ETC/pki ETC/manifests ETC/kubelet.conf; exit ;;
 esac
 [ "$2" != phase ] || exit 0
 cat "$3" >ETC/given
@@ -186,4 +186,44 @@ t.test('a join that failed is begun anew; as a control plane with the key', asyn
   t.ok((await readdir(node.etc)).includes('kubeadm-joined'));
   t.strictSame(await node.left(), []);
   t.notMatch(went.out + went.err, new RegExp(`${TOKEN}|${KEY}`));
+});
+
+t.test('a node that is in a cluster is not touched, however often it is tried', async (t) => {
+  const conf = 'clusters:\n- cluster:\n    server: https://10.0.0.9:6443\n';
+  const cases: [script: 'init' | 'join', files: Record<string, string>, said: RegExp][] = [
+    ['init', { 'kubelet.conf': conf }, /\(https:\/\/10\.0\.0\.9:6443\): .*no init of kk/],
+    ['init', { 'kubelet.conf': conf, 'kubeadm-joined': '' }, /first control plane is another[\s\S]*first in the group/],
+    ['init', { 'kubeadm-init.begun': '', 'kubeadm-joined': '' }, /first control plane is another/],
+    ['join', { 'kubelet.conf': conf }, /no join of kk made them[\s\S]*`delete cluster`/],
+    ['join', { 'kubeadm-join.begun': '', 'kubeadm-formed.yaml': '' }, /formed on this node/],
+    ['join', { 'manifests/own.yaml': '' }, /static pods/],
+  ];
+  for (const [script, files, said] of cases) {
+    const node = await machine(t);
+    await mkdir(join(node.etc, 'manifests'));
+    for (const [name, text] of Object.entries(files)) await node.set(name, text);
+    const before = (await readdir(node.etc)).sort();
+    for (const attempt of ['first', 'second']) {
+      const { code, err } = await node.run(`${script}/files/${script}.sh`, node.bin, '/run/c.sock', 'external', 'cp2');
+      t.equal(code, 1);
+      t.match(err, /^NODE_IN_CLUSTER: /, `${attempt} ${script} with ${Object.keys(files)}`);
+      t.match(err, said);
+    }
+    t.equal(await node.read('calls'), '', 'kubeadm is not even asked');
+    t.strictSame((await readdir(node.etc)).sort(), before);
+    await rm(join(node.etc, '..'), { recursive: true });
+  }
+});
+
+t.test('a cluster that could not be taken back is taken back by the next try', async (t) => {
+  const node = await machine(t);
+  await node.set('kubeadm-joined', '');
+  await node.set('kubelet.conf', '');
+  await node.set('nodes', '');
+  await node.set('stuck', '');
+  t.equal((await node.run('join/files/reset.sh', node.bin, '/run/c.sock')).code, 1);
+  await rm(join(node.etc, 'stuck'));
+  t.equal((await node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'w1')).code, 0);
+  t.match(await node.read('calls'), /reset[\s\S]*reset[\s\S]*join/);
+  t.strictSame(await node.left(), []);
 });

@@ -14,6 +14,22 @@ trap 'rm -rf "$work"' EXIT
 # What kubeadm prints names the token and the key.
 masked() { sed -u -E 's/\b[a-z0-9]{6}\.[a-z0-9]{16}\b/(token)/g; s/\b[0-9a-f]{64}\b/(key)/g'; }
 
+# A node that is in a cluster is left as it is: kubeadm's own check would come after the mark that makes the next try reset it.
+in_cluster() {
+  {
+    server=$(sed -n 's/^ *server: *//p' "$here/kubelet.conf" 2>/dev/null | head -n 1)
+    echo "NODE_IN_CLUSTER: this node is in a cluster already${server:+ ($server)}: $1. Nothing was changed."
+    echo "$2"
+  } >&2
+  exit 1
+}
+away="If it is to leave that cluster, and everything on it may go, \`delete cluster\` takes it out; else take it out of the group control_plane."
+if [ -e "$here/kubeadm-joined" ]; then
+  in_cluster "it joined one whose first control plane is another" \
+    "Put the host that the cluster was formed on first in the group control_plane again. $away"
+elif [ ! -e "$begun" ] && [ -n "$(ls "$here/kubelet.conf" "$here"/manifests/*.yaml 2>/dev/null)" ]; then
+  in_cluster "it has a kubelet.conf or static pods in $here, and no init of kk made them" "$away"
+fi
 if [ -e "$begun" ]; then
   echo "an earlier kubeadm init did not come to its end: what it left is removed, its pki is kept"
   kept=$here/pki.kept

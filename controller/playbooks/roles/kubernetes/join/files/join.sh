@@ -19,6 +19,21 @@ answers() {
   kubectl --kubeconfig "$here/admin.conf" --request-timeout 10s --namespace kube-system get configmap kubeadm-config >/dev/null 2>&1
 }
 
+# A node that is in a cluster is left as it is: kubeadm's own check would come after the mark that makes the next try reset it.
+in_cluster() {
+  {
+    server=$(sed -n 's/^ *server: *//p' "$here/kubelet.conf" 2>/dev/null | head -n 1)
+    echo "NODE_IN_CLUSTER: this node is in a cluster already${server:+ ($server)}: $1. Nothing was changed."
+    echo "$2"
+  } >&2
+  exit 1
+}
+away="If it is to leave that cluster, and everything on it may go, \`delete cluster\` takes it out; else take it out of the groups of the inventory."
+if [ -e "$here/kubeadm-formed.yaml" ]; then
+  in_cluster "it was formed on this node" "Put this node first in the group control_plane again. $away"
+elif [ ! -e "$begun" ] && [ -n "$(ls "$here/kubelet.conf" "$here"/manifests/*.yaml 2>/dev/null)" ]; then
+  in_cluster "it has a kubelet.conf or static pods in $here, and no join of kk made them" "$away"
+fi
 if [ -e "$begun" ]; then
   echo "an earlier kubeadm join did not come to its end: what it left is removed"
   if [ "$3" = internal ] && [ -e "$here/manifests/etcd.yaml" ] && [ -e "$here/admin.conf" ]; then

@@ -3,7 +3,12 @@
 set -u
 PATH=$1:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
+here=/etc/kubernetes
+# Until it is done the next init or join has to do it.
+[ ! -e "$here/kubeadm-formed.yaml" ] || : >"$here/kubeadm-init.begun"
+[ ! -e "$here/kubeadm-joined" ] || : >"$here/kubeadm-join.begun"
+rm -f "$here/kubeadm-formed.yaml" "$here/kubeadm-joined"
 timeout 180 kubeadm reset --force --cri-socket "$2" </dev/null
 status=$?
-rm -f /etc/kubernetes/kubeadm-formed.yaml /etc/kubernetes/kubeadm-joined /etc/kubernetes/kubeadm-*.begun
+[ $status != 0 ] || rm -f "$here"/kubeadm-*.begun
 exit $status
