@@ -143,6 +143,16 @@ kubernetes: {kubelet: {max_pods: 255}, control_plane_endpoint: {type: external}}
   );
 });
 
+t.test('a password for a registry is refused before a machine is touched', async (t) => {
+  t.strictSame(
+    complaints(`cri:
+  registries:
+    docker.io: {mirrors: ["https://m.example"]}
+    reg.example:5000: {auth: {username: u, password_secret: s}}`),
+    ['{username: u, password_secret: s}}: A password for reg.example:5000 cannot be given to containerd yet.'],
+  );
+});
+
 t.test('groups and etcd go together', async (t) => {
   const groups = (text: string): string => `${HOSTS}\n  groups: ${text}`;
   const messages = (config: string, inventory: string): string[] =>
