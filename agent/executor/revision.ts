@@ -9,6 +9,7 @@ import type { NodeVariables } from '../../shared/variables.ts';
 import { type Digest, inputsDigest, stepDigest } from './digest.ts';
 import { namesBound } from './dry-run.ts';
 import { exportedRegister } from './exported.ts';
+import { looksAgain } from './looks-again.ts';
 import { checkedRegister, registerOf } from './outcome.ts';
 import type { ItemEnd } from './records.ts';
 import type { Ending, RunRecord, StepRecord } from './state.ts';
@@ -118,15 +119,12 @@ function again(ending: Ending): Ending {
   return { ...ending, result: { ...result, kept: true } };
 }
 
-/** What tells of the node and not of the inputs is looked at again each time. */
-const LOOKS_AGAIN: ReadonlySet<string> = new Set<ActionKind>(['check', 'facts', 'wait_for']);
-
 /** What a step left that may count in this revision; undefined: nothing, or it is to run again. */
 export function earlierFor(run: RunRecord, task: number, specs: readonly TaskSpec[]): Earlier | undefined {
   const { revised } = run.share;
   const spec = specs[task];
   if (revised === undefined || spec === undefined) return undefined;
-  if (revised.rerun.includes(task) || LOOKS_AGAIN.has(spec.action) || isOwedAgain(run, task, specs)) return undefined;
+  if (revised.rerun.includes(task) || looksAgain(spec) || isOwedAgain(run, task, specs)) return undefined;
   return run.earlier.get(spec.key);
 }
 
@@ -140,7 +138,11 @@ function isOwedAgain(run: RunRecord, task: number, specs: readonly TaskSpec[]): 
 }
 
 function hasWorked(run: RunRecord, task: number, specs: readonly TaskSpec[]): boolean {
-  if (!isBlock(specs[task])) return run.steps.get(task)?.hasBegun === true;
+  const [spec, step] = [specs[task], run.steps.get(task)];
+  if (!isBlock(spec)) {
+    const onlyLooked = step?.state === 'ok' && step.ending?.result.changed !== true;
+    return step?.hasBegun === true && !(onlyLooked && spec !== undefined && looksAgain(spec));
+  }
   return Object.values(partsOf(specs, task)).some((members) => members.some((one) => hasWorked(run, one, specs)));
 }
 

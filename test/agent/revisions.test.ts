@@ -1,10 +1,12 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { inputsDigest } from '../../agent/executor/digest.ts';
 import { inputsOf } from '../../shared/inputs.ts';
 import type { Revised } from '../../shared/share.ts';
 import { Bench, chain, type TaskWish, task } from '../support/agent-bench.ts';
+import { fakeSystemd } from '../support/fake-systemd.ts';
+import { realHost } from '../support/real-host.ts';
 
 /** What a revision says of earlier ones; by itself: what failed is done again. */
 const revised = (more: Partial<Revised> = {}) => ({
@@ -476,4 +478,58 @@ t.test('what cleans up after a block does so again when something of the block w
   bench.push(tasks, { revision: 3, ...revised({ retryFailed: false }) });
   await bench.settle();
   t.equal(bench.commands.calls.length, 9, 'nothing ran, nothing is to be cleaned up');
+});
+
+t.test('what only looks at the node looks again, and makes nothing be cleaned up by that', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  bench.commands.answers.set('look', (call) => ({ stdout: `look ${call}` }));
+  const marker = join(t.testdir(), 'formed');
+  const look: TaskWish = { changedWhen: 'false', onInterrupt: 'rerun' };
+  const inBlock = (name: string, part: 'block' | 'always', more: TaskWish = {}) =>
+    task(name, { within: { block: 4, part }, needs: [{ task: 3 }], ...more });
+  const tasks = (again: string) => [
+    task('marker', { action: 'stat', inputs: { path: marker }, register: 'formed' }),
+    task('look', { ...look, register: 'seen', needs: [{ task: 0 }] }),
+    task('once', { changedWhen: 'false', needs: [{ task: 1 }] }),
+    task('see', { run: `${again} {{ formed.exists }} {{ seen.stdout }}`, onInterrupt: 'rerun', needs: [{ task: 2 }] }),
+    task('safely', { action: 'block', inputs: {}, needs: [{ task: 3 }] }),
+    inBlock('look inside', 'block', look),
+    inBlock('work', 'block', { needs: [{ task: 5 }] }),
+    inBlock('tidy', 'always'),
+  ];
+  bench.push(tasks('see'));
+  await bench.settle();
+  while (bench.executor.running() > 0) await bench.settle();
+  t.same(bench.commands.calls, ['look', 'once', 'see false look 1', 'look inside', 'work', 'tidy']);
+  writeFileSync(marker, '');
+  bench.push(tasks('again'), { revision: 2, ...revised({ rerun: [3] }) });
+  await bench.settle();
+  while (bench.executor.running() > 0) await bench.settle();
+  t.same(bench.commands.calls.slice(6), ['look', 'again true look 2', 'look inside'], 'neither once nor tidy');
+});
+
+t.test('a unit goes by what its inputs hold now', async (t) => {
+  const dir = t.testdir({ 'app.conf': 'one' });
+  const fake = fakeSystemd(realHost(), dir);
+  const bench = await Bench.open({ host: { run: fake.host.run } });
+  bench.lease();
+  const unit = (name: string, inputs: object) =>
+    task(name, { action: 'systemd', inputs: { unit: 'app', ...inputs } as never });
+  const tasks = [
+    unit('start', { state: 'started', inputs: [join(dir, 'app.conf')] }),
+    unit('restart', { state: 'restarted', inputs: [join(dir, 'app.conf')] }),
+  ];
+  const settled = async () => {
+    await bench.settle();
+    while (bench.executor.running() > 0) await bench.settle();
+    return fake.calls().map((call) => call.split(' ')[0]);
+  };
+  bench.push(chain(tasks));
+  t.same(await settled(), ['start', 'restart']);
+  bench.push(chain(tasks), { revision: 2, ...revised() });
+  t.same(await settled(), []);
+  writeFileSync(join(dir, 'app.conf'), 'two');
+  bench.push(chain(tasks), { revision: 3, ...revised() });
+  t.same(await settled(), ['restart'], 'a task of an earlier revision has written one');
 });

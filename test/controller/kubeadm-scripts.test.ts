@@ -158,7 +158,10 @@ t.test('who is not in the cluster is found; token and certificates are renewed f
   await node.set('nodes', 'cp1=True\ncp10=True\nw1=False\n');
   const { out } = await node.run('init/files/outsiders.sh', node.bin, 'cp1', 'cp10', 'w1', 'w10');
   t.equal(out, 'w1\nw10\n', 'one that is not Ready may have to join again');
+  await node.set('kubeadm-renewal.yaml', 'new token\n');
+  await rm(join(node.etc, 'kubeadm-init.yaml'));
   t.equal((await node.run('init/files/renew.sh', node.bin)).code, 0);
+  t.equal(await node.read('kubeadm-renewal.yaml'), '', 'no secret is left lying about');
   t.equal(await node.read('calls'), 'init phase bootstrap-token\ninit phase upload-certs --upload-certs\n');
 });
 

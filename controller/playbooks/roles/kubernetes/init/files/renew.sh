@@ -1,12 +1,12 @@
 #!/bin/sh
-# renew.sh BIN: the token and the certificates of the control plane are in the cluster for two more hours.
+# renew.sh BIN: the token and the certificates of the control plane, as in kubeadm-renewal.yaml, are in the cluster for two more hours.
 set -eu
 PATH=$1:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 umask 077
 work=$(mktemp -d /run/kk-kubeadm.XXXXXX)
-trap 'rm -rf "$work"' EXIT
-cat /etc/kubernetes/kubeadm-init.yaml /etc/kubernetes/kubeadm-settings.yaml >"$work/config.yaml"
+trap 'rm -rf "$work" /etc/kubernetes/kubeadm-renewal.yaml' EXIT
+cat /etc/kubernetes/kubeadm-renewal.yaml /etc/kubernetes/kubeadm-settings.yaml >"$work/config.yaml"
 # Both print secrets.
 for phase in "bootstrap-token" "upload-certs --upload-certs"; do
   # shellcheck disable=SC2086
