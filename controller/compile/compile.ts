@@ -76,7 +76,10 @@ export function compile(
     return found.names;
   });
   const locals = localReads(plan, drafts, sets);
-  for (const { reader, task } of locals) drafts[reader]?.edges.push({ task, of: 'same' });
+  for (const { reader, task } of locals) {
+    const edges = drafts[reader]?.edges ?? [];
+    if (!edges.some((edge) => edge.task === task && edge.of === 'same')) edges.push({ task, of: 'same' });
+  }
   const rollbacks = drafts.map((draft) => rollbackTasks(plan, all, draft, sets));
   problems.push(...rollbacks.flatMap((rollback) => rollback.problems));
   const guarded = guardOf(plays, drafts);

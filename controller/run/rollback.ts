@@ -33,7 +33,11 @@ export interface RollbackPlan {
   cannot: TaskOnNodes[];
 }
 
-const HOW = { restores: 'from the undo journal of the node', tasks: 'by its rollback tasks' } as const;
+const HOW = {
+  restores: 'from the undo journal of the node',
+  tasks: 'by its rollback tasks',
+  controller: 'by the controller',
+} as const;
 
 /** Throws KkError ROLLBACK_TASK_UNKNOWN, ROLLBACK_TASK_AMBIGUOUS, ROLLBACK_NODE_UNKNOWN, ROLLBACK_DEPENDENTS. */
 export function planRollback(past: RunPast, wish: RollbackWish): RollbackPlan {
@@ -50,8 +54,10 @@ export function planRollback(past: RunPast, wish: RollbackWish): RollbackPlan {
     const nodes = [...(chosen[task.index] ?? [])].filter((node) => past.step(task.index, node)?.applied);
     if (nodes.length === 0) continue;
     const how = undoOf(task);
-    if (how === 'restores' || how === 'tasks')
-      undoes.push({ task: task.key, nodes: namesOf(graph, nodes), why: HOW[how] });
+    if (how === 'restores' || how === 'tasks') {
+      const by = graph.common.tasks[task.index]?.place ?? how;
+      undoes.push({ task: task.key, nodes: namesOf(graph, nodes), why: HOW[by] });
+    }
     if (how === 'cannot')
       cannot.push({
         task: task.key,

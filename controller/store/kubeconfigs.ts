@@ -18,7 +18,7 @@ export interface Kubeconfigs {
   keep(name: string, content: string, by: Keeping): Promise<boolean>;
   /** Is it there, and the same? */
   isKept(name: string, content: string): Promise<boolean>;
-  /** Brings back what was there before, unless it has been changed since (ENGINE 3.8). */
+  /** Brings back what was there before. Throws KkError UNDO_CONFLICT when it has been changed since (ENGINE 3.8). */
   restore(by: Keeping): Promise<{ restored: string[]; left: string[] }>;
   names(): Promise<string[]>;
   /** Throws KkError KUBECONFIG_UNKNOWN. */
@@ -68,8 +68,7 @@ export function kubeconfigs(folder: string): Kubeconfigs {
         const present = await readThere(pathOf(before.name));
         const isBack = present === (before.content ?? undefined);
         if (!isBack && (present === undefined || sha256Of(present) !== before.sha256)) {
-          done.left.push(`the kubeconfig of ${before.name}: it was changed since`);
-          continue;
+          throw undoConflict(before.name);
         }
         if (before.content === null) await rm(pathOf(before.name), { force: true });
         else if (!isBack) await write(pathOf(before.name), before.content);
@@ -93,6 +92,14 @@ export function kubeconfigs(folder: string): Kubeconfigs {
       });
     },
   };
+}
+
+function undoConflict(name: string): KkError {
+  return new KkError({
+    code: 'UNDO_CONFLICT',
+    message: `The kubeconfig of ${name} was changed after the run, so it is not brought back.`,
+    remedy: 'See which run keeps it now; roll that one back first, or leave it as it is with `kk-controller skip`.',
+  });
 }
 
 async function filesIn(folder: string): Promise<string[]> {

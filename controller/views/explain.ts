@@ -29,6 +29,8 @@ export interface ExplainTask {
   /** The blocks that it is in, from the outermost, with the part. */
   within: { block: string; part: BlockPart }[];
   action: string;
+  /** Done by the controller itself, for these nodes. */
+  place?: 'controller';
   nodes: string[];
   /** What it waits for besides the task before it on the same node, the batch before and the prechecks, in words. */
   waitsFor: string[];
@@ -80,6 +82,7 @@ function explainTask(graph: TaskGraph, task: GraphTask): ExplainTask {
       .map(({ block, part }) => ({ block: graph.tasks[block]?.key ?? '', part }))
       .toReversed(),
     action: task.action,
+    ...(spec?.place ? { place: spec.place } : {}),
     nodes: namesOf(graph, task.set),
     waitsFor: (spec?.needs ?? []).filter((need) => !isPrecheck(need)).flatMap((need) => needText(graph, task, need)),
     conditional: (spec?.when.length ?? 0) > 0,
@@ -95,8 +98,11 @@ function isPrecheck(need: Need): boolean {
 
 /** The predecessor is what everybody expects and is not said; everything else is. */
 function needText(graph: TaskGraph, task: GraphTask, need: Need): string[] {
+  const [, own] = 'gate' in need ? (/^same\/(\d+)$/.exec(need.gate) ?? []) : [];
+  const before = 'task' in need ? need.task : Number(own ?? -1);
+  const isUsual = before === siblingBefore(graph, task) || isEndOfRoleBefore(graph, task, before);
+  if (before >= 0 && isUsual) return [];
   if ('task' in need) {
-    if (need.task === siblingBefore(graph, task) || isEndOfRoleBefore(graph, task, need.task)) return [];
     return [`${titleOf(graph, need.task)} on the same node`];
   }
   const gate = graph.gates.find(({ id }) => id === need.gate);

@@ -1,15 +1,17 @@
 /** Tasks on the controller itself, between tasks of real agents. */
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import type { StreamLine } from '../../controller/views/types.ts';
 import { type Line, planOf, startLine } from '../support/line.ts';
+import { Site } from '../support/processes.ts';
 
 const NODES = ['n1', 'n2'];
 const SECRET = 'client-key-data: hunter2';
 
 /** Follows a run until it asks a person; the question. */
-async function untilAsked(line: Line, run: string): Promise<string> {
+async function untilAsked(line: Pick<Line, 'client'>, run: string): Promise<string> {
   const enough = new AbortController();
   try {
     for await (const item of line.client.follow(run, { logs: false }, enough.signal))
@@ -49,7 +51,7 @@ t.test('a node is asked, the controller does its part for each, the node goes on
             - {name: look, command: [cat, "${out}/{{ node_name }}.conf"], register: conf, sensitive: true}
             - {name: keep, on: controller, per: all, kubeconfig.keep: {name: "c-{{ node_name }}", content: "{{ conf.stdout }}"}, register: kept}
             - {name: use, command: {shell: "echo {{ kept.name }} {{ kept.changed }} > ${out}/{{ node_name }}.kept"}}
-            - {name: sure, on: controller, confirm: "Delete {{ groups.all | length }} nodes?", register: answer}
+            - {name: sure, on: controller, confirm: "Delete {{ groups.all | length }} nodes?", register: answer, needs: [{task: use, of: all}]}
             - {name: end, command: {shell: "echo end > ${out}/{{ node_name }}.end"}}
             - {name: who, run_once: true, debug: "{{ answer.by }}"}
 `,
@@ -110,4 +112,58 @@ t.test('a node is asked, the controller does its part for each, the node goes on
   const undone = await line.follow(undoing ?? '');
   t.equal(undone.view.status, 'done', JSON.stringify(undone.view.failures));
   t.same(await line.client.clusters(), [], 'what the run kept is gone');
+});
+
+t.test('killed between its part and that of the nodes, the controller goes on where it was', async (t) => {
+  const site = new Site(await mkdtemp(join(tmpdir(), 'kk-local-')));
+  t.teardown(async () => {
+    await site.close();
+    await rm(site.home, { recursive: true, force: true });
+  });
+  await site.serve();
+  for (const name of NODES) {
+    await site.join(name);
+    await site.agent(name).told(/connected to the controller/);
+    await writeFile(join(site.home, `${name}.conf`), `of: ${name}\n`);
+  }
+  const path = join(site.home, 'plan.yaml');
+  await writeFile(
+    path,
+    planOf(
+      NODES,
+      `        - name: clusters
+          hosts: all
+          tasks:
+            - {name: look, command: [cat, "${site.home}/{{ node_name }}.conf"], register: conf, sensitive: true, changed_when: false}
+            - {name: keep, on: controller, per: all, kubeconfig.keep: {name: "{{ node_name }}", content: "{{ conf.stdout }}"}, register: kept}
+            - {name: sure, on: controller, confirm: "Use them?"}
+            - {name: use, command: {shell: "echo {{ kept.name }} >> ${site.home}/used"}}
+`,
+    ),
+  );
+  const kk = (...args: string[]) => site.run('controller', ['--state', site.state, ...args]);
+  const apply = kk('apply', path);
+  t.equal(await apply.ended, 1, apply.out);
+  t.match(apply.err, /CONFIRM_NEEDED[\s\S]*runs confirm/, 'nobody is there to ask');
+  const [{ id: run = '' } = {}] = await site.client.runs(1);
+  await site.controller?.kill();
+  await site.serve();
+  await untilAsked(site, run);
+  t.equal(await kk('runs', 'confirm', 'last').ended, 0);
+  const logs = kk('logs', 'last', '-f');
+  t.equal(await logs.ended, 0, logs.err);
+  t.equal((await site.client.run(run)).status, 'done');
+  t.same((await readFile(join(site.home, 'used'), 'utf8')).trim().split('\n').sort(), NODES);
+
+  const printed = kk('kubeconfig', '--cluster', 'n2');
+  t.equal(await printed.ended, 0, printed.err);
+  t.equal(printed.out, 'of: n2');
+  const which = kk('kubeconfig');
+  t.equal(await which.ended, 1);
+  t.match(which.err, /There are 2 clusters: n1, n2/);
+  t.equal(await kk('kubeconfig', '--cluster', 'n1', '-o', join(site.home, 'config')).ended, 0);
+  t.equal((await stat(join(site.home, 'config'))).mode & 0o777, 0o600);
+  const again = kk('apply', path, '--yes');
+  t.equal(await again.ended, 0, again.err);
+  t.match(again.out, /Use them\? Confirmed: --yes/);
 });

@@ -39,7 +39,8 @@ function partLine(task: ExplainTask, before: ExplainTask | undefined): string[] 
 function taskLine(task: ExplainTask, play: ExplainPlay, colors: Colors): string {
   const elsewhere = task.nodes.length !== play.nodes.length || task.nodes.some((node, at) => node !== play.nodes[at]);
   const details = [
-    ...(elsewhere ? [`on ${where(task.nodes)}`] : []),
+    ...(task.place ? [`by the controller${elsewhere ? `, for ${where(task.nodes)}` : ', for each'}`] : []),
+    ...(elsewhere && !task.place ? [`on ${where(task.nodes)}`] : []),
     ...(task.conditional ? ['if its condition holds'] : []),
     ...(task.waitsFor.length > 0 ? [`after ${task.waitsFor.map(clean).join(' and ')}`] : []),
     ...(task.permit ? [`${task.permit.count} at a time (${clean(task.permit.name)})`] : []),

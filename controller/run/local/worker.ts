@@ -1,6 +1,5 @@
-import { contractOf } from '../../../shared/actions/index.ts';
 import type { LocalActionKind } from '../../../shared/actions/local.ts';
-import { type ErrorReport, KkError, reportOf } from '../../../shared/errors.ts';
+import { KkError, reportOf } from '../../../shared/errors.ts';
 import type { Value } from '../../../shared/expr/index.ts';
 import type { StepOutcome } from '../../../shared/lifecycle.ts';
 import type { Sealed } from '../../../shared/seal.ts';
@@ -8,9 +7,9 @@ import type { Json, StepResult, TaskSpec } from '../../../shared/share.ts';
 import type { ActiveRun } from '../active-run.ts';
 import type { RunEvent } from '../events.ts';
 import type { Clock } from '../ports.ts';
-import { registerError } from '../register-error.ts';
 import { asksForFacts, cannotUnseal, digestOf, type Evaluated, evaluateStep, NotMade } from './evaluate.ts';
 import type { LocalActions, LocalDone, LocalWork } from './local-action.ts';
+import { doneResult, failedResult, keptResult, skippedResult } from './results.ts';
 import type { Step } from './tasks.ts';
 
 /** Steps of the controller's own at work at once; who waits for a person is not counted. */
@@ -126,23 +125,23 @@ export class LocalWorker {
     try {
       job.abort.signal.throwIfAborted();
       const left = leftOut(job);
-      if (left !== undefined) return end('skipped', skipped(left));
+      if (left !== undefined) return end('skipped', skippedResult(left));
       const evaluated = await this.#evaluate(job);
       isSecret ||= evaluated.isSecret;
-      if (evaluated.skipped !== undefined) return end('skipped', skipped(evaluated.skipped));
+      if (evaluated.skipped !== undefined) return end('skipped', skippedResult(evaluated.skipped));
       if (job.state.graph.kind === 'check') return end('ok', await this.#wouldDo(job, evaluated.inputs));
       const digest = digestOf(specOf(job), evaluated.inputs);
       const answer = job.state.answers.get(`${job.task}@${job.node}`);
       if (answer?.digest === digest && !isAskedAgain(job))
-        return end('ok', this.#result(job, answer, false, true), { digest });
+        return end('ok', keptResult(specOf(job), answer), { digest });
       this.#begin(job, evaluated.inputs);
       const done = await this.#act(job, evaluated.inputs);
-      end('ok', this.#result(job, done, isSecret), specOf(job).action === 'confirm' ? { digest } : {});
+      end('ok', doneResult(specOf(job), done, isSecret), specOf(job).action === 'confirm' ? { digest } : {});
     } catch (thrown) {
       if (thrown instanceof Stopped) {
         if (thrown.outcome === 'cancelled') end('cancelled', { changed: false, reason: 'the run was cancelled' });
       } else if (thrown instanceof NotMade) end('skipped', { changed: false, unknown: thrown.message });
-      else end('failed', failed(job, reportOf(thrown), isSecret));
+      else end('failed', failedResult(specOf(job), job.state.graph.nodes[job.node] ?? '', reportOf(thrown), isSecret));
     }
   }
 
@@ -202,17 +201,6 @@ export class LocalWorker {
     return { changed: look === undefined || (await look(workOf(job, inputs))).changed };
   }
 
-  #result(job: Job, done: LocalDone, isSecret: boolean, isKept = false): StepResult {
-    const spec = specOf(job);
-    const { changed, output } = checked(spec, done);
-    const result: StepResult = { changed, ...(isSecret ? {} : { output }), ...(isKept ? { kept: true } : {}) };
-    if (spec.register === undefined) return result;
-    const fields = { ...(output as { [name: string]: Json }), changed, failed: false, skipped: false };
-    const error = registerError(spec.register, fields);
-    if (error) throw new KkError(error);
-    return { ...result, register: fields };
-  }
-
   #record({ run, revision }: Job, event: RunEvent): void {
     this.#parts.record(run.record.id, revision, event);
   }
@@ -228,11 +216,6 @@ function workOf({ run, state, node, task, abort }: Job, inputs: Json): LocalWork
   return { ...place, inputs, signal: abort.signal };
 }
 
-/** What it did, after its contract: what is not of it goes nowhere. Throws what zod throws: a defect of the action. */
-function checked({ action }: TaskSpec, { changed, output }: LocalDone): LocalDone {
-  return { changed, output: (contractOf(action)?.output.parse(output) ?? output) as Json };
-}
-
 /** Why a person has taken the step out. */
 function leftOut({ run, task, node }: Job): string | undefined {
   return run.revision?.skip.find((one) => one.task === task && (one.nodes?.includes(node) ?? true))?.reason;
@@ -241,21 +224,6 @@ function leftOut({ run, task, node }: Job): string | undefined {
 /** A person wants the task to run again, although it ended well. */
 function isAskedAgain({ run, task, node }: Job): boolean {
   return run.revision?.rerun.some((one) => one.task === task && (one.nodes?.includes(node) ?? true)) ?? false;
-}
-
-function skipped(reason: string): StepResult {
-  return { changed: false, reason, register: { changed: false, failed: false, skipped: true } };
-}
-
-function failed(job: Job, report: ErrorReport, isSecret: boolean): StepResult {
-  const { file, at, key, register } = specOf(job);
-  const place = { node: job.state.graph.nodes[job.node] ?? '', task: key };
-  const { evidence, ...rest } = report;
-  const shown = evidence === undefined || isSecret ? {} : { evidence };
-  const error = { position: { file, line: at[0], column: at[1] }, ...rest, ...shown, ...place };
-  const { code, message } = report;
-  const bound = { changed: false, failed: true, skipped: false, message, error: { code, message } };
-  return { changed: false, error, ...(register === undefined ? {} : { register: bound }) };
 }
 
 function aborted(signal: AbortSignal): Promise<never> {
