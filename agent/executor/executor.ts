@@ -4,6 +4,7 @@ import { runsProgram } from '../../shared/actions/index.ts';
 import { blocksAround, isBlock } from '../../shared/blocks.ts';
 import { reportOf } from '../../shared/errors.ts';
 import type { Facts } from '../../shared/facts.ts';
+import { hasEnded } from '../../shared/lifecycle.ts';
 import type { Generation } from '../../shared/protocol/messages.ts';
 import type { Common, TaskSpec } from '../../shared/share.ts';
 import type { NodeVariables } from '../../shared/variables.ts';
@@ -21,7 +22,7 @@ import type { JournalRecord, NewRecord } from './records.ts';
 import { keepsEarlier } from './revision.ts';
 import { type Decision, isWaiting, type Phase, type Scheduling, schedule, stepKey } from './schedule.ts';
 import { Secrets } from './secrets.ts';
-import { type AgentState, applyRecord, type Ending, emptyState, type RunRecord } from './state.ts';
+import { type AgentState, applyRecord, type Ending, emptyState, type RunRecord, stateOf } from './state.ts';
 import { folderOf, Step } from './step.ts';
 import { shareVariables } from './variables.ts';
 
@@ -82,7 +83,12 @@ export class Executor implements Work {
 
   private constructor(options: ExecutorOptions) {
     this.#options = options;
-    this.#secrets = new Secrets({ ...options, ask: options.secret, onCome: () => this.#tick() });
+    this.#secrets = new Secrets({
+      ...options,
+      ask: options.secret,
+      isWanted: (run, name) => this.#wantsSecret(run, name),
+      onCome: () => this.#tick(),
+    });
     for (const record of options.records) applyRecord(this.#state, record);
     this.#inbox = new Inbox({
       state: this.#state,
@@ -405,6 +411,7 @@ export class Executor implements Work {
       this.#phases.delete(key);
       this.#live.delete(key);
       this.#inbox.stepEnded();
+      if (this.#secrets.holds(run.run)) this.#dropSecrets(run);
       this.#tick();
       if (spec.sensitive) await this.#dropOutputs(run, folderOf(run, task));
     });
@@ -416,6 +423,19 @@ export class Executor implements Work {
 
   #secretsOf(run: RunRecord, task: number): readonly string[] {
     return this.#prepared.get(run.run)?.common.tasks[task]?.secrets ?? [];
+  }
+
+  #wantsSecret(id: string, name: string): boolean {
+    const run = this.#state.runs.get(id);
+    return (
+      run?.share.tasks.some((task) => this.#secretsOf(run, task).includes(name) && !hasEnded(stateOf(run, task))) ===
+      true
+    );
+  }
+
+  /** When nothing is left to do, nobody needs them any more. */
+  #dropSecrets(run: RunRecord): void {
+    if (run.share.tasks.every((task) => hasEnded(stateOf(run, task)))) this.#secrets.forget(run.run);
   }
 
   /** Secrets count by their names (ENGINE 3.4). */

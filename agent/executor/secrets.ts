@@ -1,4 +1,4 @@
-/** Values of secrets that steps of this node ask for: in memory, from when they are needed until their run is forgotten (ENGINE 2.7). */
+/** Values of secrets that steps of this node ask for: in memory, for as long as their run has something to do (ENGINE 2.7). */
 import { reportOf } from '../../shared/errors.ts';
 import { pause } from './pause.ts';
 import type { Clock, ExecutorPorts, Logger } from './ports.ts';
@@ -11,6 +11,8 @@ export interface SecretsParts {
   ask: ExecutorPorts['secret'];
   clock: Clock;
   logger: Logger;
+  /** Is there a step left that asks for it? */
+  isWanted(run: string, name: string): boolean;
   /** Something that was wanted is there. */
   onCome(): void;
 }
@@ -39,6 +41,11 @@ export class Secrets {
 
   has(run: string, names: readonly string[]): boolean {
     return names.every((name) => this.value(run, name) !== undefined);
+  }
+
+  /** Is anything known or wanted of the run? */
+  holds(run: string): boolean {
+    return this.#runs.has(run);
   }
 
   /** All values of all runs: what must be shown nowhere. */
@@ -101,9 +108,9 @@ export class Secrets {
     return known;
   }
 
-  /** Never gives up: a step waits for its secrets and does not fail (ENGINE 2.7). */
+  /** Goes on for as long as a step waits, which does not fail for want of a secret (ENGINE 2.7). */
   async #fetch(run: string, name: string, known: OfRun): Promise<void> {
-    const { ask, clock, logger, onCome } = this.#parts;
+    const { ask, clock, logger, isWanted, onCome } = this.#parts;
     const { signal } = known.forgotten;
     for (let ms = FIRST_MS; !signal.aborted; ms = Math.min(2 * ms, LONGEST_MS)) {
       try {
@@ -120,7 +127,9 @@ export class Secrets {
         if (ms === FIRST_MS && !signal.aborted)
           logger.warn({ run, secret: name, report: reportOf(thrown) }, 'a secret cannot be had yet; its step waits');
         await pause(clock, ms, AbortSignal.any([signal, this.#again.signal]));
+        if (!isWanted(run, name)) break;
       }
     }
+    known.wanted.delete(name);
   }
 }

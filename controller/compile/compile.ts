@@ -101,8 +101,10 @@ export function compile(
   ]);
   const isLocal = (task: number): boolean => drafts[task]?.document.place !== undefined;
   const sealed = new Set(locals.flatMap(({ reader, task }) => (isLocal(reader) && !isLocal(task) ? [task] : [])));
-  const sealOf = ({ index, document }: DraftTask): Pick<Locality, 'seal'> =>
-    options.sealKey !== undefined && document.sensitive && sealed.has(index) ? { seal: { seal: options.sealKey } } : {};
+  const isSensitive = (task: number): boolean =>
+    drafts[task]?.document.sensitive === true || (secretsOf[task] ?? []).length > 0;
+  const sealOf = ({ index }: DraftTask): Pick<Locality, 'seal'> =>
+    options.sealKey !== undefined && isSensitive(index) && sealed.has(index) ? { seal: { seal: options.sealKey } } : {};
   const specs = drafts.map((draft, index) =>
     specOf(draft, plan.plays[draft.play] as Play, readsOf[index] ?? [], exported.has(index), guarded(draft), {
       isLocal,

@@ -45,6 +45,11 @@ export function makeSecret({ secrets, random }: { secrets: Secrets; random: Rand
       // One that ends with its run changes nothing that lasts: a second apply is without changes.
       return { changed: isNew && keep === 'plan', output: { name } };
     },
+    async check({ run, plan, inputs }) {
+      const { name, keep } = secretMake.input.parse(inputs);
+      const found = keep === 'run' ? undefined : await secrets.find(plan, name, run);
+      return { changed: found === undefined };
+    },
     async undo({ run, plan, task }) {
       const gone = await secrets.removeMadeBy(plan, { run, task });
       return { restored: gone.map((name) => `the secret ${name} is deleted`), left: [] };

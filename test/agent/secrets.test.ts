@@ -58,8 +58,10 @@ t.test('a step waits for its secret outside its timeout, and nothing of it is on
   t.match(bench.ended().get(3)?.result.error?.evidence, /^bad \*+$/);
   t.notMatch(readFileSync(join(bench.folder, 'journal.log'), 'utf8'), TOKEN);
 
-  bench.handle({ kind: 'forget', value: { run: 'r1', revision: 1 } } as never);
+  const other = { ...joining, key: '0/role/later' };
+  bench.push([other], { run: 'r1', revision: 2 });
   await bench.settle();
+  t.equal(desk.asked, 9, 'when nothing was left to do it was forgotten');
 });
 
 t.test('after a restart a begun step waits for its secret again, and a done one counts by its name', async (t) => {

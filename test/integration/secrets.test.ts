@@ -43,13 +43,14 @@ t.test('secrets and certificates of a plan', async (t) => {
             - certificate_request: {key: "${at('key')}", subject: {CN: "{{ node_name }}", O: lab}, sans: ${sans}}
               register: request
             - on: controller
-              per: all
+              per: members
               pki.issue: {ca: lab, csr: "{{ request.csr }}", subject: {CN: "{{ node_name }}", O: lab}, sans: ${sans}, usages: [server]}
               register: issued
             - file: {path: "${at('crt')}", content: "{{ issued.certificate }}", mode: "0644"}
             - file: {path: "${at('ca')}", content: "{{ issued.ca }}", mode: "0644"}
         - {name: other, hosts: n3, tasks: [{debug: nothing}]}
 `,
+    '    groups: {members: [n1, n2]}\n',
   );
   let token = '';
 
@@ -64,8 +65,7 @@ t.test('secrets and certificates of a plan', async (t) => {
       t.equal((await stat(out(node, 'token'))).mode & 0o777, 0o600);
     }
     t.notMatch(JSON.stringify({ view, lines, said: line.said }), token);
-    const stars = '*'.repeat(token.length);
-    t.match(JSON.stringify(lines), Buffer.from(stars).toString('base64').slice(0, 20), 'in its place are asterisks');
+    t.match(JSON.stringify(lines), new RegExp(`[*]{${token.length}}`), 'in its place are asterisks');
     for (const folder of ['controller', 'n1', 'n2', 'n3'])
       t.same(await holding(join(line.folder, folder), token), await printed(join(line.folder, folder)), folder);
   });
