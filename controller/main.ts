@@ -12,11 +12,10 @@ const who = userInfo();
 // Compiled code is kept between calls, in the home that the user database names: whoever can write there decides what is
 // run here, so HOME, which sudo may leave as it was, is not asked. Where it cannot be made, nothing is kept.
 enableCompileCache(join(who.homedir, '.cache', 'kk-controller'));
-// Components are asked for through the proxy that the environment names; the controller's own sockets go past it.
-setGlobalProxyFromEnv();
 const { runCli } = await import('./cli/program.ts');
 const { ownTerminal } = await import('./cli/terminal.ts');
 const { readSettings } = await import('./config/settings.ts');
+const { proxiesIn } = await import('./config/proxy.ts');
 const { VERSION } = await import('./config/version.ts');
 
 function onSignals(signals: readonly NodeJS.Signals[], handler: () => void): () => void {
@@ -42,6 +41,15 @@ for (const stream of [process.stdout, process.stderr]) {
     throw error;
   });
 }
+
+// Components are asked for through them; the controller's own sockets go past.
+const { proxies, wrong } = proxiesIn(process.env);
+for (const name of wrong) {
+  // What is handed in empty is taken from the process after all.
+  delete process.env[name];
+  process.stderr.write(`${name} is no address of an HTTP proxy (http://host:port): it is not used.\n`);
+}
+setGlobalProxyFromEnv({ ...proxies });
 
 const settings = readSettings(process.env, { uid: who.uid, user: who.username, home: homedir() });
 

@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { blobFetch } from '../../shared/actions/blob-fetch.ts';
 import { KkError } from '../../shared/errors.ts';
 import type { Json } from '../../shared/share.ts';
-import type { LocalAction, LocalActions } from '../run/local/local-action.ts';
+import type { LocalAction, LocalActions, LocalWork } from '../run/local/local-action.ts';
 import type { Downloads } from './downloads.ts';
 
 type Output = z.infer<typeof blobFetch.output>;
@@ -25,7 +25,7 @@ function originOf(inputs: Json) {
 }
 
 function act(downloads: Downloads): LocalAction {
-  return async ({ inputs, signal }) => {
+  return async ({ inputs, signal, tell }) => {
     const { component, timeout, version, files } = originOf(inputs);
     const limit = timeout > 0 ? AbortSignal.timeout(timeout * 1000) : undefined;
     const ended = limit === undefined ? signal : AbortSignal.any([signal, limit]);
@@ -34,7 +34,7 @@ function act(downloads: Downloads): LocalAction {
     const bring = async ([arch, { urls, sha256 }]: [string, { urls: string[]; sha256: string }]): Promise<void> => {
       const name = `${component} ${version} for ${arch}`;
       const brought = await downloads
-        .bring({ name, component, sha256, urls, signal: ended, onBytes: () => {} })
+        .bring({ name, component, sha256, urls, signal: ended, onBytes: meter(arch, tell) })
         .catch((thrown: unknown) => {
           throw limit?.aborted && !signal.aborted ? tooSlow(name, timeout) : thrown;
         });
@@ -43,6 +43,20 @@ function act(downloads: Downloads): LocalAction {
     };
     await Promise.all(Object.entries(files).map(bring));
     return { changed, output };
+  };
+}
+
+/** Between two of its messages, in bytes. */
+const TOLD_EACH = 2 * 1024 * 1024;
+
+/** Tells how far one file is: `amd64: 34 of 78 MB`. */
+function meter(arch: string, tell: LocalWork['tell']): (done: number, total: number | undefined) => void {
+  let told = 0;
+  return (done, total) => {
+    if (tell === undefined || done < told + TOLD_EACH) return;
+    told = done;
+    const [here, whole] = [done, total ?? 0].map((bytes) => Math.round(bytes / 1e6));
+    tell(`${arch}: ${here}${total === undefined ? '' : ` of ${whole}`} MB`);
   };
 }
 

@@ -54,6 +54,7 @@ function changedFrom(file: ComponentFile, pins: readonly Pin[]) {
 async function writeLock(sources: Sources, lock: Lock): Promise<Sources> {
   const path = lockFile(sources.plan);
   const text = lockText(lock);
+  if (sources.texts[path] === undefined && Object.keys(lock).length === 0) return sources;
   if (sources.texts[path] !== text) {
     try {
       await replace(path, text, 0o644, 'controller.components.lock');

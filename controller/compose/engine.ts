@@ -45,7 +45,9 @@ export async function makeEngine(
     dispatcher: fleet,
     clock,
     watcher: hub,
-    local: localParts(state, confirmations, timer, clock.nowMs),
+    local: localParts(state, confirmations, timer, clock.nowMs, (run, step, text) =>
+      hub.progress(run, clock.nowMs(), step, text),
+    ),
     options: { ...times, leaseMarginMs: LEASE_MARGIN_MS, execTimeoutMs: EXEC_TIMEOUT_MS },
     trouble(error) {
       if (error === undefined) log.info('the state can be written again');

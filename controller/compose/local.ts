@@ -14,6 +14,7 @@ export function localParts(
   confirmations: Confirmations,
   timer: LocalParts['timer'],
   nowMs: () => number,
+  tell: LocalParts['tell'],
 ): Omit<LocalParts, 'clock' | 'record'> {
   const actions: LocalActions = {
     'blob.fetch': fetchComponent(downloads),
@@ -35,6 +36,7 @@ export function localParts(
   return {
     actions,
     timer,
+    tell,
     facts: async (node) => (await facts.of(node)) as unknown as Value | undefined,
     unseal: seal.unseal,
   };

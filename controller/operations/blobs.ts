@@ -29,6 +29,8 @@ export function blobs(store: BlobStore, runner: Runner): Blobs {
     async check(graph, isRollback = false) {
       const missing = await store.missing(neededFirst(graph));
       if (missing.length === 0) return;
+      const components = componentsIn(graph, new Set(missing));
+      if (components.length > 0) throw notFetched(components);
       throw new KkError({
         code: 'BLOBS_MISSING',
         message: `The controller does not have ${missing.length} of the files that the plan names.`,
@@ -52,6 +54,23 @@ function neededFirst(graph: TaskGraph): string[] {
   );
   const later = new Set(fetched.flatMap(({ sha256, size }) => (size === undefined ? [sha256] : [])));
   return [...blobsIn(graph).keys()].filter((sha256) => !later.has(sha256));
+}
+
+/** Names of the components whose files are among these, with their architecture. */
+function componentsIn({ common }: TaskGraph, digests: ReadonlySet<string>): string[] {
+  const named = common.tasks.flatMap(({ blobs = {} }) => Object.entries(blobs));
+  const fetched = named.filter(([, { sha256, size }]) => size === undefined && digests.has(sha256));
+  return [...new Set(fetched.map(([name]) => name))].sort();
+}
+
+/** A choice of tasks may leave out those that fetch. */
+function notFetched(components: readonly string[]): KkError {
+  return new KkError({
+    code: 'COMPONENT_NOT_FETCHED',
+    message: `The controller does not have ${components.length} of the components that the plan names, and no task that is chosen fetches them.`,
+    remedy: 'Choose the tasks with blob.fetch, too (--tags), or apply the plan once without --tags.',
+    evidence: components.join('\n'),
+  });
 }
 
 function notNamed(sha256: string) {

@@ -4,7 +4,10 @@ import type { RunWatcher } from '../run/runner.ts';
 import type { LogLine } from '../store/run-logs.ts';
 
 /** News of one run for one reader. `sequence`: number of the first event within the run. */
-export type News = { kind: 'events'; sequence: number; events: readonly RunEvent[] } | { kind: 'log'; line: LogLine };
+export type News =
+  | { kind: 'events'; sequence: number; events: readonly RunEvent[] }
+  | { kind: 'log'; line: LogLine }
+  | { kind: 'progress'; at: number; node: string; task: string; text: string };
 
 /** Hands stored events and live output on to whoever follows a run. */
 export class Hub implements RunWatcher {
@@ -16,6 +19,11 @@ export class Hub implements RunWatcher {
 
   log(run: string, line: LogLine): void {
     this.tell(run, { kind: 'log', line });
+  }
+
+  /** How far a step of the controller's own is: told to who watches, and kept nowhere. `task`: its key. */
+  progress(run: string, at: number, { node, task }: { node: string; task: string }, text: string): void {
+    this.tell(run, { kind: 'progress', at, node, task, text });
   }
 
   get busy(): boolean {

@@ -118,6 +118,11 @@ export class Runs {
           if (options.logs) yield logLine(item.line);
           continue;
         }
+        if (item.kind === 'progress') {
+          const { at, node, task, text } = item;
+          yield { type: 'progress', at: iso(at), node, task, text };
+          continue;
+        }
         for (const [i, event] of item.events.entries()) {
           if (item.sequence + i <= stored.events.length) continue;
           if (event.kind === 'revised') {

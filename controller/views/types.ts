@@ -307,6 +307,8 @@ export const StreamLine = z.discriminatedUnion('type', [
     offset: z.number(),
     text: z.string(),
   }),
+  /** How far a step of the controller's own is. */
+  z.object({ type: z.literal('progress'), at: z.string(), node: z.string(), task: z.string(), text: z.string() }),
   /** What a person asked of the run while it was at work. */
   z.object({ type: z.literal('asked'), at: z.string(), by: z.string(), what: z.string() }),
   /** The last line. */

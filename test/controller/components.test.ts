@@ -2,8 +2,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -11,12 +9,12 @@ import t, { type Test } from 'tap';
 import { compile } from '../../controller/compile/compile.ts';
 import { Downloads } from '../../controller/components/downloads.ts';
 import { fetchComponent } from '../../controller/components/fetch.ts';
+import { proxiesIn } from '../../controller/config/proxy.ts';
 import { loadSources, parsePlan } from '../../controller/plan/index.ts';
 import { openBlobs } from '../../controller/store/blobs.ts';
 import { type ErrorReport, KkError } from '../../shared/errors.ts';
 import { desk } from '../support/cli-desk.ts';
-
-type Answer = (request: IncomingMessage, reply: ServerResponse) => void;
+import { type Answer, mirror } from '../support/mirror.ts';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 const KUBELET = randomBytes(300_000);
@@ -27,26 +25,6 @@ async function folderOf(t: Test): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'kk-components-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   return folder;
-}
-
-/** A web server that answers by path; what was asked is kept. */
-async function mirror(t: Test, answers: Record<string, Answer | Buffer | string>) {
-  const asked: { path: string; headers: IncomingMessage['headers'] }[] = [];
-  const http = createServer((request, reply) => {
-    const path = request.url ?? '';
-    asked.push({ path, headers: request.headers });
-    const answer = answers[path];
-    if (typeof answer === 'function') answer(request, reply);
-    else if (answer === undefined) reply.writeHead(404).end('no');
-    else reply.end(answer);
-  });
-  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
-  const stop = () => {
-    http.closeAllConnections();
-    return new Promise<void>((resolve) => void http.close(() => resolve()));
-  };
-  t.teardown(stop);
-  return { url: `http://127.0.0.1:${(http.address() as AddressInfo).port}`, asked, answers, stop };
 }
 
 /** A plan that fetches kubelet and etcd; `config`: lines of YAML under spec.config. */
@@ -205,6 +183,15 @@ t.test('what cannot be asked is told with address and remedy', async (t) => {
   t.match(await asks(`{mirror: "${server.url}"}`), /COMPONENT_UNREACHABLE[\s\S]*ECONNREFUSED[\s\S]*download.mirror/);
   const second = await mirror(t, { [`${AT}.sha256`]: SHA });
   t.equal(await asks(`{mirror: ["${server.url}", "${second.url}"]}`), '', 'another mirror is asked then');
+});
+
+t.test('proxies are taken as people write them, and what is none is told', (t) => {
+  const found = proxiesIn({ HTTP_PROXY: 'proxy:3128', https_proxy: 'http://proxy:3128', NO_PROXY: 'localhost' });
+  const address = 'http://proxy:3128';
+  t.same(found, { proxies: { http_proxy: address, https_proxy: address, no_proxy: 'localhost' }, wrong: [] });
+  const wrong = proxiesIn({ HTTP_PROXY: 'socks5://x:1', HTTPS_PROXY: 'not an address' });
+  t.same(wrong, { proxies: { http_proxy: '', https_proxy: '', no_proxy: '' }, wrong: ['HTTP_PROXY', 'HTTPS_PROXY'] });
+  t.end();
 });
 
 t.test('a file beside the plan stands in for a component', async (t) => {

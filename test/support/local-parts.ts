@@ -16,6 +16,7 @@ const NO_ACTIONS: LocalActions = {
 /** For runs without a task `on: controller`. */
 export const NOTHING_LOCAL: Omit<LocalParts, 'clock' | 'record'> = {
   actions: NO_ACTIONS,
+  tell() {},
   timer: () => ({ cancel() {} }),
   facts: async () => undefined,
   unseal: (value) => value,

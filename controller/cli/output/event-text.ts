@@ -54,6 +54,7 @@ export function eventText(line: StreamLine, style: EventStyle): string[] {
         `${line.node} ${count(line.tasks.length, 'step')} ${line.cancelled ? 'cancelled' : 'blocked'}: ${clean(line.cause)}`,
       );
     case 'log':
+    case 'progress':
     case 'finished':
       return [];
   }

@@ -93,7 +93,8 @@ function since(node: NodeProgress): number {
 
 function nodeLine(node: NodeProgress, width: number, { nowMs, colors }: FrameStyle): string {
   const [task, ...others] = node.at.values();
-  const doing = task ? `${clean(task.name)} ${colors.dim(span(nowMs - task.sinceMs))}` : clean(node.phase ?? '');
+  const says = task?.says === undefined ? '' : ` ${clean(task.says)}`;
+  const doing = task ? `${clean(task.name)}${says} ${colors.dim(span(nowMs - task.sinceMs))}` : clean(node.phase ?? '');
   const more = others.length > 0 ? colors.dim(` and ${others.length} more`) : '';
   const state = `${painted(node.state, colors)}${' '.repeat(Math.max(0, 11 - node.state.length))}`;
   const numbers = `${node.ended}/${node.steps}${node.changed > 0 ? `, ${node.changed} changed` : ''}`;

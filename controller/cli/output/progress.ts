@@ -20,7 +20,7 @@ export interface NodeProgress {
   changed: number;
   failed: number;
   /** Tasks at work: key -> name and since when (milliseconds since 1970). */
-  at: Map<string, { name: string; sinceMs: number }>;
+  at: Map<string, { name: string; sinceMs: number; says?: string }>;
 }
 
 /**
@@ -59,6 +59,11 @@ export class Progress {
       case 'blocked':
         for (const task of line.tasks) this.#end(line.node, task, 'blocked', false);
         return;
+      case 'progress': {
+        const task = this.nodes.get(line.node)?.at.get(line.task);
+        if (task) task.says = line.text;
+        return;
+      }
       case 'log':
         return;
     }

@@ -14,6 +14,8 @@ export interface LocalWork {
   inputs: Json;
   /** Aborted when the run is cancelled, or its time is over. */
   signal: AbortSignal;
+  /** How far it is, for who watches the run; kept nowhere. Absent: nobody does. */
+  tell?: (text: string) => void;
 }
 
 /** What one has done. `output` is what `register` keeps: after the contract, 64 KiB at most, and never a secret. */
@@ -33,7 +35,7 @@ export type LocalAction = (work: LocalWork) => Promise<LocalDone>;
  * controller died in its middle. `work.run` is the run that is undone. Resolves with what was brought back, for people, and
  * what was left and why.
  */
-export type LocalUndo = (work: Omit<LocalWork, 'inputs'>) => Promise<{ restored: string[]; left: string[] }>;
+export type LocalUndo = (work: Omit<LocalWork, 'inputs' | 'tell'>) => Promise<{ restored: string[]; left: string[] }>;
 
 /** What the controller can do, by kind; `compose` hands it in. */
 export type LocalActions = {

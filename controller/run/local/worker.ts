@@ -24,6 +24,8 @@ export interface LocalParts {
   facts(node: string): Promise<Value | undefined>;
   unseal(value: Sealed): Json;
   record(run: string, revision: number, event: RunEvent): void;
+  /** How far a step is, by its task's key. */
+  tell(run: string, step: { node: string; task: string }, text: string): void;
 }
 
 interface Job extends Step {
@@ -172,7 +174,7 @@ export class LocalWorker {
     const { timeout } = specOf(job);
     const timer = timeout > 0 ? this.#parts.timer(timeout * 1000, () => job.abort.abort(timedOut(timeout))) : undefined;
     try {
-      return await Promise.race([this.#call(workOf(job, inputs), specOf(job)), aborted(signal)]);
+      return await Promise.race([this.#call(this.#workOf(job, inputs), specOf(job)), aborted(signal)]);
     } catch (thrown) {
       // Who obeys the signal may say so in words of its own.
       throw signal.aborted ? signal.reason : thrown;
@@ -198,7 +200,15 @@ export class LocalWorker {
     const { action } = specOf(job);
     if (action === 'confirm') return { changed: false };
     const look = this.#parts.actions[action as LocalActionKind]?.check;
-    return { changed: look === undefined || (await look(workOf(job, inputs))).changed };
+    return { changed: look === undefined || (await look(this.#workOf(job, inputs))).changed };
+  }
+
+  #workOf({ run, state, node, task, abort }: Job, inputs: Json): LocalWork {
+    const { name: plan, nodes, tasks } = state.graph;
+    const place = { node: nodes[node] ?? '', task: tasks[task]?.key ?? '' };
+    const { id } = run.record;
+    const tell = (text: string): void => this.#parts.tell(id, place, text);
+    return { run: id, plan, ...place, inputs, signal: abort.signal, tell };
   }
 
   #record({ run, revision }: Job, event: RunEvent): void {
@@ -208,12 +218,6 @@ export class LocalWorker {
 
 function specOf({ state, task }: Job): TaskSpec {
   return state.graph.common.tasks[task] as TaskSpec;
-}
-
-function workOf({ run, state, node, task, abort }: Job, inputs: Json): LocalWork {
-  const { name: plan, nodes, tasks } = state.graph;
-  const place = { run: run.record.id, plan, node: nodes[node] ?? '', task: tasks[task]?.key ?? '' };
-  return { ...place, inputs, signal: abort.signal };
 }
 
 /** Why a person has taken the step out. */
