@@ -32,7 +32,7 @@ const SIGN = {
   place: 'controller' as const,
   per: ['all'],
   action: 'pki.issue',
-  inputs: { ca: 'etcd', csr: '{{ request.csr }}', usages: ['server'] },
+  inputs: { ca: 'etcd', csr: '{{ request.csr }}', subject: { CN: 'etcd' }, usages: ['server'] },
   places: { '/inputs/csr': [1, 1] as [number, number] },
   register: { name: 'signed', type: 'any' as const },
 };
@@ -179,7 +179,10 @@ t.test('each member goes its own way; one that fails stops its node alone', asyn
   await settle(runner, fleet);
   t.same(
     done.map(({ node, inputs }) => [node, inputs]),
-    NODES.map((node) => [node, { ca: 'etcd', csr: `of ${node}`, usages: ['server'], days: 365 }]),
+    NODES.map((node) => [
+      node,
+      { ca: 'etcd', csr: `of ${node}`, subject: { CN: 'etcd' }, sans: [], usages: ['server'], days: 365, renew: false },
+    ]),
   );
   t.same(done[0] && { plan: done[0].plan, run: done[0].run, task: done[0].task }, {
     plan: 'test',
