@@ -10,8 +10,6 @@ const who = userInfo();
 // Compiled code is kept between calls, in the home that the user database names: whoever can write there decides what is
 // run here, so HOME, which sudo may leave as it was, is not asked. Where it cannot be made, nothing is kept.
 enableCompileCache(join(who.homedir, '.cache', 'kk-controller'));
-// Components are asked for through the proxy that the environment names; the controller's own sockets go past it.
-setGlobalProxyFromEnv();
 const { runCli } = await import('./cli/program.ts');
 const { ownTerminal } = await import('./cli/terminal.ts');
 const { readSettings } = await import('./config/settings.ts');
