@@ -1,6 +1,6 @@
 /** The playbooks of kk's own that a command puts in the place of a plan's: etcd's snapshots, certificates; etcd of each mode. */
 import { execFile } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -9,7 +9,7 @@ import { phaseTag } from '../../controller/compile/select.ts';
 import { loadSources, parsePlan } from '../../controller/plan/index.ts';
 import { KkErrors } from '../../shared/errors.ts';
 
-const plan = (etcd: string): string => `apiVersion: kk.dev/v1
+const plan = (etcd: string, members = 'cp1, cp2, cp3'): string => `apiVersion: kk.dev/v1
 kind: Plan
 metadata: {name: lab}
 spec:
@@ -19,7 +19,7 @@ spec:
       cp2: {address: "fd00::2"}
       cp3: {address: 10.0.0.3}
       w1: {address: 10.0.0.4}
-    groups: {control_plane: [cp1, cp2, cp3], etcd: ${etcd.includes('endpoints') ? '[]' : '[cp1, cp2, cp3]'}, worker: [w1]}
+    groups: {control_plane: [cp1, cp2, cp3], etcd: ${etcd.includes('endpoints') ? '[]' : `[${members}]`}, worker: [w1]}
   hooks:
     - {before: install, scripts: {all: hook.sh}}
   playbooks: [site.yaml]
@@ -35,12 +35,12 @@ plays: [{name: client, hosts: control_plane, roles: [etcd/client]}]
 /** The graph of a command's playbooks over the plan, or the problems that are told. */
 async function graphOf(
   t: Test,
-  { etcd, playbooks, tags = [] }: { etcd: string; playbooks: string[]; tags?: string[] },
+  { etcd, playbooks, tags = [], members }: { etcd: string; playbooks: string[]; tags?: string[]; members?: string },
 ) {
   const folder = t.testdir({ pki: { 'ca.crt': 'ca', 'client.crt': 'client', 'client.key': 'key' } });
   writeFileSync(join(folder, 'client.yaml'), CLIENT);
   const file = join(folder, 'plan.yaml');
-  writeFileSync(file, plan(etcd));
+  writeFileSync(file, plan(etcd, members));
   const sources = await loadSources(file, { playbooks });
   const parsed = parsePlan(sources);
   if ('problems' in parsed) return parsed;
@@ -152,4 +152,49 @@ esac
   t.match(await ask(), /error: /);
   writeFileSync(join(folder, 'list'), `2, unstarted, , ${peer}, , false\n`);
   t.equal(await ask(), 'existing', 'somebody has added it anew');
+});
+
+t.test('a member that is no control plane looks after its certificates, and gives the timer back', async (t) => {
+  const found = await graphOf(t, { etcd: '{mode: external}', playbooks: ['create-cluster'], members: 'w1' });
+  if ('problems' in found) return t.same(found.problems, []);
+  const { tasks, sets, nodes } = found.graph;
+  const timer = tasks.find(({ key }) => key === 'certs/certs/timer');
+  t.same(
+    sets[timer?.set ?? -1]?.members.map((index) => nodes[index]),
+    ['cp1', 'cp2', 'cp3', 'w1'],
+  );
+  const gone = await graphOf(t, { etcd: '{mode: external}', playbooks: ['delete-cluster'] });
+  if ('problems' in gone) return t.same(gone.problems, []);
+  const restore = gone.parsed.roles['delete/etcd']?.tasks.find(({ action }) => action === 'restore');
+  t.match(JSON.stringify(restore?.inputs), /"certs"/);
+});
+
+t.test('the data of etcd go only when it has ended', async (t) => {
+  const found = await graphOf(t, { etcd: '{mode: external}', playbooks: ['delete-cluster'] });
+  if ('problems' in found) return t.same(found.problems, []);
+  const stop = found.parsed.roles['delete/etcd']?.tasks.find(({ id }) => id === 'stop');
+  const { unless } = (stop?.inputs ?? {}) as { unless: string };
+  const folder = t.testdir({ state: 'activating\n' });
+  const files = {
+    systemctl: `#!/bin/sh
+case "$*" in
+  stop*) [ -e ${folder}/hangs ] || echo inactive >${folder}/state ;;
+  show*) cat ${folder}/state ;;
+esac
+`,
+    timeout: '#!/bin/sh\nshift\nexec "$@"\n',
+  };
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text, { mode: 0o755 });
+  const env = { PATH: `${folder}:${process.env['PATH']}` };
+  const code = async (...args: string[]): Promise<unknown> =>
+    await new Promise((resolve) => {
+      execFile('sh', args, { env }, (error) => resolve(error?.code ?? 0));
+    });
+  const script = 'controller/playbooks/roles/delete/etcd/files/stop-etcd.sh';
+  t.not(await code('-c', unless), 0, 'one that is started again and again is stopped, too');
+  writeFileSync(join(folder, 'hangs'), '');
+  t.equal(await code(script), 1, 'one that cannot be ended keeps its data');
+  rmSync(join(folder, 'hangs'));
+  t.equal(await code(script), 0);
+  t.equal(await code('-c', unless), 0);
 });
