@@ -86,7 +86,7 @@ export function createExecutors({ stateFolder, undo, files, gather, root = '', s
     package: packageExecutor(root),
     reboot: rebootExecutor(root),
     repository: repositoryExecutor(root),
-    restore: restoreExecutor(undo),
+    restore: restoreExecutor(undo, stateFolder),
     scan_ports: scanPortsExecutor,
     script: scriptExecutor(scripts),
     selinux: selinuxExecutor(root),

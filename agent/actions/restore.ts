@@ -3,6 +3,9 @@ import { KkError } from '../../shared/errors.ts';
 import type { Image, Resource } from '../undo/image.ts';
 import type { Remembered, StepOf } from '../undo/store.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
+import { facetsOf } from './resources/unit.ts';
+import { presentStamp, type Stamp, stampsIn } from './systemd-stamp.ts';
+import { systemctlOf } from './systemd-unit.ts';
 import { nameOf, type Undoing, type Weighed, weigh } from './undo-plan.ts';
 
 type Output = ActionOutput<'restore'>;
@@ -42,7 +45,20 @@ function whateverRuns({ resource, changes }: Remembered): Remembered {
  * Brings back what the steps of roles changed in all runs, what they touched first last. Unlike the undoing of one step it does
  * what it can: a machine that is given away must not keep everything because of one file that somebody has edited.
  */
-export function restoreExecutor(store: Undoing): ActionExecutor<'restore'> {
+export function restoreExecutor(store: Undoing, stateFolder: string): ActionExecutor<'restore'> {
+  const stamps = stampsIn(stateFolder);
+
+  /** A unit that runs on was started with files that are others now, which come back in whatever order: it is started anew. */
+  async function restartStale(unit: string, stamp: Stamp, { host, signal }: ActionContext): Promise<boolean> {
+    if (stamp.paths === undefined) return false;
+    const systemctl = systemctlOf(host);
+    if (!facetsOf(await systemctl.show(unit)).running) return false;
+    if ((await presentStamp(host, [], stamp.paths)).inputs === stamp.inputs) return false;
+    await systemctl.act(['restart', '--', unit], unit, signal);
+    await stamps.remove(host, unit);
+    return true;
+  }
+
   const ofRoles = ({ roles }: ActionInput<'restore'>) => {
     return (step: StepOf): boolean => roles.includes(roleOf(step));
   };
@@ -75,6 +91,11 @@ export function restoreExecutor(store: Undoing): ActionExecutor<'restore'> {
       const { wanted, asBefore, left } = await plan(input, context);
       const output: Output = { restored: [], left: [...left] };
       const done = [...asBefore];
+      const stamped = new Map<Resource, Stamp>();
+      for (const resource of [...asBefore, ...wanted.map((one) => one.resource)]) {
+        const stamp = resource.kind === 'unit' ? await stamps.read(context.host, resource.id) : undefined;
+        if (stamp) stamped.set(resource, stamp);
+      }
       for (const { resource, restore } of wanted) {
         const note = await orWhy(resource, context.signal, restore);
         if (note !== undefined) output.left.push(note);
@@ -83,9 +104,15 @@ export function restoreExecutor(store: Undoing): ActionExecutor<'restore'> {
           done.push(resource);
         }
       }
+      let restarted = false;
+      for (const [resource, stamp] of stamped) {
+        const went = await orWhy(resource, context.signal, () => restartStale(resource.id, stamp, context));
+        if (typeof went === 'string') output.left.push(went);
+        else restarted ||= went;
+      }
       await store.forgetBy(ofRoles(input), done);
       context.log('stderr', 0, Buffer.from(output.left.map((why) => `Left as it is: ${why}.\n`).join('')));
-      return { output, changed: output.restored.length > 0, diffs: wanted.flatMap(({ diffs }) => diffs) };
+      return { output, changed: restarted || output.restored.length > 0, diffs: wanted.flatMap(({ diffs }) => diffs) };
     },
   };
 }

@@ -7,6 +7,8 @@ export interface Stamp {
   /** The unit's own files. */
   unit: string;
   inputs: string;
+  /** What the inputs are; an older agent did not write it down. */
+  paths?: readonly string[];
 }
 
 /** The stamp of what is there now, and when the newest of it was written (wall clock; 0: nothing is there). */
@@ -47,7 +49,7 @@ export async function presentStamp(
 ): Promise<Present> {
   const unit = await digestOf(host, unitFiles);
   const rest = await digestOf(host, inputs);
-  return { unit: unit.digest, inputs: rest.digest, newestMs: Math.max(unit.newestMs, rest.newestMs) };
+  return { unit: unit.digest, inputs: rest.digest, paths: inputs, newestMs: Math.max(unit.newestMs, rest.newestMs) };
 }
 
 /** Stamps below the agent's state folder: one small file per unit. */
@@ -65,12 +67,13 @@ export function stampsIn(stateFolder: string): Stamps {
     async read(host, unit) {
       const text = await host.files.read(fileOf(unit));
       if (text === undefined) return undefined;
-      const { unit: file, inputs } = JSON.parse(text.toString('utf8')) as Stamp;
-      return { unit: file, inputs };
+      return JSON.parse(text.toString('utf8')) as Stamp;
     },
-    async write(host, unit, { unit: file, inputs }) {
+    async write(host, unit, { unit: file, inputs, paths }) {
       await host.files.makeDirectory(folder, { mode: 0o700 });
-      await host.files.writeAtomic(fileOf(unit), Buffer.from(JSON.stringify({ unit: file, inputs })), { mode: 0o600 });
+      await host.files.writeAtomic(fileOf(unit), Buffer.from(JSON.stringify({ unit: file, inputs, paths })), {
+        mode: 0o600,
+      });
     },
     remove: (host, unit) => host.files.remove(fileOf(unit)),
   };

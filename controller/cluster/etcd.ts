@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AbsolutePath, Duration, Port } from './fields.ts';
+import { AbsolutePath, DataFolder, Duration, Port } from './fields.ts';
 
 const Backup = z.strictObject({
   enabled: z.boolean().default(true),
@@ -24,7 +24,7 @@ export const Etcd = z.strictObject({
   ca_file: z.string().default('').describe("on the controller's machine, relative to the plan"),
   cert_file: z.string().default(''),
   key_file: z.string().default(''),
-  data_dir: AbsolutePath.default('/var/lib/etcd'),
+  data_dir: DataFolder.default('/var/lib/etcd'),
   port: Port.default(2379),
   peer_port: Port.default(2380),
   metrics_port: Port.default(2381),

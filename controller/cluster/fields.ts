@@ -13,6 +13,17 @@ export const Timeout = z.string().regex(/^\d+[smh]$/, 'a whole number with its u
 export const Bytes = z.string().regex(/^\d+(?:Ki|Mi|Gi|k|M|G)?$/, 'bytes with a unit, such as "5Mi"');
 export const Port = z.int().min(1).max(65535);
 export const AbsolutePath = z.string().regex(/^\/\S*$/, 'an absolute path');
+/** Folders of the system, which no program has for itself: what is deleted with a cluster would go from them. */
+const SYSTEM_FOLDER =
+  /^\/(?:(?:bin|boot|dev|etc|home|lib|lib32|lib64|libx32|lost\+found|media|mnt|opt|proc|root|run|sbin|srv|sys|tmp|usr|var)?|(?:dev|proc|sys|boot|usr|bin|sbin|lib|lib64)\/.*|etc\/(?:kubernetes|cni|containerd|etcd|systemd)(?:\/.*)?|var\/(?:cache|lib|local|log|mail|opt|run|spool|tmp)|var\/(?:log|run)\/.*)$/;
+/** A folder that a program of the cluster keeps its data in, and that is deleted with it. */
+export const DataFolder = AbsolutePath.refine(
+  (path) => path === '/' || !/\/\.{0,2}(?:\/|$)/.test(path),
+  'an absolute path without "..", "//" or "/" at its end',
+).refine(
+  (path) => !SYSTEM_FOLDER.test(path),
+  'a folder of its own, and not one of the system: it is deleted with the cluster',
+);
 export const Host = z.string().regex(/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/, 'a DNS name');
 
 /** Anything that a person may write there: it is handed on as it is. */

@@ -23,6 +23,7 @@ export function judgeCluster(config: ClusterConfig, nodes: readonly ClusterNode[
     ...judgeVersions(config),
     ...judgeEndpoint(config),
     ...judgeEtcd(config),
+    ...judgeFolders(config),
     ...judgeNetworks(config, members),
     ...judgeBridge(config, members),
     ...judgeRegistries(config),
@@ -127,6 +128,23 @@ function judgeEtcd({ etcd }: ClusterConfig): Contradiction[] {
     );
   }
   return found;
+}
+
+/** What one program keeps would be deleted with another's. */
+function judgeFolders({ kubernetes, etcd, cri }: ClusterConfig): Contradiction[] {
+  const folders = [
+    ['kubernetes.kubelet.root_dir', kubernetes.kubelet.root_dir],
+    ['etcd.data_dir', etcd.data_dir],
+    ['etcd.backup.dir', etcd.backup.dir],
+    ['cri.data_root', cri.data_root],
+  ] as const;
+  return folders.flatMap(([at, path], index) =>
+    folders.slice(index + 1).flatMap(([other, second]) => {
+      if (!`${path}/`.startsWith(`${second}/`) && !`${second}/`.startsWith(`${path}/`)) return [];
+      const message = `${at} (${path}) and ${other} (${second}) are one in the other.`;
+      return [contradiction(at, message, 'Give each a folder of its own.')];
+    }),
+  );
 }
 
 function judgeBridge({ cni }: ClusterConfig, members: readonly ClusterNode[]): Contradiction[] {

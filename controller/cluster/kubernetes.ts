@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import {
-  AbsolutePath,
   Annotations,
   Bytes,
+  DataFolder,
   Duration,
   ExtraArgs,
   Free,
@@ -32,7 +32,7 @@ const Kubelet = z.strictObject({
   pod_pids_limit: z.int().min(-1).default(10_000).describe('processes of a pod; -1: no limit'),
   container_log_max_size: Bytes.default('5Mi'),
   container_log_max_files: z.int().min(2).default(3),
-  root_dir: AbsolutePath.default('/var/lib/kubelet').describe('volumes, logs and state of pods'),
+  root_dir: DataFolder.default('/var/lib/kubelet').describe('volumes, logs and state of pods'),
   extra_args: ExtraArgs.default({}).describe('flags of the kubelet; they may differ from node to node'),
   extra_config: Free.default({}).describe('merged over KubeletConfiguration, which all nodes share'),
 });

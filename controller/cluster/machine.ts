@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AbsolutePath, Duration, Free, Host } from './fields.ts';
+import { AbsolutePath, DataFolder, Duration, Free, Host } from './fields.ts';
 
 /** What is set up on every machine: files, the operating system, the container runtime, the network of pods. */
 
@@ -68,7 +68,7 @@ export const Cri = z.strictObject({
   type: z.enum(['containerd']).default('containerd'),
   cgroup_driver: z.enum(['systemd', 'cgroupfs']).default('systemd'),
   socket: AbsolutePath.default('/run/containerd/containerd.sock'),
-  data_root: AbsolutePath.default('/var/lib/containerd'),
+  data_root: DataFolder.default('/var/lib/containerd'),
   registries: z.record(z.string(), Registry).default({}).describe('by host, as docker.io'),
   containerd: z.strictObject({ extra_config: Free.default({}).describe('merged over config.toml') }).prefault({}),
 });
@@ -95,6 +95,9 @@ export const Dns = z.strictObject({ domain: Host.default('cluster.local') });
 export const Delete = z.strictObject({
   cri: z.boolean().default(false).describe('the container runtime, too'),
   etcd: z.boolean().default(true),
-  data: z.boolean().default(true).describe('of etcd and the pods'),
+  data: z
+    .boolean()
+    .default(true)
+    .describe('of etcd, and of the runtime that goes; volumes and logs of pods go in any case'),
   images: z.boolean().default(false),
 });

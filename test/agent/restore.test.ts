@@ -125,3 +125,19 @@ t.test('a unit goes whoever started or stopped it meanwhile; one whose file some
     'it runs: it is stopped',
   );
 });
+
+t.test('a unit that was there before runs with its own configuration again', async (t) => {
+  const dir = t.testdir({ units: { 'haproxy.service': 'theirs' }, 'haproxy.cfg': 'theirs' });
+  const fake = fakeSystemd(realHost(), dir);
+  const node = new Node(dir, fake.host);
+  const config = join(dir, 'haproxy.cfg');
+  for (const name of ['active', 'enabled']) fake.set(name, `${name}\n`);
+  await node.do('r1', 'file', { path: config, content: 'kk' }, 'b/endpoint/config');
+  const unit = { unit: 'haproxy', enabled: true, state: 'started', inputs: [config], on_change: 'reload' } as const;
+  await node.do('r1', 'systemd', unit, 'b/endpoint/service');
+  fake.calls();
+  t.match(await node.do('d1', 'restore', { roles: ['endpoint'] }), { changed: true, output: { left: [] } });
+  t.equal(readFileSync(config, 'utf8'), 'theirs');
+  t.same(fake.calls(), ['restart -- haproxy.service']);
+  t.same(remembered(node), []);
+});

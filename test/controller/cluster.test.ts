@@ -153,6 +153,16 @@ t.test('a password for a registry is refused before a machine is touched', async
   );
 });
 
+t.test("folders that are emptied with the cluster are the cluster's own", async (t) => {
+  for (const path of ['/', '/var', '/var/lib', '/home', '/usr/share', '/var/log/x', '/data/../etc', '/data/'])
+    t.match(complaints(`etcd: {data_dir: ${path}}`), [/data_dir cannot be/], path);
+  for (const path of ['/data', '/data/etcd', '/var/lib/etcd2', '/opt/etcd', '/mnt/disk/etcd'])
+    t.strictSame(complaints(`etcd: {data_dir: ${path}}`), [], path);
+  t.match(complaints('kubernetes: {kubelet: {root_dir: /data}}\ncri: {data_root: /data/containerd}'), [
+    /kubernetes\.kubelet\.root_dir \(\/data\) and cri\.data_root \(\/data\/containerd\) are one in the other\./,
+  ]);
+});
+
 t.test('groups and etcd go together', async (t) => {
   const groups = (text: string): string => `${HOSTS}\n  groups: ${text}`;
   const messages = (config: string, inventory: string): string[] =>

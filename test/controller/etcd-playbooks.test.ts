@@ -1,12 +1,15 @@
 /** The playbooks of kk's own that a command puts in the place of a plan's: etcd's snapshots, certificates; etcd of each mode. */
-import { writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { compile, DEFAULT_COMPILE_OPTIONS } from '../../controller/compile/compile.ts';
+import { phaseTag } from '../../controller/compile/select.ts';
 import { loadSources, parsePlan } from '../../controller/plan/index.ts';
 import { KkErrors } from '../../shared/errors.ts';
 
-const plan = (etcd: string): string => `apiVersion: kk.dev/v1
+const plan = (etcd: string, members = 'cp1, cp2, cp3'): string => `apiVersion: kk.dev/v1
 kind: Plan
 metadata: {name: lab}
 spec:
@@ -16,7 +19,7 @@ spec:
       cp2: {address: "fd00::2"}
       cp3: {address: 10.0.0.3}
       w1: {address: 10.0.0.4}
-    groups: {control_plane: [cp1, cp2, cp3], etcd: ${etcd.includes('endpoints') ? '[]' : '[cp1, cp2, cp3]'}, worker: [w1]}
+    groups: {control_plane: [cp1, cp2, cp3], etcd: ${etcd.includes('endpoints') ? '[]' : `[${members}]`}, worker: [w1]}
   hooks:
     - {before: install, scripts: {all: hook.sh}}
   playbooks: [site.yaml]
@@ -30,15 +33,18 @@ plays: [{name: client, hosts: control_plane, roles: [etcd/client]}]
 `;
 
 /** The graph of a command's playbooks over the plan, or the problems that are told. */
-async function graphOf(t: Test, { etcd, playbooks }: { etcd: string; playbooks: string[] }) {
+async function graphOf(
+  t: Test,
+  { etcd, playbooks, tags = [], members }: { etcd: string; playbooks: string[]; tags?: string[]; members?: string },
+) {
   const folder = t.testdir({ pki: { 'ca.crt': 'ca', 'client.crt': 'client', 'client.key': 'key' } });
   writeFileSync(join(folder, 'client.yaml'), CLIENT);
   const file = join(folder, 'plan.yaml');
-  writeFileSync(file, plan(etcd));
+  writeFileSync(file, plan(etcd, members));
   const sources = await loadSources(file, { playbooks });
   const parsed = parsePlan(sources);
   if ('problems' in parsed) return parsed;
-  const compiled = compile(parsed.plan, DEFAULT_COMPILE_OPTIONS);
+  const compiled = compile(parsed.plan, { ...DEFAULT_COMPILE_OPTIONS, tags });
   if ('problems' in compiled) throw new KkErrors(compiled.problems);
   return { ...compiled, parsed: parsed.plan };
 }
@@ -69,6 +75,15 @@ t.test(
     );
     const restore = await graphOf(t, { etcd: '{mode: external}', playbooks: ['etcd-restore'] });
     if ('problems' in restore) return t.fail(JSON.stringify(restore.problems));
+    for (const [playbook, phase] of [
+      ['etcd-restore', 'nothing'],
+      ['delete-cluster', 'reset'],
+    ] as const) {
+      const part = await graphOf(t, { etcd: '{mode: external}', playbooks: [playbook], tags: [phaseTag(phase)] });
+      if ('problems' in part) return t.fail(JSON.stringify(part.problems));
+      const asked = part.graph.tasks.filter(({ action }) => action === 'confirm');
+      t.equal(asked.length, 1, `a part of ${playbook} is asked for as the whole`);
+    }
     const { tasks } = restore.parsed.roles['etcd/restore'] ?? { tasks: [] };
     const needsOf = (id: string): string[] =>
       (tasks.find((task) => task.id === id)?.needs ?? []).map((need) => JSON.stringify(need));
@@ -91,4 +106,95 @@ t.test('an etcd that is there already: its files are those beside the plan', asy
   t.match('problems' in missing && missing.problems, [
     { code: 'PLAN_MISSING', message: /There is no file .*pki\/nobody\.key/, position: { line: 17 } },
   ]);
+});
+
+t.test('a member without data begins only where nobody was at work', async (t) => {
+  const folder = t.testdir({ 'etcdctl.env': '' });
+  writeFileSync(
+    join(folder, 'etcdctl'),
+    `#!/bin/sh
+case $* in
+  *'member list') cat ${folder}/list ;;
+  *'endpoint status') test -e ${folder}/status ;;
+esac
+`,
+    { mode: 0o755 },
+  );
+  const script = join(folder, 'may-form.sh');
+  const text = readFileSync('controller/playbooks/roles/etcd/files/may-form.sh', 'utf8');
+  writeFileSync(script, text.replaceAll('/etc/etcd', folder));
+  const other = createServer((socket) => socket.destroy());
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => other.close());
+  const port = (other.address() as AddressInfo).port;
+  const peer = `https://10.0.0.1:${port}`;
+  const ask = async (): Promise<string> =>
+    await new Promise((resolve) => {
+      execFile('sh', [script, peer, folder, `https://127.0.0.1:${port} https://127.0.0.1:1`], (error, out, err) =>
+        resolve(error ? `error: ${err}` : out.trim()),
+      );
+    });
+
+  t.equal(await ask(), 'new', 'the others wait for their first quorum');
+  writeFileSync(join(folder, 'bootstrap.env'), 'ETCD_INITIAL_CLUSTER_STATE=new\n');
+  t.equal(await ask(), 'new', 'begun, and cut off');
+  writeFileSync(join(folder, 'status'), '');
+  t.match(await ask(), /error: .*have no quorum.*\n.*127\.0\.0\.1/, 'one is at work and cannot give the list');
+  writeFileSync(join(folder, 'list'), `1, started, cp2, https://10.0.0.2:2380, https://10.0.0.2:2379, false\n`);
+  t.match(await ask(), /error: .*does not list it/);
+  writeFileSync(join(folder, 'list'), `2, started, cp1, ${peer}, https://10.0.0.1:2379, false\n`);
+  t.match(await ask(), /error: .*its data are gone(.*\n)*.*member remove 2/);
+  writeFileSync(join(folder, 'list'), `2, started, cp1, ${peer}, , false\n`);
+  t.equal(await ask(), 'new', 'listed from the start, never up');
+  writeFileSync(join(folder, 'bootstrap.env'), 'ETCD_INITIAL_CLUSTER_STATE=existing\n');
+  t.match(await ask(), /error: .*was at work/, 'what is known of it here counts');
+  writeFileSync(join(folder, 'list'), '');
+  t.match(await ask(), /error: /);
+  writeFileSync(join(folder, 'list'), `2, unstarted, , ${peer}, , false\n`);
+  t.equal(await ask(), 'existing', 'somebody has added it anew');
+});
+
+t.test('a member that is no control plane looks after its certificates, and gives the timer back', async (t) => {
+  const found = await graphOf(t, { etcd: '{mode: external}', playbooks: ['create-cluster'], members: 'w1' });
+  if ('problems' in found) return t.same(found.problems, []);
+  const { tasks, sets, nodes } = found.graph;
+  const timer = tasks.find(({ key }) => key === 'certs/certs/timer');
+  t.same(
+    sets[timer?.set ?? -1]?.members.map((index) => nodes[index]),
+    ['cp1', 'cp2', 'cp3', 'w1'],
+  );
+  const gone = await graphOf(t, { etcd: '{mode: external}', playbooks: ['delete-cluster'] });
+  if ('problems' in gone) return t.same(gone.problems, []);
+  const restore = gone.parsed.roles['delete/etcd']?.tasks.find(({ action }) => action === 'restore');
+  t.match(JSON.stringify(restore?.inputs), /"certs"/);
+});
+
+t.test('the data of etcd go only when it has ended', async (t) => {
+  const found = await graphOf(t, { etcd: '{mode: external}', playbooks: ['delete-cluster'] });
+  if ('problems' in found) return t.same(found.problems, []);
+  const stop = found.parsed.roles['delete/etcd']?.tasks.find(({ id }) => id === 'stop');
+  const { unless } = (stop?.inputs ?? {}) as { unless: string };
+  const folder = t.testdir({ state: 'activating\n' });
+  const files = {
+    systemctl: `#!/bin/sh
+case "$*" in
+  stop*) [ -e ${folder}/hangs ] || echo inactive >${folder}/state ;;
+  show*) cat ${folder}/state ;;
+esac
+`,
+    timeout: '#!/bin/sh\nshift\nexec "$@"\n',
+  };
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text, { mode: 0o755 });
+  const env = { PATH: `${folder}:${process.env['PATH']}` };
+  const code = async (...args: string[]): Promise<unknown> =>
+    await new Promise((resolve) => {
+      execFile('sh', args, { env }, (error) => resolve(error?.code ?? 0));
+    });
+  const script = 'controller/playbooks/roles/delete/etcd/files/stop-etcd.sh';
+  t.not(await code('-c', unless), 0, 'one that is started again and again is stopped, too');
+  writeFileSync(join(folder, 'hangs'), '');
+  t.equal(await code(script), 1, 'one that cannot be ended keeps its data');
+  rmSync(join(folder, 'hangs'));
+  t.equal(await code(script), 0);
+  t.equal(await code('-c', unless), 0);
 });

@@ -230,3 +230,91 @@ t.test('a cluster that could not be taken back is taken back by the next try', a
   t.match(await node.read('calls'), /reset[\s\S]*reset[\s\S]*join/);
   t.strictSame(await node.left(), []);
 });
+
+const SAVED = `*nat
+:PREROUTING ACCEPT [0:0]
+:CNI-HOSTPORT-DNAT - [0:0]
+:CNI-DN-0a1 - [0:0]
+:CNI-DN-0b2 - [0:0]
+:CNI-ffe - [0:0]
+:KUBE-SERVICES - [0:0]
+-A PREROUTING -j KUBE-SERVICES
+-A POSTROUTING -s 10.9.0.0/16 ! -d 10.9.0.0/16 -m comment --comment kk-pods -j MASQUERADE
+-A POSTROUTING -s 10.8.0.2/32 -m comment --comment "name: \\"podman\\" id: \\"b2\\"" -j CNI-ffe
+-A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \\"kk-pods\\" id: \\"a1\\"" -m multiport --dports 80 -j CNI-DN-0a1
+-A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \\"podman\\" id: \\"b2\\"" -m multiport --dports 81 -j CNI-DN-0b2
+-A CNI-DN-0a1 -p tcp -j DNAT --to-destination 10.9.0.2:80
+-A CNI-DN-0b2 -p tcp -j DNAT --to-destination 10.8.0.2:81
+COMMIT
+`;
+
+t.test('a reset takes what is of the cluster, and nothing of others beside it', async (t) => {
+  const folder = t.testdir({
+    bin: {},
+    proc: { self: { mountinfo: '' } },
+    run: {
+      netns: { 'cni-aaa': '', 'cni-bbb': '' },
+      containerd: {
+        'io.containerd.runtime.v2.task': { 'k8s.io': { a1: { 'config.json': '"/var/run/netns/cni-aaa"' } } },
+      },
+    },
+    lib: {
+      kubelet: { 'config.yaml': '' },
+      cni: {
+        networks: { 'kk-pods': { '10.9.0.2': 'a1' }, podman: { '10.8.0.2': 'b2' } },
+        results: { 'kk-pods-a1-eth0': '{}', 'podman-b2-eth0': '{}' },
+      },
+    },
+    data: { pods: { a: '' }, pki: {}, cpu_manager_state: '', 'thesis.txt': '', member: {}, db: { x: '' } },
+    saved: SAVED,
+  });
+  const program = async (name: string, text: string): Promise<void> =>
+    await writeFile(join(folder, 'bin', name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+  for (const name of ['systemctl', 'nft', 'ipset', 'ipvsadm', 'kubeadm', 'ip6tables-save'])
+    await program(name, 'exit 1');
+  for (const name of ['ip6tables-nft-save', 'iptables-legacy-save', 'ip6tables-legacy-save', 'ctr'])
+    await program(name, ':');
+  await program('ip', `[ "$1" != netns ] || rm "${folder}/run/netns/$3"`);
+  await program('iptables-save', `cat ${folder}/saved`);
+  await program('iptables-nft-save', `cat ${folder}/saved`);
+  await program('iptables-nft-restore', `cat >${folder}/new; mv ${folder}/new ${folder}/saved`);
+  const script = (await readFile('controller/playbooks/roles/delete/kubernetes/files/reset.sh', 'utf8'))
+    .replaceAll('/etc/kubernetes', `${folder}/etc`)
+    .replaceAll('/root/', `${folder}/root/`)
+    .replaceAll('/proc/', `${folder}/proc/`)
+    .replaceAll('/sys/', `${folder}/sys/`)
+    .replaceAll('/run/', `${folder}/run/`)
+    .replaceAll('/var/log/', `${folder}/log/`)
+    .replaceAll('/var/lib/', `${folder}/lib/`);
+  await writeFile(join(folder, 'reset.sh'), script);
+  const env = {
+    BIN: join(folder, 'bin'),
+    SOCKET: join(folder, 'none.sock'),
+    KUBELET_ROOT: join(folder, 'data'),
+    ETCD_DATA: join(folder, 'data'),
+    SECONDS_FOR_RESET: '5',
+    SKIP: '',
+  };
+  const reset = async (): Promise<{ code: unknown; out: string; err: string }> =>
+    await new Promise((resolve) => {
+      execFile('/bin/sh', [join(folder, 'reset.sh')], { env }, (error, out, err) =>
+        resolve({ code: error?.code ?? 0, out, err }),
+      );
+    });
+  const first = await reset();
+  t.equal(first.code, 0, first.err);
+  t.match(first.err, /Left in .*\/data, .*thesis\.txt/, 'what stays is named');
+  t.strictSame((await readdir(join(folder, 'data'))).sort(), ['db', 'thesis.txt']);
+  t.strictSame(await readdir(join(folder, 'run/netns')), ['cni-bbb']);
+  t.strictSame(await readdir(join(folder, 'lib/cni/networks')), ['podman']);
+  t.strictSame(await readdir(join(folder, 'lib/cni/results')), ['podman-b2-eth0']);
+  t.notOk((await readdir(join(folder, 'lib'))).includes('kubelet'));
+  t.strictSame(
+    (await readFile(join(folder, 'saved'), 'utf8')).trim().split('\n'),
+    SAVED.trim()
+      .split('\n')
+      .filter((line) => !/KUBE|kk-pods|0a1/.test(line)),
+  );
+  const again = await reset();
+  t.strictSame([again.code, again.out], [0, ''], 'once more: nothing to do');
+});

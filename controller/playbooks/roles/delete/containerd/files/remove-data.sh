@@ -13,12 +13,15 @@ for process in /proc/[0-9]*; do
 done
 # Whatever it has left mounted, the deepest first.
 awk -v a="$2/" -v b=/run/containerd/ 'index($5, a) == 1 || index($5, b) == 1 { print length($5), $5 }' /proc/self/mountinfo |
-  sort -rn | cut -d ' ' -f 2- | while read -r path; do umount "$(printf '%b' "$path")" 2>/dev/null || umount -l "$(printf '%b' "$path")"; done
-for folder in "$2" /run/containerd; do
-  [ -n "$(ls -A "$folder" 2>/dev/null)" ] || continue
-  # The folder itself may be a disk.
-  find "$folder" -mindepth 1 -maxdepth 1 -exec rm -rf {} +
+  sort -rn | cut -d ' ' -f 2- | while read -r path; do
+    path=$(printf '%b' "$path")
+    timeout -s KILL 20 umount "$path" 2>/dev/null || timeout -s KILL 20 umount -c -l "$path"
+  done
+# By their names: the folder may be a disk that holds what is somebody else's.
+for folder in "$2"/io.containerd.* "$2"/tmpmounts /run/containerd; do
+  [ -e "$folder" ] || continue
+  rm -rf --one-file-system "$folder"
   printf '%s\n' "$folder"
 done
-rmdir /run/containerd "$2" /etc/cni/net.d /etc/cni 2>/dev/null
+rmdir "$2" /etc/cni/net.d /etc/cni 2>/dev/null
 exit 0

@@ -16,6 +16,13 @@ fi
 if systemctl is-active --quiet kubelet.service; then timeout 60 systemctl stop kubelet.service && did "kubelet stopped"; fi
 systemctl is-enabled --quiet kubelet.service 2>/dev/null && systemctl disable --quiet kubelet.service
 
+# Namespaces of our pods, while their containers can tell them. Other networks on this machine have such, too.
+NETWORK=kk-pods
+namespaces=$(
+  cat /run/containerd/io.containerd.runtime.v[12].*/k8s.io/*/config.json /var/lib/cni/results/$NETWORK-* /var/lib/cni/cache/results/$NETWORK-* \
+    2>/dev/null | grep -o 'netns/cni-[0-9a-f-]*' | sort -u | cut -d / -f 2
+)
+
 # 3. kubeadm, without a kubeconfig: with one it asks the API for its settings, 45 seconds long where that is dead.
 if [ -d /etc/kubernetes ] && there kubeadm; then
   if timeout -k 10 "$SECONDS_FOR_RESET" kubeadm reset -f --kubeconfig /nonexistent --cri-socket "$SOCKET" --skip-phases "$SKIP" </dev/null >/tmp/kk-reset.$$ 2>&1; then
@@ -42,35 +49,73 @@ else
     esac
   done
 fi
-for name in $(ip netns list 2>/dev/null | awk '/^cni-/ { print $1 }'); do ip netns delete "$name" && did "network namespace $name"; done
+for name in $namespaces; do [ -e "/run/netns/$name" ] && ip netns delete "$name" && did "network namespace $name"; done
 
 # 5. Mounts of volumes, the deepest first; then the folders.
 mounts() { awk -v a="$KUBELET_ROOT/" 'index($5, a) == 1 { print length($5), $5 }' /proc/self/mountinfo | sort -rn | cut -d ' ' -f 2-; }
+# One of a server that is dead answers nobody: it is only taken out of the tree.
 mounts | while read -r path; do
-  umount "$(printf '%b' "$path")" 2>/dev/null || umount -l "$(printf '%b' "$path")"
+  path=$(printf '%b' "$path")
+  timeout -s KILL 20 umount "$path" 2>/dev/null || timeout -s KILL 20 umount -c -l "$path"
   did "mount $path"
 done
-for folder in "$KUBELET_ROOT" /var/lib/cni /var/log/pods /var/log/containers ${ETCD_DATA:+"$ETCD_DATA"}; do
-  if [ -n "$(ls -A "$folder" 2>/dev/null)" ]; then
-    # The folder itself may be a disk.
-    find "$folder" -mindepth 1 -maxdepth 1 -exec rm -rf --one-file-system {} + && did "folder $folder"
-  fi
-  rmdir "$folder" 2>/dev/null
+
+# In a folder: names there that are ours. The folder may be a disk, or hold what is somebody else's.
+empty() {
+  folder=$1
+  shift
+  set -f
+  # shellcheck disable=SC2046 # a word for each name
+  gone=$(find "$folder" -mindepth 1 -maxdepth 1 '(' -name "$1" $(shift; for name; do printf ' -o -name %s' "$name"; done) ')' \
+    -print -exec rm -rf --one-file-system '{}' + 2>/dev/null)
+  set +f
+  [ -z "$gone" ] || did "folder $folder"
+  [ ! -d "$folder" ] || rmdir "$folder" 2>/dev/null || printf 'Left in %s, for it is not of Kubernetes: %s\n' "$folder" "$(find "$folder" -mindepth 1 -maxdepth 1 | tr '\n' ' ')" >&2
+}
+if [ "$KUBELET_ROOT" != /var/lib/kubelet ]; then
+  empty "$KUBELET_ROOT" pods plugins plugins_registry plugin-containers pki device-plugins pod-resources checkpoints image_manager userns \
+    config.yaml instance-config.yaml kubeadm-flags.env '*_manager_state' '*_pods_state' .version
+fi
+# Its own by name, and emptied by kubeadm, too.
+empty /var/lib/kubelet '*'
+empty /var/log/pods '*'
+empty /var/log/containers '*'
+[ -z "$ETCD_DATA" ] || empty "$ETCD_DATA" member .restore 'before-restore-*'
+for folder in /var/lib/cni/networks/$NETWORK /var/lib/cni/results/$NETWORK-* /var/lib/cni/cache/results/$NETWORK-*; do
+  if [ -e "$folder" ]; then rm -rf "$folder" && did "$folder"; fi
 done
+rmdir /var/lib/cni/networks /var/lib/cni/results /var/lib/cni/cache/results /var/lib/cni/cache /var/lib/cni 2>/dev/null
 if [ -d /etc/kubernetes ]; then rm -rf /etc/kubernetes && did "folder /etc/kubernetes"; fi
 
 # 6. The network: devices, rules in every variant and family, ipvs. Legacy tables are only looked at where they are in use: to look
 # would load them.
 [ -e /sys/class/net/kube-ipvs0 ] && there ipvsadm && ipvsadm --clear && did "ipvs"
 for link in cni0 kube-ipvs0; do [ -e "/sys/class/net/$link" ] && ip link delete "$link" && did "interface $link"; done
-rules='KUBE-|CNI-|--comment "?kk-pods'
+# Rules that are not ours, of what iptables-save has told. Of CNI's, ours are those whose comment names our network, and the chains
+# that they lead to; the chains for all networks stay as long as one has ports.
+others() {
+  awk -v network="$NETWORK" '
+    { line[NR] = $0 }
+    /KUBE-|--comment "?kk-pods/ { ours[NR] = 1 }
+    index($0, "name: \\\"" network "\\\"") { ours[NR] = 1; for (i = 1; i < NF; i++) if ($i == "-j" && $(i + 1) ~ /^CNI-(DN-)?[0-9a-f]+$/) chain[$(i + 1)] = 1 }
+    END {
+      for (n = 1; n <= NR; n++) {
+        count = split(line[n], word, " ")
+        for (i = 1; i <= count; i++) { name = word[i]; sub(/^:/, "", name); if (name in chain) ours[n] = 1 }
+        if (!ours[n] && line[n] ~ /^:CNI-(DN|SN)-/) used = 1
+      }
+      for (n = 1; n <= NR; n++) if (!ours[n] && (used || line[n] !~ /CNI-HOSTPORT-/)) print line[n]
+    }'
+}
 for family in ip ip6; do
   for variant in nft legacy; do
     tables="${family}tables-$variant"
     [ "$variant" = nft ] || grep -q . "/proc/net/${family}_tables_names" 2>/dev/null || continue
     there "$tables-save" || continue
-    "$tables-save" 2>/dev/null | grep -Eq -e "$rules" || continue
-    "$tables-save" 2>/dev/null | grep -Ev -e "$rules" | "$tables-restore" -w 20 && did "rules of $tables"
+    # Counters and times differ from one call to the next.
+    rules=$("$tables-save" 2>/dev/null)
+    kept=$(printf '%s\n' "$rules" | others)
+    [ "$rules" = "$kept" ] || { printf '%s\n' "$kept" | "$tables-restore" -w 20 && did "rules of $tables"; }
   done
   there nft && nft delete table "$family" kube-proxy 2>/dev/null && did "nft table $family kube-proxy"
 done
