@@ -1,4 +1,3 @@
-import { setGlobalProxyFromEnv } from 'node:http';
 import { enableCompileCache } from 'node:module';
 import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -10,8 +9,6 @@ const who = userInfo();
 // Compiled code is kept between calls, in the home that the user database names: whoever can write there decides what is
 // run here, so HOME, which sudo may leave as it was, is not asked. Where it cannot be made, nothing is kept.
 enableCompileCache(join(who.homedir, '.cache', 'kk-controller'));
-// Components are asked for through the proxy that the environment names; the controller's own sockets go past it.
-setGlobalProxyFromEnv();
 const { runCli } = await import('./cli/program.ts');
 const { ownTerminal } = await import('./cli/terminal.ts');
 const { readSettings } = await import('./config/settings.ts');
@@ -50,7 +47,9 @@ for (const name of wrong) {
   delete process.env[name];
   process.stderr.write(`${name} is no address of an HTTP proxy (http://host:port): it is not used.\n`);
 }
-setGlobalProxyFromEnv({ ...proxies });
+// Imported by name, node:http would load all that it can do, which costs every command more than its own work.
+if (proxies.http_proxy || proxies.https_proxy)
+  process.getBuiltinModule('node:http').setGlobalProxyFromEnv({ ...proxies });
 
 const settings = readSettings(process.env, { uid: who.uid, user: who.username, home: homedir() });
 
