@@ -110,6 +110,7 @@ t.test('settings that contradict each other, the version or the inventory are to
     complaints(`kubernetes:
   version: v1.28.3
   control_plane_endpoint: {type: haproxy, port: 6443}
+  certs: {renew_before: 365d}
   kube_proxy: {mode: nftables}
   feature_gates: {TTLAfterFinished: true, RotateKubeletServerCertificate: true}
   kubelet: {max_pods: 300, extra_args: {network-plugin: cni}}
@@ -118,6 +119,7 @@ etcd: {endpoints: ["https://10.0.0.9:2379"], election_timeout: 1000}
 cni: {pod_cidr: 10.0.0.0/23, service_cidr: "fd00::/112,10.1.0.0/16"}`),
     [
       '6443}: haproxy cannot have port 6443: on control planes it is that of the API server.',
+      '365d}: Certificates of kubeadm live a year: 365d before their end they would be renewed, and the control plane restarted, day after day.',
       'nftables}: The mode nftables came with Kubernetes 1.31, and the version is v1.28.3.',
       'true, RotateKubeletServerCertificate: true}: The feature gate TTLAfterFinished is gone: Kubernetes 1.24 was the last that knew it, and the version is v1.28.3.',
       'cni}}: The flag network-plugin is gone: Kubernetes 1.23 was the last that knew it, and the version is v1.28.3.',
