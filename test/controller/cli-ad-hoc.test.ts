@@ -306,7 +306,9 @@ t.test('certificates: each with its end and who renews it; what ends soon, and w
   t.equal(code, 3);
   t.match(operations.asked.pop(), { exec: { selector: ['all'], argv: ['kk-agent', 'certs', 'list', '-o', 'json'] } });
 
-  operations.next = fakeRun('x3', graphOf(WIDE), [told(0, [certificate('apiserver', 20, 'timer')]), finished('done')]);
+  const both = [certificate('apiserver', 20, 'timer'), certificate('kk-agent', 5, 'agent')];
+  operations.next = fakeRun('x3', graphOf(WIDE), [told(0, both), finished('done')]);
+  t.equal((await run(['certs', 'check-expiration', '--warn', '7d'])).code, 0, 'an agent’s lives for a week');
   t.equal((await run(['certs', 'check-expiration', '-o', 'json'])).code, 0);
   t.equal((await run(['certs', 'check-expiration', '--warn', '21d'])).code, 3, 'for a monitor');
   const json = await run(['certs', 'check-expiration', '-o', 'json']);
