@@ -41,14 +41,15 @@ const LOOK_MS = 1000;
  */
 export async function renewCertificates(options: RenewOptions, ports: RenewPorts): Promise<Renewal> {
   const { host } = ports;
-  const tell = async (state: Renewal['state'], message: string): Promise<Renewal> => {
-    const renewal: Renewal = { at_ms: host.nowMs(), state, message: message.slice(0, 4096) };
+  const tell = async (state: Renewal['state'], message: string, more: { waits?: true } = {}): Promise<Renewal> => {
+    const renewal: Renewal = { at_ms: host.nowMs(), state, message: message.slice(0, 4096), ...more };
     await host.files.writeAtomic(options.status, Buffer.from(JSON.stringify(renewal)), { mode: 0o600 });
     return renewal;
   };
   const last = await readRenewal(host, options.status);
   // A try that has to wait must not make the next one forget that there is something to finish.
-  const waits = last?.state === 'renewing' ? 'renewing' : 'postponed';
+  const wait = (why: string): Promise<Renewal> =>
+    tell(last?.state === 'renewing' ? 'renewing' : 'postponed', why, { waits: true });
   try {
     const certificates = await findCertificates(host.files, options.places);
     const verdict = judge({
@@ -62,10 +63,10 @@ export async function renewCertificates(options: RenewOptions, ports: RenewPorts
     const warning = wantRun(certificates, options.renewBeforeMs, host.nowMs());
     const also = warning.length === 0 ? '' : `; only \`kk-controller certs renew\` renews these: ${warning.join(', ')}`;
     if (verdict.do === 'nothing') return await tell('good', verdict.why + also);
-    if (verdict.do === 'wait') return await tell(waits, verdict.why + also);
+    if (verdict.do === 'wait') return await wait(verdict.why + also);
     const lease = new RenewalLease(kubectlOf(host, paths(options)), options.node, () => host.nowMs());
     const taken = await lease.take();
-    if (!taken.taken && !verdict.alone) return await tell(waits, `${whyNot(taken)}; ${verdict.why}${also}`);
+    if (!taken.taken && !verdict.alone) return await wait(`${whyNot(taken)}; ${verdict.why}${also}`);
     await tell('renewing', verdict.why);
     const done = await renewHere(options, ports, earliest(certificates.filter(isKubeadms)));
     await lease.free();
