@@ -51,7 +51,7 @@ function complaints(config: string, inventory?: string): string[] {
 t.test('every setting has a default, which a group and a host can change', async (t) => {
   t.strictSame(parse(clusterDefaultsText()), CLUSTER_DEFAULTS, 'what is printed is what holds');
   const { result } = parsed(
-    'mine: 2\nkubernetes: {version: v1.20.2}',
+    'mine: 2\ndownload: {mirror: ["http://a", "http://b"]}\nkubernetes: {version: v1.20.2}',
     `${HOSTS.replace('w1: {address: 10.0.0.21}', 'w1: {address: 10.0.0.21, vars: {node_labels: {disk: ssd}}}')}${GROUPS}`,
   );
   if ('problems' in result) throw new Error(JSON.stringify(result.problems));
@@ -96,10 +96,11 @@ os: {swap: true}`),
   t.strictSame(
     complaints(
       'mine: 1',
-      `${HOSTS.replace('w1: {address: 10.0.0.21}', 'w1: {address: 10.0.0.21, vars: {cni: {pod_cidr: 10.1.0.0/16}, cri: {data_root: x}}}')}${GROUPS}`,
+      `${HOSTS.replace('w1: {address: 10.0.0.21}', 'w1: {address: 10.0.0.21, vars: {cni: {pod_cidr: 10.1.0.0/16}, download: {arch: [arm64]}, cri: {data_root: x}}}')}${GROUPS}`,
     ),
     [
-      'cni: {pod_cidr: 10.1.0.0/16}, cri: {data_root: x}}}: cni is one for the whole cluster, and w1 has its own.',
+      'cni: {pod_cidr: 10.1.0.0/16}, download: {arch: [arm64]}, cri: {data_root: x}}}: cni is one for the whole cluster, and w1 has its own.',
+      'download: {arch: [arm64]}, cri: {data_root: x}}}: download is one for the whole cluster, and w1 has its own.',
       'x}}}: data_root cannot be "x": an absolute path.',
     ],
   );
