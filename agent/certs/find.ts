@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { basename } from 'node:path';
-import { parse } from 'yaml';
 import { parseBundle, validityOf } from '../../shared/certificates.ts';
+import { clientCertificate } from '../../shared/kubeconfig.ts';
 import type { Keeper, NodeCertificate } from '../../shared/node-certificates.ts';
 import type { HostFiles } from '../host/host.ts';
 
@@ -81,19 +81,6 @@ async function inKubeconfigs(files: HostFiles, places: CertificatePlaces): Promi
     if (text !== undefined) found.push(...described(clientCertificate(text), { name, path, keeper }));
   }
   return found;
-}
-
-/** The certificate inside a kubeconfig, as PEM; undefined: it names a file instead, or none. */
-export function clientCertificate(kubeconfig: string): string | undefined {
-  try {
-    const read = parse(kubeconfig) as { users?: { user?: { 'client-certificate-data'?: unknown } }[] } | null;
-    const data = read?.users
-      ?.map(({ user }) => user?.['client-certificate-data'])
-      .find((one) => typeof one === 'string');
-    return data === undefined ? undefined : Buffer.from(data as string, 'base64').toString('utf8');
-  } catch {
-    return undefined;
-  }
 }
 
 function described(pem: string | undefined, of: { name: string; path: string; keeper: Keeper }): NodeCertificate[] {
