@@ -61,7 +61,10 @@ export async function renewCertificates(options: RenewOptions, ports: RenewPorts
       nowMs: host.nowMs(),
     });
     const warning = wantRun(certificates, options.renewBeforeMs, host.nowMs());
-    const also = warning.length === 0 ? '' : `; only \`kk-controller certs renew\` renews these: ${warning.join(', ')}`;
+    const also =
+      warning.length === 0
+        ? ''
+        : `; only \`kk-controller certs renew\` renews these (with etcd.mode endpoints: new files beside the plan, then an apply): ${warning.join(', ')}`;
     if (verdict.do === 'nothing') return await tell('good', verdict.why + also);
     if (verdict.do === 'wait') return await wait(verdict.why + also);
     const lease = new RenewalLease(kubectlOf(host, paths(options)), options.node, () => host.nowMs());
