@@ -1,4 +1,3 @@
-import { setGlobalProxyFromEnv } from 'node:http';
 import { enableCompileCache } from 'node:module';
 import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -48,7 +47,9 @@ for (const name of wrong) {
   delete process.env[name];
   process.stderr.write(`${name} is no address of an HTTP proxy (http://host:port): it is not used.\n`);
 }
-setGlobalProxyFromEnv({ ...proxies });
+// Imported by name, node:http would load all that it can do, which costs every command more than its own work.
+if (proxies.http_proxy || proxies.https_proxy)
+  process.getBuiltinModule('node:http').setGlobalProxyFromEnv({ ...proxies });
 
 const settings = readSettings(process.env, { uid: who.uid, user: who.username, home: homedir() });
 

@@ -27,6 +27,8 @@ export const Renewal = z.object({
    */
   state: z.enum(['good', 'renewed', 'postponed', 'renewing', 'failed']),
   message: z.string().max(4096),
+  /** It only had to wait: for a run, for another control plane, for the API. */
+  waits: z.boolean().optional(),
 });
 export type Renewal = z.infer<typeof Renewal>;
 

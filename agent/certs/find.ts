@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { basename } from 'node:path';
-import { parse } from 'yaml';
 import { parseBundle, validityOf } from '../../shared/certificates.ts';
+import { clientCertificate } from '../../shared/kubeconfig.ts';
 import type { Keeper, NodeCertificate } from '../../shared/node-certificates.ts';
 import type { HostFiles } from '../host/host.ts';
 
@@ -21,14 +21,24 @@ export const USUAL_PLACES: CertificatePlaces = {
   kubeconfigs: ['/root/.kube/config'],
 };
 
+/** What `kubeadm certs renew all` renews; the rest in its folders came from somewhere else. */
+const OF_KUBEADM = {
+  pki: ['apiserver', 'apiserver-kubelet-client', 'front-proxy-client', 'apiserver-etcd-client'],
+  etcd: ['server', 'peer', 'healthcheck-client'],
+  kubeconfigs: ['admin.conf', 'super-admin.conf', 'controller-manager.conf', 'scheduler.conf'],
+} as const;
+
 /** Every certificate of a cluster on this node, by place. What is no certificate, or cannot be read as one, is left out. */
 export async function findCertificates(files: HostFiles, places: CertificatePlaces): Promise<NodeCertificate[]> {
   const pki = `${places.kubernetes}/pki`;
   // Without the key of etcd's CA kubeadm cannot sign: etcd is outside, and its client's certificate came by a run.
   const isStacked = (await files.stat(`${pki}/etcd/ca.key`)) !== undefined;
+  const ofPki = (name: string): Keeper =>
+    name === 'apiserver-etcd-client' && !isStacked ? 'run' : keptByTimer(OF_KUBEADM.pki, name);
+  const ofEtcd = (name: string): Keeper => (isStacked ? keptByTimer(OF_KUBEADM.etcd, name) : 'nobody');
   const found = [
-    ...(await inFolder(files, pki, '', (name) => (name === 'apiserver-etcd-client' && !isStacked ? 'run' : 'timer'))),
-    ...(await inFolder(files, `${pki}/etcd`, 'etcd/', () => 'timer')),
+    ...(await inFolder(files, pki, '', ofPki)),
+    ...(await inFolder(files, `${pki}/etcd`, 'etcd/', ofEtcd)),
     ...(await inKubeconfigs(files, places)),
     ...(await inFolder(files, places.etcd, 'etcd/', () => 'run')),
   ];
@@ -36,6 +46,10 @@ export async function findCertificates(files: HostFiles, places: CertificatePlac
     found.push(...(await inFile(files, `${places.kubelet}/${name}`, name.replace(/\..*/, ''), 'kubelet')));
   }
   return found;
+}
+
+function keptByTimer(names: readonly string[], name: string): Keeper {
+  return names.includes(name) ? 'timer' : 'nobody';
 }
 
 async function inFolder(
@@ -63,22 +77,10 @@ async function inKubeconfigs(files: HostFiles, places: CertificatePlaces): Promi
   for (const path of paths) {
     const name = places.kubeconfigs.includes(path) ? path : basename(path);
     const text = (await files.read(path))?.toString('utf8');
-    if (text !== undefined) found.push(...described(clientCertificate(text), { name, path, keeper: 'timer' }));
+    const keeper = keptByTimer(OF_KUBEADM.kubeconfigs, name);
+    if (text !== undefined) found.push(...described(clientCertificate(text), { name, path, keeper }));
   }
   return found;
-}
-
-/** The certificate inside a kubeconfig, as PEM; undefined: it names a file instead, or none. */
-export function clientCertificate(kubeconfig: string): string | undefined {
-  try {
-    const read = parse(kubeconfig) as { users?: { user?: { 'client-certificate-data'?: unknown } }[] } | null;
-    const data = read?.users
-      ?.map(({ user }) => user?.['client-certificate-data'])
-      .find((one) => typeof one === 'string');
-    return data === undefined ? undefined : Buffer.from(data as string, 'base64').toString('utf8');
-  } catch {
-    return undefined;
-  }
 }
 
 function described(pem: string | undefined, of: { name: string; path: string; keeper: Keeper }): NodeCertificate[] {

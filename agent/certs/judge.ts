@@ -25,7 +25,7 @@ export interface Situation {
 
 /** Is it time, and may it be? Pure. The certificate that ends first decides for all: kubeadm renews them together. */
 export function judge({ certificates, renewBeforeMs, now, unfinished, runAtWork, nowMs }: Situation): Verdict {
-  const first = earliest(certificates.filter(({ keeper }) => keeper === 'timer'));
+  const first = earliest(certificates.filter(isKubeadms));
   if (first === undefined) return { do: 'nothing', why: 'there are no certificates of kubeadm on this node' };
   const left = first.not_after_ms - nowMs;
   const alone = left < ALONE_MS;
@@ -33,6 +33,11 @@ export function judge({ certificates, renewBeforeMs, now, unfinished, runAtWork,
   if (!now && !unfinished && left >= renewBeforeMs) return { do: 'nothing', why };
   if (runAtWork && !alone) return { do: 'wait', why: `a run is at work on this node; ${why}` };
   return { do: 'renew', alone, why };
+}
+
+/** Does `kubeadm certs renew` renew it? */
+export function isKubeadms({ keeper }: NodeCertificate): boolean {
+  return keeper === 'timer';
 }
 
 /** The certificate that ends first. */

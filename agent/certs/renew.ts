@@ -1,8 +1,9 @@
+import { readableTime } from '../../shared/certificates.ts';
 import { KkError, reportOf } from '../../shared/errors.ts';
-import { Renewal } from '../../shared/node-certificates.ts';
+import { type NodeCertificate, Renewal } from '../../shared/node-certificates.ts';
 import type { Host } from '../host/host.ts';
 import { type CertificatePlaces, findCertificates } from './find.ts';
-import { judge, wantRun } from './judge.ts';
+import { earliest, isKubeadms, judge, wantRun } from './judge.ts';
 import { refreshCopies } from './kubeconfig-copy.ts';
 import { kubectlOf } from './kubectl.ts';
 import { RenewalLease, type Taken } from './lease.ts';
@@ -40,14 +41,15 @@ const LOOK_MS = 1000;
  */
 export async function renewCertificates(options: RenewOptions, ports: RenewPorts): Promise<Renewal> {
   const { host } = ports;
-  const tell = async (state: Renewal['state'], message: string): Promise<Renewal> => {
-    const renewal: Renewal = { at_ms: host.nowMs(), state, message: message.slice(0, 4096) };
+  const tell = async (state: Renewal['state'], message: string, more: { waits?: true } = {}): Promise<Renewal> => {
+    const renewal: Renewal = { at_ms: host.nowMs(), state, message: message.slice(0, 4096), ...more };
     await host.files.writeAtomic(options.status, Buffer.from(JSON.stringify(renewal)), { mode: 0o600 });
     return renewal;
   };
   const last = await readRenewal(host, options.status);
   // A try that has to wait must not make the next one forget that there is something to finish.
-  const waits = last?.state === 'renewing' ? 'renewing' : 'postponed';
+  const wait = (why: string): Promise<Renewal> =>
+    tell(last?.state === 'renewing' ? 'renewing' : 'postponed', why, { waits: true });
   try {
     const certificates = await findCertificates(host.files, options.places);
     const verdict = judge({
@@ -59,14 +61,17 @@ export async function renewCertificates(options: RenewOptions, ports: RenewPorts
       nowMs: host.nowMs(),
     });
     const warning = wantRun(certificates, options.renewBeforeMs, host.nowMs());
-    const also = warning.length === 0 ? '' : `; only \`kk-controller certs renew\` renews these: ${warning.join(', ')}`;
+    const also =
+      warning.length === 0
+        ? ''
+        : `; only \`kk-controller certs renew\` renews these (with etcd.mode endpoints: new files beside the plan, then an apply): ${warning.join(', ')}`;
     if (verdict.do === 'nothing') return await tell('good', verdict.why + also);
-    if (verdict.do === 'wait') return await tell(waits, verdict.why + also);
+    if (verdict.do === 'wait') return await wait(verdict.why + also);
     const lease = new RenewalLease(kubectlOf(host, paths(options)), options.node, () => host.nowMs());
     const taken = await lease.take();
-    if (!taken.taken && !verdict.alone) return await tell(waits, `${whyNot(taken)}; ${verdict.why}${also}`);
+    if (!taken.taken && !verdict.alone) return await wait(`${whyNot(taken)}; ${verdict.why}${also}`);
     await tell('renewing', verdict.why);
-    const done = await renewHere(options, ports);
+    const done = await renewHere(options, ports, earliest(certificates.filter(isKubeadms)));
     await lease.free();
     return await tell('renewed', done + also);
   } catch (thrown) {
@@ -77,7 +82,12 @@ export async function renewCertificates(options: RenewOptions, ports: RenewPorts
   }
 }
 
-async function renewHere(options: RenewOptions, { host, waiting }: RenewPorts): Promise<string> {
+/** `before`: the certificate of kubeadm that ended first. */
+async function renewHere(
+  options: RenewOptions,
+  { host, waiting }: RenewPorts,
+  before: NodeCertificate | undefined,
+): Promise<string> {
   const { kubernetes, kubeconfigs } = options.places;
   const kubeadm = await host.run([`${options.bin}/kubeadm`, 'certs', 'renew', 'all'], { timeoutMs: KUBEADM_MS });
   if (kubeadm.code !== 0) {
@@ -88,9 +98,19 @@ async function renewHere(options: RenewOptions, { host, waiting }: RenewPorts): 
       evidence: (kubeadm.stderr || kubeadm.stdout).trim().slice(-2000),
     });
   }
+  // Without the key of its CA kubeadm leaves one as it is, and exits with 0: ended programs would be no better off.
+  const first = earliest((await findCertificates(host.files, options.places)).filter(isKubeadms));
+  if (first !== undefined && before !== undefined && first.not_after_ms <= before.not_after_ms) {
+    throw new KkError({
+      code: 'CERTS_NOT_RENEWED',
+      message: `kubeadm certs renew all left ${first.path} as it was: it ends on ${readableTime(first.not_after_ms)}.`,
+      remedy: 'Renew it where it was signed, or give kubeadm the key of its CA; no program was restarted.',
+      evidence: (kubeadm.stderr || kubeadm.stdout).trim().slice(-2000),
+    });
+  }
   const copies = await refreshCopies(host.files, `${kubernetes}/admin.conf`, kubeconfigs);
   for (const pod of await staticPodsOf(host, kubernetes)) {
-    await restartStaticPod(host, pod, waiting);
+    await restartStaticPod(host, kubernetes, pod, waiting);
     if (pod === 'kube-apiserver') await ownReadyz(options, { host, waiting });
   }
   return ['the certificates of kubeadm are new, and its programs have read them', ...copies].join('; also in ');

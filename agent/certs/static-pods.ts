@@ -29,13 +29,19 @@ export async function staticPodsOf(host: Host, kubernetes: string): Promise<Stat
  * Ends the program of a static pod; the kubelet starts it again with what is on disk then. Nothing is moved or removed, so a
  * crash in the middle leaves nothing to mend. Resolves when the new one lives. Throws CERTS_POD_NOT_BACK.
  */
-export async function restartStaticPod(host: Host, pod: StaticPod, waiting: Waiting): Promise<void> {
-  const before = await programsOf(host, pod);
+export async function restartStaticPod(
+  host: Host,
+  kubernetes: string,
+  pod: StaticPod,
+  waiting: Waiting,
+): Promise<void> {
+  const argv = await argvOf(host, kubernetes, pod);
+  const before = await programsOf(host, argv);
   for (const pid of before) await host.run(['/bin/sh', '-c', 'kill -TERM "$1"', 'sh', pid]);
   const end = waiting.bootTimeMs() + AGAIN_MS;
   for (let since: number | undefined, seen = ''; ; ) {
     const now = waiting.bootTimeMs();
-    const pids = (await programsOf(host, pod)).filter((pid) => !before.includes(pid));
+    const pids = (await programsOf(host, argv)).filter((pid) => !before.includes(pid));
     const found = pids.join(' ');
     if (found === '' || found !== seen) since = found === '' ? undefined : now;
     seen = found;
@@ -52,16 +58,24 @@ export async function restartStaticPod(host: Host, pod: StaticPod, waiting: Wait
   }
 }
 
-/** Processes of the pod's program that run in a container of the kubelet's: an etcd of the machine itself is another matter. */
-async function programsOf(host: Host, pod: StaticPod): Promise<string[]> {
+/**
+ * Processes with just these words that run in a container of the kubelet's. The name is not enough: pods of people (a cluster in
+ * a cluster, an etcd of their own) have programs of the same names, and the machine itself may have an etcd.
+ */
+async function programsOf(host: Host, argv: readonly string[]): Promise<string[]> {
   const pids = (await host.files.list('/proc')).filter((name) => /^\d+$/.test(name));
   const found: string[] = [];
   for (const pid of pids) {
-    const argv = (await readGone(host, `/proc/${pid}/cmdline`))?.split('\0') ?? [];
-    if (basename(argv[0] ?? '') !== pod) continue;
+    const words = (await readGone(host, `/proc/${pid}/cmdline`))?.replace(/\0$/, '').split('\0') ?? [];
+    if (!isRunOf(argv, words)) continue;
     if ((await readGone(host, `/proc/${pid}/cgroup`))?.includes('kubepods')) found.push(pid);
   }
   return found;
+}
+
+function isRunOf(argv: readonly string[], words: readonly string[]): boolean {
+  // The kubelet puts variables and `$` in place of what begins with a `$` in a manifest.
+  return argv.length === words.length && argv.every((word, index) => word.includes('$') || word === words[index]);
 }
 
 /** A process may end between two looks. */
@@ -71,12 +85,20 @@ async function readGone(host: Host, path: string): Promise<string | undefined> {
 
 /** Where this node's apiserver listens, by its manifest; undefined: there is none. */
 export async function ownApiserver(host: Host, kubernetes: string): Promise<string | undefined> {
-  const text = (await host.files.read(`${kubernetes}/manifests/kube-apiserver.yaml`))?.toString('utf8');
-  if (text === undefined) return undefined;
-  const pod = parse(text) as { spec?: { containers?: { command?: string[] }[] } } | null;
-  const words = pod?.spec?.containers?.[0]?.command ?? [];
+  const words = await argvOf(host, kubernetes, 'kube-apiserver');
+  if (words.length === 0) return undefined;
   const flag = (name: string): string | undefined =>
     words.find((word) => word.startsWith(`--${name}=`))?.slice(name.length + 3);
   const address = flag('advertise-address') ?? '127.0.0.1';
   return `https://${address.includes(':') ? `[${address}]` : address}:${flag('secure-port') ?? '6443'}`;
+}
+
+/** The words of a static pod's program, by its manifest; none: there is no manifest. */
+async function argvOf(host: Host, kubernetes: string, pod: StaticPod): Promise<string[]> {
+  const text = (await host.files.read(`${kubernetes}/manifests/${pod}.yaml`))?.toString('utf8');
+  type Program = { command?: string[]; args?: string[] };
+  const read = text === undefined ? null : (parse(text) as { spec?: { containers?: Program[] } } | null);
+  const programs = read?.spec?.containers?.map(({ command = [], args = [] }) => [...command, ...args]) ?? [];
+  // Somebody may have put another container beside kubeadm's.
+  return programs.find(([program = '']) => basename(program) === pod) ?? [];
 }

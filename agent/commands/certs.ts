@@ -57,7 +57,7 @@ export async function renewCerts(options: CertsRenewOptions): Promise<void> {
   );
   const isWell = renewal.state === 'good' || renewal.state === 'renewed';
   (isWell ? process.stdout : process.stderr).write(`${renewal.state}: ${renewal.message}\n`);
-  if (!isWell) process.exitCode = renewal.state === 'postponed' ? 75 : 1;
+  if (!isWell) process.exitCode = renewal.waits ? 75 : 1;
 }
 
 function placesWith(kubelet: string) {

@@ -6,15 +6,19 @@ import { phaseTag } from '../compile/select.ts';
 import { loadSources, type Plan, parsePlan, type Sources, suggest } from '../plan/index.ts';
 import type { Cli } from './cli.ts';
 
-/** How a plan is narrowed and completed on the command line. */
-export interface PlanOptions {
+/** How a plan is completed on the command line. */
+export interface PlanVariables {
   set?: Vars;
+  playbookPath?: string[];
+}
+
+/** How a plan is narrowed and completed on the command line. */
+export interface PlanOptions extends PlanVariables {
   phase?: string[];
   tags?: string[];
   skipTags?: string[];
   skipPrechecks?: boolean;
   prechecksOnly?: boolean;
-  playbookPath?: string[];
   /** Instead of the plan's own. */
   playbooks?: string[];
 }

@@ -3,7 +3,7 @@ import { REMOVALS } from './removals.ts';
 import type { ClusterConfig } from './schema.ts';
 
 /** The oldest that kk makes clusters of: kubeadm's v1beta2. */
-const OLDEST_MINOR = 20;
+export const OLDEST_MINOR = 20;
 
 /** Does this version of Kubernetes know what the settings ask of it? */
 export function judgeVersions({ kubernetes: wanted }: ClusterConfig): Contradiction[] {

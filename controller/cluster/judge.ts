@@ -1,3 +1,4 @@
+import { seconds } from '../../shared/duration.ts';
 import { type ClusterNode, type Contradiction, contradiction } from './contradiction.ts';
 import { judgeNetworks } from './judge-networks.ts';
 import { judgeVersions } from './judge-versions.ts';
@@ -5,6 +6,8 @@ import { ClusterConfig } from './schema.ts';
 
 /** What kubeadm decides by itself for the members that it makes. */
 const ETCD_OF_UNIT = ['port', 'peer_port', 'metrics_port', 'cluster_token', 'extra_env'] as const;
+/** New certificates of kubeadm have 365 days left. */
+const MOST_DAYS_LEFT = 300;
 const USUAL = ClusterConfig.parse({}).etcd;
 
 /** The port on which every node reaches the API, whichever control plane answers. */
@@ -22,6 +25,7 @@ export function judgeCluster(config: ClusterConfig, nodes: readonly ClusterNode[
     ...judgeGroups(config, nodes),
     ...judgeVersions(config),
     ...judgeEndpoint(config),
+    ...judgeCerts(config),
     ...judgeEtcd(config),
     ...judgeFolders(config),
     ...judgeNetworks(config, members),
@@ -58,6 +62,13 @@ function judgeGroups({ etcd }: ClusterConfig, nodes: readonly ClusterNode[]): Co
     found.push(contradiction('etcd.mode', message, `Make it ${voters - 1} or ${voters + 1}.`));
   }
   return found;
+}
+
+function judgeCerts({ kubernetes: { certs } }: ClusterConfig): Contradiction[] {
+  const days = seconds(certs.renew_before) / 86_400;
+  if (days <= MOST_DAYS_LEFT) return [];
+  const message = `Certificates of kubeadm live a year: ${certs.renew_before} before their end they would be renewed, and the control plane restarted, day after day.`;
+  return [contradiction('kubernetes.certs.renew_before', message, `Write at most ${MOST_DAYS_LEFT}d; 30d is usual.`)];
 }
 
 function judgeEndpoint({ kubernetes }: ClusterConfig): Contradiction[] {

@@ -6,7 +6,10 @@ import { AbsolutePath, DataFolder, Duration, Free, Host } from './fields.ts';
 const ByArch = z.union([z.string(), z.record(z.string(), z.string())]);
 
 export const Download = z.strictObject({
-  mirror: z.string().default('').describe("http(s)://host/prefix before upstream's host and path of every component"),
+  mirror: z
+    .union([z.string(), z.array(z.string().min(1))])
+    .default('')
+    .describe("http(s)://host/prefix before upstream's host and path of every component; or several, asked in turn"),
   timeout: Duration.default('10m').describe('of one file'),
   arch: z
     .array(z.enum(['amd64', 'arm64', 'arm', 'ppc64le', 's390x']))

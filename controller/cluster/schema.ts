@@ -39,6 +39,7 @@ export const CLUSTER_WIDE = [
   'cluster_name',
   'zone',
   'confirm',
+  'download',
   'kubernetes.version',
   'kubernetes.image_repository',
   'kubernetes.control_plane_endpoint',

@@ -49,7 +49,7 @@ async function digestOf(file: ComponentFile, signal: AbortSignal): Promise<strin
 }
 
 async function askOne(checksum: string, url: string, signal: AbortSignal): Promise<Seen> {
-  const name = decodeURIComponent(posix.basename(new URL(url).pathname));
+  const name = fileNameOf(url);
   try {
     const answer = await patiently(checksum, 'GET', signal);
     if (answer.status === 200) {
@@ -68,6 +68,16 @@ async function askOne(checksum: string, url: string, signal: AbortSignal): Promi
   } catch (thrown) {
     if (!(thrown instanceof Away)) throw thrown;
     return { why: 'away', text: thrown.message };
+  }
+}
+
+function fileNameOf(url: string): string {
+  const name = posix.basename(new URL(url).pathname);
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    // A `%` that begins no code stands for itself.
+    return name;
   }
 }
 

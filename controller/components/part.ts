@@ -13,24 +13,24 @@ export class Refused extends Error {
   }
 }
 
+/** No component has more: a server that goes on and on does not fill the disk. */
+const MOST_BYTES = 4 * 1024 ** 3;
+
 /** The beginning of a file that is being fetched, on disk with its digest as far as it has come. Not synced. */
 export class Part {
   size = 0;
-  /** What an earlier life left was not synced: a power cut may have spoilt it. */
-  readonly isOld: boolean;
   readonly #handle: FileHandle;
   #hash: Hash = createHash('sha256');
   /** What the server that gave it says which edition of the file it is (RFC 9110, 13.1.5); of this address only. */
   #edition: { url: string; validator: string } | undefined;
 
-  private constructor(handle: FileHandle, isOld: boolean) {
+  private constructor(handle: FileHandle) {
     this.#handle = handle;
-    this.isOld = isOld;
   }
 
   static async open(path: string): Promise<Part> {
     const handle = await open(path, 'a+', 0o600);
-    const part = new Part(handle, (await handle.stat()).size > 0);
+    const part = new Part(handle);
     for await (const chunk of handle.createReadStream({ autoClose: false, start: 0 })) part.#count(chunk as Buffer);
     return part;
   }
@@ -39,7 +39,17 @@ export class Part {
   async fetch(url: string, signal: AbortSignal, onBytes: (total: number | undefined) => void): Promise<void> {
     const answer = await ask(url, signal, { headers: this.#range(url) });
     const total = await this.#begin(url, answer);
+    const most = total ?? MOST_BYTES;
+    if (most > MOST_BYTES) {
+      await answer.close();
+      throw new Away(`${url} would be ${most} bytes, and at most ${MOST_BYTES} are taken`);
+    }
     for await (const chunk of answer.body()) {
+      if (this.size + chunk.length > most) {
+        // It is another file than was told: nothing can be made of its beginning.
+        await this.clear();
+        throw new Away(`${url} gave more than ${most} bytes`);
+      }
       await this.#handle.appendFile(chunk);
       this.#count(chunk);
       onBytes(total);

@@ -36,7 +36,7 @@ export async function ask(
       const response = await fetch(at, { ...asking, redirect: 'manual', signal: both });
       const location = response.headers.get('location');
       if (![301, 302, 303, 307, 308].includes(response.status) || location === null)
-        return answerOf(at, response, signal, silence);
+        return answerOf(at === url ? url : withoutQuery(at), response, signal, silence);
       await response.body?.cancel();
       if (redirects === MOST_REDIRECTS) throw new Away(`${url} leads on more than ${MOST_REDIRECTS} times`);
       at = nextUrl(location, at);
@@ -89,7 +89,13 @@ function nextUrl(location: string, from: string): string {
   // What was asked over TLS is not told over the open network.
   const isWorse = from.startsWith('https:') && next?.protocol !== 'https:';
   if (next !== undefined && ['http:', 'https:'].includes(next.protocol) && !isWorse) return next.href;
-  throw new Away(`${from} leads to another place that is not taken`);
+  throw new Away(`${withoutQuery(from)} leads to another place that is not taken`);
+}
+
+/** Where a redirect leads often carries a signature that lets whoever has it in: it is told nobody. */
+function withoutQuery(url: string): string {
+  const { origin, pathname } = new URL(url);
+  return `${origin}${pathname}`;
 }
 
 /** What `fetch` throws says little; what it was thrown for says more. */

@@ -1,8 +1,8 @@
 import ipaddr from 'ipaddr.js';
 import type { z } from 'zod';
+import { seconds } from '../../shared/duration.ts';
 import { withCsvHosts } from './csv-hosts.ts';
 import { type DocNode, keyPlace, nodeAt, placeOf } from './document.ts';
-import { seconds } from './duration.ts';
 import { expandGroups, type StatedGroup } from './groups.ts';
 import { writeOutRanges } from './host-ranges.ts';
 import type { Library } from './library.ts';

@@ -1,9 +1,9 @@
+import { seconds } from '../../shared/duration.ts';
 import type { Position } from '../../shared/errors.ts';
 import { isTemplate } from '../../shared/expr/index.ts';
 import type { Json, RegisterType, SourceText, Vars } from '../../shared/share.ts';
 import { type ActionRead, readAction } from './action.ts';
 import { type DocMap, type DocNode, keyPlace, nodeAt, textsOf, toJson } from './document.ts';
-import { seconds } from './duration.ts';
 import { readPlace } from './local.ts';
 import type { Problems } from './problems.ts';
 import { read } from './read.ts';

@@ -14,10 +14,11 @@ t.test('certificates that are good for longer than stated are left alone', async
 });
 
 t.test(
-  'near their end all are renewed, its programs restarted one by one, and copies of admin.conf follow',
+  'near their end all are renewed, its programs and no others restarted one by one, and copies of admin.conf follow',
   async (t) => {
     const node = await new ControlPlane('cp1').install(29);
     node.write('/etc/etcd/pki/server.crt', await certificateUntil(START_MS + 10 * DAY_MS, 'member'));
+    node.runInPod(900, ['kube-apiserver', '--advertise-address=10.9.9.9', '--secure-port=6443']);
     const own = kubeconfig('mine', 'https://elsewhere:6443');
     const renewal = await node.renew();
     t.match(renewal, { state: 'renewed', message: /\/root\/\.kube\/config.*kk-controller certs renew.*etcd\/server/ });
@@ -37,6 +38,20 @@ t.test(
   },
 );
 
+t.test('what kubeadm does not renew ends no program', async (t) => {
+  const node = await new ControlPlane('cp1').install(31);
+  const ended = await certificateUntil(START_MS - DAY_MS, 'stranger');
+  for (const path of ['/root/.kube/config', '/etc/kubernetes/bob.conf']) node.write(path, kubeconfig(ended));
+  for (const path of ['pki/bob.crt', 'pki/etcd/server.crt']) node.write(`/etc/kubernetes/${path}`, ended);
+  t.match(await node.renew(), { state: 'good' }, 'certificates of others');
+  t.same(node.did, []);
+
+  node.signsNothing = true;
+  const renewal = await node.renew({ now: true });
+  t.match(renewal, { state: 'renewing', message: /CERTS_NOT_RENEWED.*(apiserver\.crt|admin\.conf) as it was/ });
+  t.same(node.did, ['kubeadm'], 'nor does one of its own that it could not sign');
+});
+
 t.test('never two control planes at once', async (t) => {
   const api = new Api();
   const [one, two] = await Promise.all(['cp1', 'cp2'].map((name) => new ControlPlane(name, api).install(20)));
@@ -45,7 +60,7 @@ t.test('never two control planes at once', async (t) => {
   t.match(await one.renew(), { state: 'renewing', message: /CERTS_POD_NOT_BACK[\s\S]*journalctl/ });
   t.match(
     await two.renew(),
-    { state: 'postponed', message: /^cp1 is renewing/ },
+    { state: 'postponed', waits: true, message: /^cp1 is renewing/ },
     'one that is not ready keeps the others',
   );
   t.same(two.did, []);
@@ -92,10 +107,10 @@ t.test('held up or with the API down it waits, but not until it is too late', as
 t.test('what was cut short is finished, although the certificates look new', async (t) => {
   const node = await new ControlPlane('cp1').install(20);
   node.diesAt = 'kube-controller-manager';
-  t.match(await node.renew(), { state: 'renewing' });
+  t.match(await node.renew(), { state: 'renewing', waits: undefined });
   node.diesAt = undefined;
   node.api.up = false;
-  t.match(await node.renew(), { state: 'renewing' }, 'it is not forgotten while the API is down');
+  t.match(await node.renew(), { state: 'renewing', waits: true }, 'it is not forgotten while the API is down');
   node.api.up = true;
   node.did.length = 0;
   t.match(await node.renew(), { state: 'renewed' });
@@ -108,6 +123,7 @@ t.test('every certificate of a node is found, with who renews it', async (t) => 
   const texts: Record<string, string> = {
     '/etc/kubernetes/pki/apiserver.crt': pem,
     '/etc/kubernetes/pki/apiserver-etcd-client.crt': pem,
+    '/etc/kubernetes/pki/bob.crt': pem,
     '/etc/kubernetes/pki/broken.crt': 'not a certificate',
     '/etc/kubernetes/scheduler.conf': kubeconfig(pem),
     '/etc/kubernetes/kubelet.conf': 'users: [{name: node, user: {client-certificate: /var/lib/kubelet/x.pem}}]',
@@ -128,6 +144,7 @@ t.test('every certificate of a node is found, with who renews it', async (t) => 
     [
       ['apiserver', 'timer', 'somebody', START_MS],
       ['apiserver-etcd-client', 'run', 'somebody', START_MS],
+      ['bob', 'nobody', 'somebody', START_MS],
       ['scheduler.conf', 'timer', 'somebody', START_MS],
       ['etcd/peer', 'run', 'somebody', START_MS],
       ['kubelet-client-current', 'kubelet', 'somebody', START_MS],

@@ -1,4 +1,5 @@
 /** Selecting nodes, and what is asked of them without a plan: exec and facts. */
+
 import t from 'tap';
 import { addressesOf } from '../../controller/operations/network.ts';
 import { selectNodes } from '../../controller/operations/select-nodes.ts';
@@ -7,6 +8,7 @@ import type { RunEvent } from '../../controller/run/events.ts';
 import type { Facts } from '../../shared/facts.ts';
 import type { Json } from '../../shared/share.ts';
 import { desk, finished, jsonLines, lines } from '../support/cli-desk.ts';
+import { certificateUntil, kubeconfig } from '../support/control-plane.ts';
 import { fakeRun, graphOf, NOW } from '../support/fake-operations.ts';
 
 const factsOf = (id: string, more: Partial<Facts> = {}): Facts => ({
@@ -306,9 +308,26 @@ t.test('certificates: each with its end and who renews it; what ends soon, and w
   t.equal(code, 3);
   t.match(operations.asked.pop(), { exec: { selector: ['all'], argv: ['kk-agent', 'certs', 'list', '-o', 'json'] } });
 
-  operations.next = fakeRun('x3', graphOf(WIDE), [told(0, [certificate('apiserver', 20, 'timer')]), finished('done')]);
+  const both = [certificate('apiserver', 20, 'timer'), certificate('kk-agent', 5, 'agent')];
+  operations.next = fakeRun('x3', graphOf(WIDE), [told(0, both), finished('done')]);
+  t.equal((await run(['certs', 'check-expiration', '--warn', '7d'])).code, 0, 'an agent’s lives for a week');
   t.equal((await run(['certs', 'check-expiration', '-o', 'json'])).code, 0);
   t.equal((await run(['certs', 'check-expiration', '--warn', '21d'])).code, 3, 'for a monitor');
   const json = await run(['certs', 'check-expiration', '-o', 'json']);
   t.match(JSON.parse(json.out), [{ node: 'n1', certificates: [{ name: 'apiserver', keeper: 'timer' }] }]);
+});
+
+t.test('a kubeconfig whose certificate ends soon is handed out with a word about it', async (t) => {
+  const { run, operations } = await desk(t);
+  operations.kept = kubeconfig(await certificateUntil(NOW + 31 * 86_400_000));
+  t.match(await run(['kubeconfig']), { code: 0, out: operations.kept, err: /^$/ });
+  for (const [days, word] of [
+    [29, 'ends on 2030-01-30'],
+    [-1, 'ended on 2029-12-31'],
+  ] as const) {
+    operations.kept = kubeconfig(await certificateUntil(NOW + days * 86_400_000));
+    const { code, out, err } = await run(['kubeconfig']);
+    t.same([code, out], [0, operations.kept]);
+    t.match(err, new RegExp(`${word}.*certs renew`));
+  }
 });

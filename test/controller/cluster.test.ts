@@ -51,7 +51,7 @@ function complaints(config: string, inventory?: string): string[] {
 t.test('every setting has a default, which a group and a host can change', async (t) => {
   t.strictSame(parse(clusterDefaultsText()), CLUSTER_DEFAULTS, 'what is printed is what holds');
   const { result } = parsed(
-    'mine: 2\nkubernetes: {version: v1.20.2}',
+    'mine: 2\ndownload: {mirror: ["http://a", "http://b"]}\nkubernetes: {version: v1.20.2}',
     `${HOSTS.replace('w1: {address: 10.0.0.21}', 'w1: {address: 10.0.0.21, vars: {node_labels: {disk: ssd}}}')}${GROUPS}`,
   );
   if ('problems' in result) throw new Error(JSON.stringify(result.problems));
@@ -96,10 +96,11 @@ os: {swap: true}`),
   t.strictSame(
     complaints(
       'mine: 1',
-      `${HOSTS.replace('w1: {address: 10.0.0.21}', 'w1: {address: 10.0.0.21, vars: {cni: {pod_cidr: 10.1.0.0/16}, cri: {data_root: x}}}')}${GROUPS}`,
+      `${HOSTS.replace('w1: {address: 10.0.0.21}', 'w1: {address: 10.0.0.21, vars: {cni: {pod_cidr: 10.1.0.0/16}, download: {arch: [arm64]}, cri: {data_root: x}}}')}${GROUPS}`,
     ),
     [
-      'cni: {pod_cidr: 10.1.0.0/16}, cri: {data_root: x}}}: cni is one for the whole cluster, and w1 has its own.',
+      'cni: {pod_cidr: 10.1.0.0/16}, download: {arch: [arm64]}, cri: {data_root: x}}}: cni is one for the whole cluster, and w1 has its own.',
+      'download: {arch: [arm64]}, cri: {data_root: x}}}: download is one for the whole cluster, and w1 has its own.',
       'x}}}: data_root cannot be "x": an absolute path.',
     ],
   );
@@ -110,6 +111,7 @@ t.test('settings that contradict each other, the version or the inventory are to
     complaints(`kubernetes:
   version: v1.28.3
   control_plane_endpoint: {type: haproxy, port: 6443}
+  certs: {renew_before: 365d}
   kube_proxy: {mode: nftables}
   feature_gates: {TTLAfterFinished: true, RotateKubeletServerCertificate: true}
   kubelet: {max_pods: 300, extra_args: {network-plugin: cni}}
@@ -118,6 +120,7 @@ etcd: {endpoints: ["https://10.0.0.9:2379"], election_timeout: 1000}
 cni: {pod_cidr: 10.0.0.0/23, service_cidr: "fd00::/112,10.1.0.0/16"}`),
     [
       '6443}: haproxy cannot have port 6443: on control planes it is that of the API server.',
+      '365d}: Certificates of kubeadm live a year: 365d before their end they would be renewed, and the control plane restarted, day after day.',
       'nftables}: The mode nftables came with Kubernetes 1.31, and the version is v1.28.3.',
       'true, RotateKubeletServerCertificate: true}: The feature gate TTLAfterFinished is gone: Kubernetes 1.24 was the last that knew it, and the version is v1.28.3.',
       'cni}}: The flag network-plugin is gone: Kubernetes 1.23 was the last that knew it, and the version is v1.28.3.',

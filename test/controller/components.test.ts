@@ -1,10 +1,12 @@
 /** Components against a mirror of the test's own: what a plan fetches, its lock file, the download. */
+import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
+import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { compile } from '../../controller/compile/compile.ts';
 import { Downloads } from '../../controller/components/downloads.ts';
@@ -185,13 +187,20 @@ t.test('what cannot be asked is told with address and remedy', async (t) => {
   t.equal(await asks(`{mirror: ["${server.url}", "${second.url}"]}`), '', 'another mirror is asked then');
 });
 
-t.test('proxies are taken as people write them, and what is none is told', (t) => {
+t.test('proxies are taken as people write them, and what is none is told', async (t) => {
   const found = proxiesIn({ HTTP_PROXY: 'proxy:3128', https_proxy: 'http://proxy:3128', NO_PROXY: 'localhost' });
   const address = 'http://proxy:3128';
   t.same(found, { proxies: { http_proxy: address, https_proxy: address, no_proxy: 'localhost' }, wrong: [] });
   const wrong = proxiesIn({ HTTP_PROXY: 'socks5://x:1', HTTPS_PROXY: 'not an address' });
   t.same(wrong, { proxies: { http_proxy: '', https_proxy: '', no_proxy: '' }, wrong: ['HTTP_PROXY', 'HTTPS_PROXY'] });
-  t.end();
+
+  const state = await mkdtemp(join(tmpdir(), 'kk-proxy-'));
+  t.teardown(() => rm(state, { recursive: true, force: true }));
+  for (const http_proxy of ['10.0.0.1:3128', 'socks5://x:1']) {
+    const env = { PATH: process.env['PATH'], KK_STATE: state, http_proxy };
+    const { stdout } = await promisify(execFile)(process.execPath, ['controller/main.ts', 'version'], { env });
+    t.match(stdout, /^kk-controller /, `a command works with the proxy ${http_proxy}`);
+  }
 });
 
 t.test('a file beside the plan stands in for a component', async (t) => {

@@ -67,10 +67,10 @@ t.test(
     const renew = await graphOf(t, { etcd: '{mode: external}', playbooks: ['certs-renew'] });
     if ('problems' in renew) return t.fail(JSON.stringify(renew.problems));
     t.same(
-      renew.parsed.plays.map(({ name, serial }) => [name, serial]),
+      renew.parsed.plays.map(({ name, serial, afterAll }) => [name, serial, afterAll]),
       [
-        ['certs-etcd', [1]],
-        ['certs-control-plane', [1]],
+        ['certs-etcd', [1], false],
+        ['certs-control-plane', [1], true],
       ],
     );
     const restore = await graphOf(t, { etcd: '{mode: external}', playbooks: ['etcd-restore'] });

@@ -90,7 +90,7 @@ t.test('the command takes the package as long as no source is newer', async (t) 
   }
   cpSync(join(ROOT, 'controller/bin/kk-controller'), at('controller/bin/kk-controller'));
   writeFileSync(at('node_modules/.bin/node'), '#!/bin/sh\necho "$1"\n', { mode: 0o755 });
-  writeFileSync(at('package.json'), '{}');
+  for (const name of ['package.json', 'package-lock.json']) writeFileSync(at(name), '{}');
   writeFileSync(at('shared/errors.ts'), '');
   const runs = async (): Promise<string> => {
     const { out } = await run(at('controller/bin/kk-controller'), ['nodes']);

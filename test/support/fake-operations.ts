@@ -69,6 +69,8 @@ export function viewOf({ record, graph, events }: FakeRun): RunView {
 /** A controller that has what a test gives it, and notes what it is asked. */
 export class FakeOperations implements Operations {
   readonly asked: unknown[] = [];
+  /** The kubeconfig that is kept. */
+  kept: string | undefined;
   readonly runsById = new Map<string, FakeRun>();
   /** What apply and exec start. */
   next: FakeRun | undefined;
@@ -219,7 +221,7 @@ export class FakeOperations implements Operations {
     return ['lab'];
   }
   async kubeconfig(cluster: string) {
-    return `of ${cluster}\n`;
+    return this.kept ?? `of ${cluster}\n`;
   }
   async pause(id: string, by: string) {
     this.asked.push({ pause: id, by });

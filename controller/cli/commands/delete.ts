@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { withOutput } from '../options.ts';
 import { checkPlan } from '../plan-file.ts';
-import { withPlanOptions } from '../plan-options.ts';
+import { withPlanVariables } from '../plan-options.ts';
 import { type StartOptions, startRun } from '../start-run.ts';
 
 export function deleteCommand(cli: Cli): Command {
@@ -10,7 +10,7 @@ export function deleteCommand(cli: Cli): Command {
 }
 
 function deleteClusterCommand(cli: Cli): Command {
-  const command = withOutput(withPlanOptions(new Command('cluster')))
+  const command = withOutput(withPlanVariables(new Command('cluster').argument('<plan.yaml>', 'the plan')))
     .description('Take the cluster of a plan off its machines, and bring back what was there before')
     .option('--yes', 'do not ask')
     .addHelpText(

@@ -1,8 +1,13 @@
 import { open } from 'node:fs/promises';
 import { Command } from 'commander';
+import { parseBundle, readableTime, validityOf } from '../../../shared/certificates.ts';
 import { KkError } from '../../../shared/errors.ts';
+import { clientCertificate } from '../../../shared/kubeconfig.ts';
 import type { Cli } from '../cli.ts';
 import { wakeController } from '../wake.ts';
+
+/** With less left a person is told. */
+const SOON_MS = 30 * 86_400_000;
 
 export function kubeconfigCommand(cli: Cli): Command {
   const command = new Command('kubeconfig')
@@ -21,6 +26,8 @@ Examples:
   return cli.action(command, async ({ cluster, out }: { cluster?: string; out?: string }) => {
     await wakeController(cli);
     const content = await cli.client.kubeconfig(cluster ?? (await only(cli)));
+    const ending = endOf(content, cli.parts.now());
+    if (ending !== undefined) cli.note(ending);
     if (out === undefined) cli.parts.out.write(content);
     else {
       await writeOwn(out, content);
@@ -28,6 +35,25 @@ Examples:
     }
     return 0;
   });
+}
+
+/** What to know when its certificate ends soon: timers of control planes renew theirs, and nobody tells the controller. */
+function endOf(content: string, nowMs: number): string | undefined {
+  const pem = clientCertificate(content);
+  if (pem === undefined) return undefined;
+  const end = endOfFirst(pem);
+  if (end === undefined || end - nowMs > SOON_MS) return undefined;
+  const how = end <= nowMs ? 'ended' : 'ends';
+  return `Its certificate ${how} on ${readableTime(end)}: \`kk-controller certs renew\` or an apply of the plan brings a new one.`;
+}
+
+function endOfFirst(pem: string): number | undefined {
+  try {
+    const [certificate] = parseBundle(pem);
+    return certificate && validityOf(certificate).notAfter;
+  } catch {
+    return undefined;
+  }
 }
 
 async function only(cli: Cli): Promise<string> {

@@ -1,4 +1,5 @@
 import type { BlobRef } from '../../../shared/blob.ts';
+import { OLDEST_MINOR } from '../../cluster/index.ts';
 import { type Problems, suggest } from '../problems.ts';
 import { type Component, type ComponentData, VERSION } from './data.ts';
 import { type Lock, lockedIn } from './lock.ts';
@@ -31,9 +32,6 @@ export interface Resolving {
   placeOf: PlaceOf;
   problems: Problems;
 }
-
-/** The oldest minor version of Kubernetes that kk installs. */
-const OLDEST_MINOR = 20;
 
 /** Versions of components and images by name, and what a person should know of them. Tells what is wrong with the version of Kubernetes. */
 export function versionsOf({ data, settings, placeOf, problems }: Resolving): {

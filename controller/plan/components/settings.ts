@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { Sha256 } from '../../../shared/blob.ts';
+import { seconds } from '../../../shared/duration.ts';
 import type { Position } from '../../../shared/errors.ts';
 import type { Json, Vars } from '../../../shared/share.ts';
-import { seconds } from '../duration.ts';
 import { type Problems, show } from '../problems.ts';
 import { Duration } from '../schema.ts';
 import { Address, type ComponentData, VERSION, Version } from './data.ts';
