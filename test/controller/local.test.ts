@@ -343,6 +343,23 @@ t.test('a yes is asked for once, as long as the question is the same', async (t)
   t.equal(log.runs.get('r1')?.record.status, 'done');
 });
 
+t.test('a yes is for whom it was asked', async (t) => {
+  const { fleet, log, confirmations, start } = engine();
+  const runner = start();
+  for (const name of NODES) fleet.connect(runner, name);
+  await runner.create(graphFrom(planOf([{ ...CONFIRM, per: ['all'] }])), { id: 'r1', by: 'me' });
+  await settle(runner, fleet);
+  const answer = (node?: string) =>
+    confirmations.now.answer('r1', { yes: true, by: 'me', task: 'p/r/sure', ...(node === undefined ? {} : { node }) });
+  answer('n1');
+  t.throws(() => answer('n1'), { code: 'CONFIRM_NOT_ASKED' });
+  await settle(runner, fleet);
+  t.same(statesOf(log, runner, 'r1', 0), ['begun', 'ok', 'begun']);
+  answer();
+  await settle(runner, fleet);
+  t.equal(log.runs.get('r1')?.record.status, 'done');
+});
+
 t.test('what only the controller may read: sealed for its key, which survives, and for no other', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'kk-seal-'));
   t.teardown(() => rm(folder, { recursive: true }));
@@ -461,7 +478,7 @@ t.test('who follows a run is asked once, what is still open, and nothing is draw
     return failure;
   };
   await follow(true, false, 'p/r/past', 'p/r/sure', 'p/r/sure');
-  const head = { run: 'r1', task: 'p/r/sure', by: 'ada' };
+  const head = { run: 'r1', task: 'p/r/sure', node: 'n0', by: 'ada' };
   t.same(told.splice(0), [
     ...['Delete it? Go on? [y/N] ', 'drawn again', { ...head, yes: true }],
     ...['Delete it? Go on? [y/N] ', 'drawn again', { ...head, yes: false }],
