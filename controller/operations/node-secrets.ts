@@ -1,3 +1,4 @@
+import { KkError } from '../../shared/errors.ts';
 import { hasEnded } from '../../shared/lifecycle.ts';
 import type { GraphTask, TaskGraph } from '../compile/graph.ts';
 import type { ActiveRun } from '../run/active-run.ts';
@@ -20,8 +21,14 @@ export function nodeSecrets(
     const index = run?.indexes.get(node);
     if (run === undefined || index === undefined || !mayHave(run, index, name)) return notNamed(name);
     const { plan, run: of } = run.graph.undoes ?? { plan: run.graph.name, run: id };
-    const found = await secrets.find(plan, name, of);
-    if (found === undefined) return notMade(name);
+    let found: Awaited<ReturnType<Secrets['find']>>;
+    try {
+      found = await secrets.find(plan, name, of);
+    } catch (thrown) {
+      if (thrown instanceof KkError) return { status: 500, refused: thrown.report };
+      throw thrown;
+    }
+    if (found === undefined) return isMade(run, name) ? never(name) : notMade(name);
     return found.run === of || isMade(run, name) || isKept(run, name) ? { value: found.value } : notMade(name);
   };
 }
@@ -78,8 +85,19 @@ function notMade(name: string): SecretAnswer {
     status: 404,
     refused: {
       code: 'SECRET_NOT_MADE',
-      message: `The secret "${name}" is not there (yet).`,
-      remedy: 'If the task that makes it was left out with --tags or --skip, apply the plan with it.',
+      message: `The secret "${name}" is not there yet.`,
+      remedy: 'Wait for the task that makes it.',
+    },
+  };
+}
+
+function never(name: string): SecretAnswer {
+  return {
+    status: 404,
+    refused: {
+      code: 'SECRET_NEVER',
+      message: `The secret "${name}" is not there, and no task of this run is left to make it.`,
+      remedy: 'Apply the plan with the task that makes it, which was left out (--tags, --skip) or did not end well.',
     },
   };
 }

@@ -192,7 +192,7 @@ t.test(
 );
 
 t.test('a node gets the secrets of its own tasks, while they are to be done, and once they are made', async (t) => {
-  const { secrets } = await stateFolder(t);
+  const { database, secrets } = await stateFolder(t);
   const graph = graphFrom(
     sketch([
       make('token'),
@@ -222,6 +222,17 @@ t.test('a node gets the secrets of its own tasks, while they are to be done, and
   const end = (task: number, node: string): void => {
     state.steps[stepIndex(state, task, graph.nodes.indexOf(node))] = STEP_STATES.indexOf('ok');
   };
+  const another = "(SELECT sealed FROM secrets WHERE name = 'token')";
+  await database.transact([{ sql: `UPDATE secrets SET sealed = ${another} WHERE name = 'key'`, values: [] }]);
+  t.match(await ask('w1', 'r1', 'key'), { status: 500, refused: { code: 'SECRET_UNREADABLE' } });
+  await database.transact([{ sql: "DELETE FROM secrets WHERE name = 'key'", values: [] }]);
+  t.match(await ask('w1', 'r1', 'key'), notMade);
+  end(1, 'cp1');
+  t.match(
+    await ask('w1', 'r1', 'key'),
+    { status: 404, refused: { code: 'SECRET_NEVER' } },
+    'nobody is left to make it',
+  );
   end(0, 'cp1');
   t.same(await ask('w1', 'r1', 'token'), { value: 'token of ' });
   for (const [node, id, name] of [
