@@ -19,7 +19,8 @@ import { kubeconfigs } from '../../controller/store/kubeconfigs.ts';
 import { KkError } from '../../shared/errors.ts';
 import type { StepState } from '../../shared/lifecycle.ts';
 import { bytesJson, jsonBytes } from '../../shared/protocol/codec.ts';
-import { newSealKey, seal } from '../../shared/seal.ts';
+import { newSealKey, seal, unseal } from '../../shared/seal.ts';
+import type { Json } from '../../shared/share.ts';
 import { NOTHING_LOCAL } from '../support/local-parts.ts';
 import { graphFrom, type PlanSketch, problemsFrom, type TaskSketch, waitsIn } from '../support/plan-builder.ts';
 import { HandClock, MemoryLog, SimulatedFleet } from '../support/simulated-fleet.ts';
@@ -56,7 +57,8 @@ function engine() {
   const done: LocalWork[] = [];
   const confirmations = { now: new Confirmations() };
   /** What a step of the controller does instead of what it is meant to. */
-  const odd: { act?: (work: LocalWork) => Promise<void> } = {};
+  const odd: { act?: (work: LocalWork) => Promise<void>; facts?: () => Promise<undefined> } = {};
+  const key = newSealKey();
   const actions: LocalActions = {
     ...NOTHING_LOCAL.actions,
     confirm: { act: (work) => confirmations.now.act(work) },
@@ -82,7 +84,12 @@ function engine() {
     confirmations.now = new Confirmations();
     return new Runner({
       ...{ log, dispatcher: fleet, clock, options: OPTIONS, watcher: { events: () => {} } },
-      local: { ...NOTHING_LOCAL, actions },
+      local: {
+        ...NOTHING_LOCAL,
+        actions,
+        facts: async () => odd.facts?.(),
+        unseal: (value) => unseal(key.privateKey, value),
+      },
       trouble(error) {
         if (error !== undefined) throw error;
       },
@@ -93,7 +100,7 @@ function engine() {
       changed: true,
       ...(task === 0 ? { register: { csr: `of ${name}` } } : {}),
     });
-  return { clock, fleet, log, done, odd, confirmations, start };
+  return { clock, fleet, log, done, odd, key, confirmations, start };
 }
 
 /** Until nothing moves, neither on nodes nor at the controller. */
@@ -358,6 +365,65 @@ t.test('a yes is for whom it was asked', async (t) => {
   answer();
   await settle(runner, fleet);
   t.equal(log.runs.get('r1')?.record.status, 'done');
+});
+
+t.test('nothing is asked after a cancel', async (t) => {
+  const { fleet, log, odd, confirmations, start } = engine();
+  const runner = start();
+  for (const name of NODES) fleet.connect(runner, name);
+  let release = (): void => {};
+  odd.facts = () => new Promise((resolve) => (release = () => resolve(undefined)));
+  await runner.create(graphFrom(planOf([{ ...CONFIRM, vars: { x: '{{ facts }}' } }])), { id: 'r1', by: 'me' });
+  await settle(runner, fleet);
+  runner.cancel('r1', 'me');
+  await settle(runner, fleet);
+  release();
+  await settle(runner, fleet);
+  t.equal(log.runs.get('r1')?.record.status, 'cancelled');
+  t.same(
+    log.runs.get('r1')?.events.filter(({ kind }) => kind === 'begun'),
+    [],
+  );
+  const late = { run: 'r1', signal: AbortSignal.abort(new Error('over')) } as LocalWork;
+  await t.rejects(confirmations.now.act(late), { message: 'over' });
+  t.throws(() => confirmations.now.answer('r1', { yes: true, by: 'me' }), { code: 'CONFIRM_NOT_ASKED' });
+});
+
+t.test('a question shows nothing that is sealed; its answer is no secret', async (t) => {
+  const { fleet, log, key, confirmations, start } = engine();
+  const runner = start();
+  for (const name of NODES) fleet.connect(runner, name);
+  fleet.agent('n0').resultOf = (task) => ({
+    changed: true,
+    ...(task === 0 ? { register: seal(key.publicKey, { csr: 'hunter2' }) as unknown as Json } : {}),
+  });
+  const plan = (more: object) =>
+    graphFrom(
+      planOf([
+        { ...REQUEST, on: ['n0'], sensitive: true },
+        { ...CONFIRM, per: ['n0'], ...more },
+      ]),
+      {
+        sealKey: key.publicKey,
+      },
+    );
+  await runner.create(plan({ inputs: { message: 'Use {{ request.csr }}?' } }), { id: 'r1', by: 'me' });
+  await settle(runner, fleet);
+  const events = (run: string) => log.runs.get(run)?.events ?? [];
+  t.match(
+    events('r1').find((event) => event.kind === 'ended' && event.task === 1),
+    { outcome: 'failed', result: { error: { code: 'CONFIRM_SECRET' } } },
+  );
+  t.notMatch(JSON.stringify(events('r1')), 'hunter2');
+
+  await runner.create(plan({ when: ["request.csr == 'hunter2'"], sensitive: true }), { id: 'r2', by: 'me' });
+  await settle(runner, fleet);
+  confirmations.now.answer('r2', { yes: true, by: 'ada' });
+  await settle(runner, fleet);
+  t.match(
+    events('r2').find((event) => event.kind === 'ended' && event.task === 1),
+    { outcome: 'ok', result: { output: { by: 'ada' } } },
+  );
 });
 
 t.test('what only the controller may read: sealed for its key, which survives, and for no other', async (t) => {

@@ -21,6 +21,10 @@ export class Confirmations {
           else reject(refused(by));
         },
       };
+      if (work.signal.aborted) {
+        reject(work.signal.reason);
+        return;
+      }
       this.#open.add(question);
       work.signal.addEventListener('abort', () => {
         this.#open.delete(question);

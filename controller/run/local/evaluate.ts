@@ -29,19 +29,23 @@ export interface Evaluated {
   inputs: Json;
   /** It was told something secret: nothing of what it saw is shown or stored. */
   isSecret: boolean;
+  /** Is something of that in its inputs? */
+  hasSecretInputs: boolean;
 }
 
 /** Throws KkError EXPR_*, ACTION_INPUT; NotMade. */
 export function evaluateStep(state: RunState, { task, node }: Step, around: Surroundings): Evaluated {
   const spec = state.graph.common.tasks[task] as TaskSpec;
+  const asked = { secret: false };
+  const skipped = whySkipped(spec, spec.when, scopeOf(state, { task, node }, around, asked));
+  if (skipped !== undefined) return { skipped, inputs: null, isSecret: asked.secret, hasSecretInputs: false };
+  // Inputs of a rollback are made by kk, for an action that has them otherwise on nodes.
+  if (spec.action === 'undo') return { inputs: spec.inputs, isSecret: false, hasSecretInputs: false };
+  // Another scope: one that has rendered a variable for the conditions would not tell of it again.
   const told = { secret: false };
   const scope = scopeOf(state, { task, node }, around, told);
-  const skipped = whySkipped(spec, spec.when, scope);
-  if (skipped !== undefined) return { skipped, inputs: null, isSecret: told.secret };
-  // Inputs of a rollback are made by kk, for an action that has them otherwise on nodes.
-  if (spec.action === 'undo') return { inputs: spec.inputs, isSecret: false };
   const inputs = inputsOf(spec, spec.action as PlanActionKind, scope).value as Json;
-  return { inputs, isSecret: told.secret };
+  return { inputs, isSecret: asked.secret || told.secret, hasSecretInputs: told.secret };
 }
 
 /** Does the task ask what its node is like? */
