@@ -367,6 +367,24 @@ t.test('a yes is for whom it was asked', async (t) => {
   t.equal(log.runs.get('r1')?.record.status, 'done');
 });
 
+t.test('of what was skipped, or failed and is ignored, a condition sees that', async (t) => {
+  const { fleet, log, done, start } = engine();
+  const runner = start();
+  for (const name of NODES) {
+    fleet.connect(runner, name);
+    fleet.agent(name).resultOf = () => ({ changed: false });
+  }
+  const inputs = { ...SIGN.inputs, csr: 'a' };
+  const when = ['request.skipped or request.failed'];
+  await runner.create(graphFrom(planOf([{ ...REQUEST, ignoreErrors: true }, { ...SIGN, inputs, when }])), {
+    id: 'r1',
+    by: 'me',
+  });
+  await settle(runner, fleet, (node) => (node === 'n0' ? 'OUTCOME_SKIPPED' : 'OUTCOME_FAILED'));
+  t.equal(log.runs.get('r1')?.record.status, 'done');
+  t.equal(done.length, NODES.length);
+});
+
 t.test('nothing is asked after a cancel', async (t) => {
   const { fleet, log, odd, confirmations, start } = engine();
   const runner = start();

@@ -9,7 +9,7 @@ import { Sealed } from '../../../shared/seal.ts';
 import type { Json, TaskSpec } from '../../../shared/share.ts';
 import { NodeVariables } from '../../../shared/variables.ts';
 import type { TaskGraph } from '../../compile/graph.ts';
-import type { RunState } from '../state.ts';
+import { type RunState, stepState } from '../state.ts';
 import type { Step } from './tasks.ts';
 
 /** Dry run: a value is not there, because the task that makes it was not run. */
@@ -76,6 +76,10 @@ function scopeOf(state: RunState, { task, node }: Step, around: Surroundings, to
     for (const by of all.toReversed()) {
       const value = by < task ? state.registers.get(`${by}@${where}`) : undefined;
       if (value !== undefined) return opened(by, ownPart(graph, by, name, value));
+      // On its node it is bound, too; an agent tells only what it made.
+      const ended = by < task && !isCheck ? stepState(state, by, where) : undefined;
+      if (graph.common.tasks[by]?.register?.name === name && (ended === 'skipped' || ended === 'failed'))
+        return { changed: false, failed: ended === 'failed', skipped: ended === 'skipped' };
     }
     const isMissing = all.some(
       (by) => by < task && (graph.sets[graph.tasks[by]?.set ?? -1]?.position[where] ?? -1) >= 0,
