@@ -174,6 +174,14 @@ t.test(
     t.equal(await value('key', 'r2'), undefined, 'for that run alone');
     await made({ name: 'key', kind: 'certificate_key', keep: 'run' }, 'r2');
     t.not(await value('key', 'r2'), key);
+    t.equal(await value('key'), key, 'another run may go on');
+    await database.transact([
+      {
+        sql: `INSERT INTO runs (id, name, kind, status, created_ms, by_whom) VALUES ('r1', 'lab', 'plan', 'done', 0, 'me')`,
+        values: [],
+      },
+    ]);
+    await made({ name: 'key', kind: 'certificate_key', keep: 'run' }, 'r3');
     t.equal(await value('key'), undefined, 'the older one is not needed any more');
     await made({ name: 'word', kind: 'password' });
     t.match(await value('word'), /^[A-Za-z0-9]{32}$/);
