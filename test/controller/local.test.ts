@@ -376,10 +376,18 @@ t.test('of what was skipped, or failed and is ignored, a condition sees that', a
   }
   const inputs = { ...SIGN.inputs, csr: 'a' };
   const when = ['request.skipped or request.failed'];
-  await runner.create(graphFrom(planOf([{ ...REQUEST, ignoreErrors: true }, { ...SIGN, inputs, when }])), {
-    id: 'r1',
-    by: 'me',
-  });
+  await runner.create(
+    graphFrom(
+      planOf([
+        { ...REQUEST, ignoreErrors: true },
+        { ...SIGN, inputs, when },
+      ]),
+    ),
+    {
+      id: 'r1',
+      by: 'me',
+    },
+  );
   await settle(runner, fleet, (node) => (node === 'n0' ? 'OUTCOME_SKIPPED' : 'OUTCOME_FAILED'));
   t.equal(log.runs.get('r1')?.record.status, 'done');
   t.equal(done.length, NODES.length);
@@ -460,6 +468,9 @@ t.test('what only the controller may read: sealed for its key, which survives, a
   const secret = graphFrom(planOf([{ ...REQUEST, sensitive: true }, SIGN]), { sealKey: key.publicKey });
   t.equal(secret.common.tasks[0]?.register?.seal, key.publicKey);
   t.equal(graphFrom(planOf([REQUEST, SIGN]), { sealKey: key.publicKey }).common.tasks[0]?.register?.seal, undefined);
+  const elsewhere = { id: 'far', inputs: { argv: ['{{ node("n0").request.csr }}'] } };
+  t.same(problemsFrom(planOf([{ ...REQUEST, sensitive: true }, elsewhere])), []);
+  t.match(problemsFrom(planOf([{ ...REQUEST, sensitive: true }, SIGN, elsewhere])), [{ code: 'READ_SEALED' }]);
 
   const { fleet, log, start } = engine();
   const runner = start();
