@@ -256,6 +256,7 @@ export class Executor implements Work {
   }
 
   #prepare(run: RunRecord, common: Common): void {
+    this.#secrets.askAgain(run.run);
     const variables = shareVariables(run, common, (name) => this.#secrets.value(run.run, name));
     const prepared: Prepared = { common, variables, ready: run.facts !== undefined, differing: new Set() };
     this.#prepared.set(run.run, prepared);

@@ -39,7 +39,10 @@ export interface ExecutorPorts {
   commandFailure(output: unknown): ErrorReport | undefined;
   /** Keeps how a resource is before a step changes it; answers why that cannot be undone, if so (agent/undo). */
   remember(step: { run: string; task: string; item: number }, ...what: Remembering): Promise<string | undefined>;
-  /** The value of a secret of a run, from the controller. Throws when it cannot be had now; it is asked for again. */
+  /**
+   * The value of a secret of a run, from the controller. Throws when it cannot be had now; it is asked for again, unless the
+   * controller refuses it for good (shared/secrets.ts).
+   */
   secret(run: string, name: string, signal: AbortSignal): Promise<string>;
   gatherFacts(host: Host): Promise<Facts>;
   bootId: string;

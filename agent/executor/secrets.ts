@@ -1,5 +1,6 @@
 /** Values of secrets that steps of this node ask for: in memory, for as long as their run has something to do (ENGINE 2.7). */
-import { reportOf } from '../../shared/errors.ts';
+import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
+import { FINAL_REFUSALS } from '../../shared/secrets.ts';
 import { pause } from './pause.ts';
 import type { Clock, ExecutorPorts, Logger } from './ports.ts';
 
@@ -13,13 +14,15 @@ export interface SecretsParts {
   logger: Logger;
   /** Is there a step left that asks for it? */
   isWanted(run: string, name: string): boolean;
-  /** Something that was wanted is there. */
+  /** Something that was wanted is there, or will never be. */
   onCome(): void;
 }
 
 /** What is known and wanted of one run. */
 interface OfRun {
   values: Map<string, string>;
+  /** What will never be there, and why. */
+  refused: Map<string, ErrorReport>;
   wanted: Set<string>;
   forgotten: AbortController;
   waiting: Set<() => void>;
@@ -35,12 +38,24 @@ export class Secrets {
     this.#parts = parts;
   }
 
+  /** Throws KkError with the controller's refusal of one that will never be there: its step fails by that. */
   value(run: string, name: string): string | undefined {
-    return this.#runs.get(run)?.values.get(name);
+    const known = this.#runs.get(run);
+    const refused = known?.refused.get(name);
+    if (refused !== undefined) throw new KkError(refused);
+    return known?.values.get(name);
   }
 
+  /** Has each been decided: there, or refused for good? */
   has(run: string, names: readonly string[]): boolean {
-    return names.every((name) => this.value(run, name) !== undefined);
+    const known = this.#runs.get(run);
+    return names.every((name) => known?.values.has(name) === true || known?.refused.has(name) === true);
+  }
+
+  /** A later revision may make what the one before did not. */
+  askAgain(run: string): void {
+    const known = this.#runs.get(run);
+    if (known !== undefined) known.refused = new Map();
   }
 
   /** Is anything known or wanted of the run? */
@@ -64,13 +79,13 @@ export class Secrets {
   want(run: string, names: readonly string[]): void {
     const known = this.#of(run);
     for (const name of names) {
-      if (known.values.has(name) || known.wanted.has(name)) continue;
+      if (this.has(run, [name]) || known.wanted.has(name)) continue;
       known.wanted.add(name);
       void this.#fetch(run, name, known);
     }
   }
 
-  /** Resolves when they are there (true), or the run was forgotten. */
+  /** Resolves when they are there or refused for good (true), or the run was forgotten. */
   async ready(run: string, names: readonly string[]): Promise<boolean> {
     this.want(run, names);
     const known = this.#of(run);
@@ -100,6 +115,7 @@ export class Secrets {
   #of(run: string): OfRun {
     const known = this.#runs.get(run) ?? {
       values: new Map(),
+      refused: new Map(),
       wanted: new Set(),
       forgotten: new AbortController(),
       waiting: new Set(),
@@ -108,28 +124,40 @@ export class Secrets {
     return known;
   }
 
-  /** Goes on for as long as a step waits, which does not fail for want of a secret (ENGINE 2.7). */
+  /** Goes on for as long as a step waits, which fails only when the secret will never be there (ENGINE 2.7, ADR 8). */
   async #fetch(run: string, name: string, known: OfRun): Promise<void> {
-    const { ask, clock, logger, isWanted, onCome } = this.#parts;
+    const { ask, clock, logger, isWanted } = this.#parts;
     const { signal } = known.forgotten;
     for (let ms = FIRST_MS; !signal.aborted; ms = Math.min(2 * ms, LONGEST_MS)) {
+      const { refused } = known;
       try {
         const value = await ask(run, name, signal);
         if (signal.aborted) return;
         known.values.set(name, value);
-        known.wanted.delete(name);
-        const waiting = [...known.waiting];
-        known.waiting.clear();
-        for (const resolve of waiting) resolve();
-        onCome();
+        this.#decided(name, known);
         return;
       } catch (thrown) {
+        const report = reportOf(thrown);
+        // An answer to a question of an earlier revision decides nothing.
+        if (FINAL_REFUSALS.has(report.code) && refused === known.refused && !signal.aborted) {
+          known.refused.set(name, report);
+          this.#decided(name, known);
+          return;
+        }
         if (ms === FIRST_MS && !signal.aborted)
-          logger.warn({ run, secret: name, report: reportOf(thrown) }, 'a secret cannot be had yet; its step waits');
+          logger.warn({ run, secret: name, report }, 'a secret cannot be had yet; its step waits');
         await pause(clock, ms, AbortSignal.any([signal, this.#again.signal]));
         if (!isWanted(run, name)) break;
       }
     }
     known.wanted.delete(name);
+  }
+
+  #decided(name: string, known: OfRun): void {
+    known.wanted.delete(name);
+    const waiting = [...known.waiting];
+    known.waiting.clear();
+    for (const resolve of waiting) resolve();
+    this.#parts.onCome();
   }
 }

@@ -40,7 +40,7 @@ export class Answers {
     if (!open.some((one) => one.task === task && one.node === node)) return;
     const yes = await this.#ask(message);
     try {
-      await client.confirm(this.#run, { task, yes, by: parts.settings.user });
+      await client.confirm(this.#run, { task, node, yes, by: parts.settings.user });
     } catch (thrown) {
       if (!(thrown instanceof KkError && thrown.code === 'CONFIRM_NOT_ASKED')) throw thrown;
     }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Handle } from '../../shared/actions/fields.ts';
 import type { Vars } from '../../shared/share.ts';
 import { Etcd } from './etcd.ts';
 import { AbsolutePath, Annotations, Labels, Taints } from './fields.ts';
@@ -7,10 +8,8 @@ import { Cni, Cri, Delete, Dns, Download, Os } from './machine.ts';
 
 /** The configuration of a cluster: `spec.config` of a plan whose playbook says `config: cluster`. Every field has a default. */
 export const ClusterConfig = z.strictObject({
-  cluster_name: z
-    .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, 'letters, digits, "-", "_" and "."')
-    .default('kubernetes'),
+  // The kubeconfig is kept under this name.
+  cluster_name: Handle.default('kubernetes'),
   zone: z.enum(['', 'cn']).default('').describe('cn: hosts to download from that are near to China'),
   bin_dir: AbsolutePath.default('/usr/local/bin').describe('where binaries go'),
   confirm: z.boolean().default(true).describe('ask before what destroys; --yes answers'),

@@ -82,6 +82,16 @@ export function compile(
   });
   const rollbacks = drafts.map((draft) => rollbackTasks(plan, all, draft, sets));
   problems.push(...rollbacks.flatMap((rollback) => rollback.problems));
+  const isLocal = (task: number): boolean => drafts[task]?.document.place !== undefined;
+  const sealed = new Set(locals.flatMap(({ reader, task }) => (isLocal(reader) && !isLocal(task) ? [task] : [])));
+  const isSensitive = (task: number): boolean =>
+    drafts[task]?.document.sensitive === true || (secretsOf[task] ?? []).length > 0;
+  const sealedFor = (reader: DraftTask, tasks: Iterable<number>): ErrorReport[] =>
+    [...tasks].flatMap((task) => (sealed.has(task) && isSensitive(task) ? sealedElsewhere(reader, drafts[task]) : []));
+  for (const [index, draft] of drafts.entries()) {
+    if (!isLocal(index)) problems.push(...sealedFor(draft, new Set(readsOf[index]?.map(({ task }) => task))));
+    problems.push(...sealedFor(draft, rollbacks[index]?.exported ?? []));
+  }
   const guarded = guardOf(plays, drafts);
   const order = orderOf(drafts);
   const prechecks = drafts.filter((draft) => plays[draft.play]?.precheck);
@@ -99,10 +109,6 @@ export function compile(
     ...rollbacks.flatMap((rollback) => [...rollback.exported]),
     ...locals.map(({ task }) => task),
   ]);
-  const isLocal = (task: number): boolean => drafts[task]?.document.place !== undefined;
-  const sealed = new Set(locals.flatMap(({ reader, task }) => (isLocal(reader) && !isLocal(task) ? [task] : [])));
-  const isSensitive = (task: number): boolean =>
-    drafts[task]?.document.sensitive === true || (secretsOf[task] ?? []).length > 0;
   const sealOf = ({ index }: DraftTask): Pick<Locality, 'seal'> =>
     options.sealKey !== undefined && isSensitive(index) && sealed.has(index) ? { seal: { seal: options.sealKey } } : {};
   const specs = drafts.map((draft, index) =>
@@ -146,6 +152,18 @@ export function compile(
     ssh: Object.fromEntries(plan.inventory.nodes.flatMap(({ name, ssh }) => (ssh ? [[name, ssh]] : []))),
   };
   return { graph: Object.freeze(graph) };
+}
+
+/** What is sealed for the controller no node can read. */
+function sealedElsewhere({ document }: DraftTask, source: DraftTask | undefined): ErrorReport[] {
+  return [
+    {
+      code: 'READ_SEALED',
+      message: `Task "${document.name}" reads on another node, or in its rollback, the sensitive register of task "${source?.document.name}", which a task on: controller reads, too: it leaves its node only sealed for the controller.`,
+      remedy: 'Register what the controller is to read in a task of its own.',
+      position: document.at,
+    },
+  ];
 }
 
 function rollbackOf(found: RollbackTasks | undefined): Pick<GraphTask, 'rollback'> {

@@ -133,9 +133,12 @@ function gatewayParts({ state, engine, clock, log, ...side }: AgentsSide): Gatew
   };
 }
 
+/** Node fires a timer of more milliseconds (24.8 days) at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** A timer of the machine's. */
 export function timer(ms: number, then: () => void): Timer {
-  const set = setTimeout(then, ms);
+  const set = setTimeout(then, Math.min(ms, LONGEST_TIMER_MS));
   return { refresh: () => set.refresh(), cancel: () => clearTimeout(set) };
 }
 

@@ -3,7 +3,7 @@ import type { ErrorReport } from '../../shared/errors.ts';
 import type { BlobRouteParts } from './blob-route.ts';
 
 /** The value of a secret, or why a node gets none. */
-export type SecretAnswer = { value: string } | { refused: ErrorReport; status: 403 | 404 };
+export type SecretAnswer = { value: string } | { refused: ErrorReport; status: 403 | 404 | 500 };
 
 export interface SecretRouteParts extends Pick<BlobRouteParts, 'peerOf'> {
   /** A secret that a task of the node's own names. */

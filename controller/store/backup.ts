@@ -24,6 +24,8 @@ const DATABASE = 'controller.db';
 /** More than a database has. */
 const ALL_PAGES = 2 ** 31 - 1;
 const MANIFEST = 'manifest.json';
+/** What is being written of a file (controller/durable). */
+const DRAFT = /\.[0-9a-f-]{36}\.tmp$/;
 /** Made by a CA at its first use, and never lost by a backup; root.key may have been moved away. */
 const PKI = [
   'fleet-id',
@@ -62,7 +64,7 @@ export async function writeBackup(
     if (hasClusters) await cp(join(folder, 'kubeconfigs'), join(staging, 'kubeconfigs'), { recursive: true });
     const entries = [MANIFEST, DATABASE, 'pki', ...(hasClusters ? ['kubeconfigs'] : []), ...(hasLogs ? ['runs'] : [])];
     // Links are followed: logs can be large and are not copied twice. What is being written of a file is left out.
-    const filter = (path: string): boolean => !path.endsWith('.tmp');
+    const filter = (path: string): boolean => !DRAFT.test(path);
     const pack = async (draft: string): Promise<void> => {
       // Nobody else may read it, from its first byte on.
       await writeOwn(draft, '');
@@ -150,7 +152,8 @@ async function checkEmpty(folder: string): Promise<void> {
 async function unpack(file: string, to: string): Promise<void> {
   let foreign: string | undefined;
   const onReadEntry = ({ path, type }: ReadEntry): void => {
-    if (!ENTRY.test(path) || path.includes('..') || (type !== 'File' && type !== 'Directory')) foreign ??= path;
+    if (!ENTRY.test(path) || path.split('/').includes('..') || (type !== 'File' && type !== 'Directory'))
+      foreign ??= path;
   };
   try {
     await list({ file, strict: true, onReadEntry });

@@ -15,7 +15,7 @@ export interface SecretRecord {
 export interface Secrets {
   /** The one of that run, else that of the plan; undefined: there is none. Throws KkError SECRET_UNREADABLE. */
   find(plan: string, name: string, run: string): Promise<{ kind: string; run: string; value: string } | undefined>;
-  /** Durable when it resolves. False: there is one already, which stays. Those of other runs by that name go. */
+  /** Durable when it resolves. False: there is one already, which stays. Those by that name go whose runs are done. */
   add(secret: SecretRecord, value: string): Promise<boolean>;
   /** Removes what a task of a run has made; their names. */
   removeMadeBy(plan: string, madeBy: SecretRecord['madeBy']): Promise<string[]>;
@@ -34,7 +34,11 @@ export function secretStore(database: Database, sealing: Sealing, nowMs: () => n
     async add({ plan, name, run, kind, madeBy }, value) {
       const sealed = sealing.seal(value, aboutOf({ plan, name, run })).toString('base64');
       const { changes } = await database.transact([
-        { sql: `DELETE FROM secrets WHERE plan = ? AND name = ? AND run NOT IN (?, '')`, values: [plan, name, run] },
+        // A run that did not end well may go on, and its nodes know the value that it had.
+        {
+          sql: `DELETE FROM secrets WHERE plan = ? AND name = ? AND run IN (SELECT id FROM runs WHERE status = 'done')`,
+          values: [plan, name],
+        },
         {
           sql: `INSERT INTO secrets (plan, name, run, kind, sealed, made_run, made_task, made_ms)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,

@@ -171,8 +171,13 @@ export type ShellResizeBody = z.input<typeof ShellResizeBody>;
 export const CancelBody = z.strictObject({ force: z.boolean().default(false), by: By }).prefault({});
 export type CancelBody = z.input<typeof CancelBody>;
 
-/** `task`: its key; absent: all that the run waits for. */
-export const ConfirmBody = z.strictObject({ yes: z.boolean(), task: z.string().max(1000).optional(), by: By });
+/** `task`: its key; absent: all that the run waits for. `node`: whose step is meant; absent: those of all nodes. */
+export const ConfirmBody = z.strictObject({
+  yes: z.boolean(),
+  task: z.string().max(1000).optional(),
+  node: Name.optional(),
+  by: By,
+});
 export type ConfirmBody = z.input<typeof ConfirmBody>;
 
 export const RemoveBody = z.strictObject({ force: z.boolean().default(false), by: By }).prefault({});

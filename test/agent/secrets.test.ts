@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { MaskedStream, maskJson } from '../../agent/executor/mask.ts';
+import { KkError } from '../../shared/errors.ts';
 import { Bench, chain, task } from '../support/agent-bench.ts';
 
 const TOKEN = 'abcdef.0123456789abcdef';
@@ -94,6 +95,45 @@ t.test('after a restart a begun step waits for its secret again, and a done one 
   await other.settle();
   t.match(other.ended().get(0), { outcome: 'OUTCOME_OK', result: { kept: true } }, 'whatever its value is now');
   t.equal(other.commands.calls.length, calls);
+});
+
+t.test('a step fails by a secret that will never be there; a later revision asks for it again', async (t) => {
+  const answers: { code: string }[] = [];
+  let asked = 0;
+  const secret = async (): Promise<string> => {
+    asked += 1;
+    const [refused] = answers;
+    if (refused !== undefined) throw new KkError({ message: 'No.', remedy: 'Make it.', ...refused });
+    return TOKEN;
+  };
+  let bench = await Bench.open({ secret });
+  bench.lease();
+  answers.push({ code: 'SECRET_NOT_MADE' });
+  bench.push([joining]);
+  await bench.settle();
+  t.same(bench.outcomes(), {}, 'it may come');
+  answers[0] = { code: 'SECRET_NEVER' };
+  bench.clock.advance(1_000);
+  await bench.settle();
+  t.match(bench.ended().get(0), { outcome: 'OUTCOME_FAILED', result: { error: { code: 'SECRET_NEVER' } } });
+  t.equal(asked, 2);
+  t.same(bench.commands.calls, []);
+
+  answers.pop();
+  bench.commands.hold(`join ${TOKEN}`);
+  const again = (revision: number) => ({
+    run: 'r1',
+    revision,
+    share: { revised: { retryFailed: true, rerun: [], skip: [] } },
+  });
+  bench.push([joining], again(2));
+  await bench.settle();
+  t.same(bench.commands.calls, [`join ${TOKEN}`]);
+  answers.push({ code: 'SECRET_UNREADABLE' });
+  bench = await bench.restart({ secret });
+  bench.lease();
+  await bench.settle();
+  t.match(bench.ended().get(0)?.result.error, { code: 'SECRET_UNREADABLE' }, 'so does one that a restart cut short');
 });
 
 t.test('a file with a secret is for its owner; a dry run needs none; a cancel ends the wait', async (t) => {

@@ -19,7 +19,8 @@ import { kubeconfigs } from '../../controller/store/kubeconfigs.ts';
 import { KkError } from '../../shared/errors.ts';
 import type { StepState } from '../../shared/lifecycle.ts';
 import { bytesJson, jsonBytes } from '../../shared/protocol/codec.ts';
-import { newSealKey, seal } from '../../shared/seal.ts';
+import { newSealKey, seal, unseal } from '../../shared/seal.ts';
+import type { Json } from '../../shared/share.ts';
 import { NOTHING_LOCAL } from '../support/local-parts.ts';
 import { graphFrom, type PlanSketch, problemsFrom, type TaskSketch, waitsIn } from '../support/plan-builder.ts';
 import { HandClock, MemoryLog, SimulatedFleet } from '../support/simulated-fleet.ts';
@@ -56,7 +57,8 @@ function engine() {
   const done: LocalWork[] = [];
   const confirmations = { now: new Confirmations() };
   /** What a step of the controller does instead of what it is meant to. */
-  const odd: { act?: (work: LocalWork) => Promise<void> } = {};
+  const odd: { act?: (work: LocalWork) => Promise<void>; facts?: () => Promise<undefined> } = {};
+  const key = newSealKey();
   const actions: LocalActions = {
     ...NOTHING_LOCAL.actions,
     confirm: { act: (work) => confirmations.now.act(work) },
@@ -82,7 +84,12 @@ function engine() {
     confirmations.now = new Confirmations();
     return new Runner({
       ...{ log, dispatcher: fleet, clock, options: OPTIONS, watcher: { events: () => {} } },
-      local: { ...NOTHING_LOCAL, actions },
+      local: {
+        ...NOTHING_LOCAL,
+        actions,
+        facts: async () => odd.facts?.(),
+        unseal: (value) => unseal(key.privateKey, value),
+      },
       trouble(error) {
         if (error !== undefined) throw error;
       },
@@ -93,7 +100,7 @@ function engine() {
       changed: true,
       ...(task === 0 ? { register: { csr: `of ${name}` } } : {}),
     });
-  return { clock, fleet, log, done, odd, confirmations, start };
+  return { clock, fleet, log, done, odd, key, confirmations, start };
 }
 
 /** Until nothing moves, neither on nodes nor at the controller. */
@@ -343,6 +350,108 @@ t.test('a yes is asked for once, as long as the question is the same', async (t)
   t.equal(log.runs.get('r1')?.record.status, 'done');
 });
 
+t.test('a yes is for whom it was asked', async (t) => {
+  const { fleet, log, confirmations, start } = engine();
+  const runner = start();
+  for (const name of NODES) fleet.connect(runner, name);
+  await runner.create(graphFrom(planOf([{ ...CONFIRM, per: ['all'] }])), { id: 'r1', by: 'me' });
+  await settle(runner, fleet);
+  const answer = (node?: string) =>
+    confirmations.now.answer('r1', { yes: true, by: 'me', task: 'p/r/sure', ...(node === undefined ? {} : { node }) });
+  answer('n1');
+  t.throws(() => answer('n1'), { code: 'CONFIRM_NOT_ASKED' });
+  await settle(runner, fleet);
+  t.same(statesOf(log, runner, 'r1', 0), ['begun', 'ok', 'begun']);
+  answer();
+  await settle(runner, fleet);
+  t.equal(log.runs.get('r1')?.record.status, 'done');
+});
+
+t.test('of what was skipped, or failed and is ignored, a condition sees that', async (t) => {
+  const { fleet, log, done, start } = engine();
+  const runner = start();
+  for (const name of NODES) {
+    fleet.connect(runner, name);
+    fleet.agent(name).resultOf = () => ({ changed: false });
+  }
+  const inputs = { ...SIGN.inputs, csr: 'a' };
+  const when = ['request.skipped or request.failed'];
+  await runner.create(
+    graphFrom(
+      planOf([
+        { ...REQUEST, ignoreErrors: true },
+        { ...SIGN, inputs, when },
+      ]),
+    ),
+    {
+      id: 'r1',
+      by: 'me',
+    },
+  );
+  await settle(runner, fleet, (node) => (node === 'n0' ? 'OUTCOME_SKIPPED' : 'OUTCOME_FAILED'));
+  t.equal(log.runs.get('r1')?.record.status, 'done');
+  t.equal(done.length, NODES.length);
+});
+
+t.test('nothing is asked after a cancel', async (t) => {
+  const { fleet, log, odd, confirmations, start } = engine();
+  const runner = start();
+  for (const name of NODES) fleet.connect(runner, name);
+  let release = (): void => {};
+  odd.facts = () => new Promise((resolve) => (release = () => resolve(undefined)));
+  await runner.create(graphFrom(planOf([{ ...CONFIRM, vars: { x: '{{ facts }}' } }])), { id: 'r1', by: 'me' });
+  await settle(runner, fleet);
+  runner.cancel('r1', 'me');
+  await settle(runner, fleet);
+  release();
+  await settle(runner, fleet);
+  t.equal(log.runs.get('r1')?.record.status, 'cancelled');
+  t.same(
+    log.runs.get('r1')?.events.filter(({ kind }) => kind === 'begun'),
+    [],
+  );
+  const late = { run: 'r1', signal: AbortSignal.abort(new Error('over')) } as LocalWork;
+  await t.rejects(confirmations.now.act(late), { message: 'over' });
+  t.throws(() => confirmations.now.answer('r1', { yes: true, by: 'me' }), { code: 'CONFIRM_NOT_ASKED' });
+});
+
+t.test('a question shows nothing that is sealed; its answer is no secret', async (t) => {
+  const { fleet, log, key, confirmations, start } = engine();
+  const runner = start();
+  for (const name of NODES) fleet.connect(runner, name);
+  fleet.agent('n0').resultOf = (task) => ({
+    changed: true,
+    ...(task === 0 ? { register: seal(key.publicKey, { csr: 'hunter2' }) as unknown as Json } : {}),
+  });
+  const plan = (more: object) =>
+    graphFrom(
+      planOf([
+        { ...REQUEST, on: ['n0'], sensitive: true },
+        { ...CONFIRM, per: ['n0'], ...more },
+      ]),
+      {
+        sealKey: key.publicKey,
+      },
+    );
+  await runner.create(plan({ inputs: { message: 'Use {{ request.csr }}?' } }), { id: 'r1', by: 'me' });
+  await settle(runner, fleet);
+  const events = (run: string) => log.runs.get(run)?.events ?? [];
+  t.match(
+    events('r1').find((event) => event.kind === 'ended' && event.task === 1),
+    { outcome: 'failed', result: { error: { code: 'CONFIRM_SECRET' } } },
+  );
+  t.notMatch(JSON.stringify(events('r1')), 'hunter2');
+
+  await runner.create(plan({ when: ["request.csr == 'hunter2'"], sensitive: true }), { id: 'r2', by: 'me' });
+  await settle(runner, fleet);
+  confirmations.now.answer('r2', { yes: true, by: 'ada' });
+  await settle(runner, fleet);
+  t.match(
+    events('r2').find((event) => event.kind === 'ended' && event.task === 1),
+    { outcome: 'ok', result: { output: { by: 'ada' } } },
+  );
+});
+
 t.test('what only the controller may read: sealed for its key, which survives, and for no other', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'kk-seal-'));
   t.teardown(() => rm(folder, { recursive: true }));
@@ -359,6 +468,9 @@ t.test('what only the controller may read: sealed for its key, which survives, a
   const secret = graphFrom(planOf([{ ...REQUEST, sensitive: true }, SIGN]), { sealKey: key.publicKey });
   t.equal(secret.common.tasks[0]?.register?.seal, key.publicKey);
   t.equal(graphFrom(planOf([REQUEST, SIGN]), { sealKey: key.publicKey }).common.tasks[0]?.register?.seal, undefined);
+  const elsewhere = { id: 'far', inputs: { argv: ['{{ node("n0").request.csr }}'] } };
+  t.same(problemsFrom(planOf([{ ...REQUEST, sensitive: true }, elsewhere])), []);
+  t.match(problemsFrom(planOf([{ ...REQUEST, sensitive: true }, SIGN, elsewhere])), [{ code: 'READ_SEALED' }]);
 
   const { fleet, log, start } = engine();
   const runner = start();
@@ -461,7 +573,7 @@ t.test('who follows a run is asked once, what is still open, and nothing is draw
     return failure;
   };
   await follow(true, false, 'p/r/past', 'p/r/sure', 'p/r/sure');
-  const head = { run: 'r1', task: 'p/r/sure', by: 'ada' };
+  const head = { run: 'r1', task: 'p/r/sure', node: 'n0', by: 'ada' };
   t.same(told.splice(0), [
     ...['Delete it? Go on? [y/N] ', 'drawn again', { ...head, yes: true }],
     ...['Delete it? Go on? [y/N] ', 'drawn again', { ...head, yes: false }],

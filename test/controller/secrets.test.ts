@@ -174,6 +174,14 @@ t.test(
     t.equal(await value('key', 'r2'), undefined, 'for that run alone');
     await made({ name: 'key', kind: 'certificate_key', keep: 'run' }, 'r2');
     t.not(await value('key', 'r2'), key);
+    t.equal(await value('key'), key, 'another run may go on');
+    await database.transact([
+      {
+        sql: `INSERT INTO runs (id, name, kind, status, created_ms, by_whom) VALUES ('r1', 'lab', 'plan', 'done', 0, 'me')`,
+        values: [],
+      },
+    ]);
+    await made({ name: 'key', kind: 'certificate_key', keep: 'run' }, 'r3');
     t.equal(await value('key'), undefined, 'the older one is not needed any more');
     await made({ name: 'word', kind: 'password' });
     t.match(await value('word'), /^[A-Za-z0-9]{32}$/);
@@ -192,11 +200,12 @@ t.test(
 );
 
 t.test('a node gets the secrets of its own tasks, while they are to be done, and once they are made', async (t) => {
-  const { secrets } = await stateFolder(t);
+  const { database, secrets } = await stateFolder(t);
   const graph = graphFrom(
     sketch([
       make('token'),
-      { id: 'x', on: ['w1'], inputs: { argv: ['x'], stdin: "{{ secret('token') }}" } },
+      { ...(make('key') as object), id: 'make-key', inputs: { name: 'key', kind: 'password', keep: 'run' } },
+      { id: 'x', on: ['w1'], inputs: { argv: ['x'], stdin: "{{ secret('token') }} {{ secret('key') }}" } },
       { id: 'y' },
     ]),
   );
@@ -208,20 +217,32 @@ t.test('a node gets the secrets of its own tasks, while they are to be done, and
   } as unknown as ActiveRun;
   const active = new Map([['r1', run]]);
   const ask = nodeSecrets({ active } as never, secrets);
-  await secrets.add(
-    { plan: 'test', name: 'token', run: '', kind: 'password', madeBy: { run: 'r0', task: 't' } },
-    'v4lue',
-  );
-  t.match(
-    await ask('w1', 'r1', 'token'),
-    { status: 404, refused: { code: 'SECRET_NOT_MADE' } },
-    'its maker has not ended',
-  );
+  const add = (name: string, run: string) =>
+    secrets.add({ plan: 'test', name, run, kind: 'password', madeBy: { run: 'r0', task: 't' } }, `${name} of ${run}`);
+  const notMade = { status: 404, refused: { code: 'SECRET_NOT_MADE' } };
+  t.match(await ask('w1', 'r1', 'token'), notMade);
+  await add('token', '');
+  t.same(await ask('w1', 'r1', 'token'), { value: 'token of ' }, 'its maker cannot change it any more');
+  await add('key', '');
+  t.match(await ask('w1', 'r1', 'key'), notMade, 'the run is to have its own');
+  await add('key', 'r1');
+  t.same(await ask('w1', 'r1', 'key'), { value: 'key of r1' }, 'a later revision has its maker to do again');
   const end = (task: number, node: string): void => {
     state.steps[stepIndex(state, task, graph.nodes.indexOf(node))] = STEP_STATES.indexOf('ok');
   };
+  const another = "(SELECT sealed FROM secrets WHERE name = 'token')";
+  await database.transact([{ sql: `UPDATE secrets SET sealed = ${another} WHERE name = 'key'`, values: [] }]);
+  t.match(await ask('w1', 'r1', 'key'), { status: 500, refused: { code: 'SECRET_UNREADABLE' } });
+  await database.transact([{ sql: "DELETE FROM secrets WHERE name = 'key'", values: [] }]);
+  t.match(await ask('w1', 'r1', 'key'), notMade);
+  end(1, 'cp1');
+  t.match(
+    await ask('w1', 'r1', 'key'),
+    { status: 404, refused: { code: 'SECRET_NEVER' } },
+    'nobody is left to make it',
+  );
   end(0, 'cp1');
-  t.same(await ask('w1', 'r1', 'token'), { value: 'v4lue' });
+  t.same(await ask('w1', 'r1', 'token'), { value: 'token of ' });
   for (const [node, id, name] of [
     ['cp1', 'r1', 'token'],
     ['w2', 'r1', 'token'],
@@ -229,7 +250,7 @@ t.test('a node gets the secrets of its own tasks, while they are to be done, and
     ['w1', 'r1', 'other'],
   ] as const)
     t.match(await ask(node, id, name), { status: 403, refused: { code: 'SECRET_NOT_NAMED' } }, `${node} ${id} ${name}`);
-  end(1, 'w1');
+  end(2, 'w1');
   t.match(await ask('w1', 'r1', 'token'), { status: 403 }, 'it has no use for it any more');
 });
 

@@ -21,6 +21,10 @@ export class Confirmations {
           else reject(refused(by));
         },
       };
+      if (work.signal.aborted) {
+        reject(work.signal.reason);
+        return;
+      }
       this.#open.add(question);
       work.signal.addEventListener('abort', () => {
         this.#open.delete(question);
@@ -28,9 +32,12 @@ export class Confirmations {
       });
     });
 
-  /** Answers everything that the run waits for now, or the one task. Throws KkError CONFIRM_NOT_ASKED. */
-  answer(run: string, { yes, by, task }: { yes: boolean; by: string; task?: string }): void {
-    const asked = [...this.#open].filter(({ work }) => work.run === run && (task === undefined || work.task === task));
+  /** Answers everything that the run waits for now, or what the one task or node asks. Throws KkError CONFIRM_NOT_ASKED. */
+  answer(run: string, { yes, by, task, node }: { yes: boolean; by: string; task?: string; node?: string }): void {
+    const asked = [...this.#open].filter(
+      ({ work }) =>
+        work.run === run && (task === undefined || work.task === task) && (node === undefined || work.node === node),
+    );
     if (asked.length === 0) {
       throw new KkError({
         code: 'CONFIRM_NOT_ASKED',

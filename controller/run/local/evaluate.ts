@@ -9,7 +9,7 @@ import { Sealed } from '../../../shared/seal.ts';
 import type { Json, TaskSpec } from '../../../shared/share.ts';
 import { NodeVariables } from '../../../shared/variables.ts';
 import type { TaskGraph } from '../../compile/graph.ts';
-import type { RunState } from '../state.ts';
+import { type RunState, stepState } from '../state.ts';
 import type { Step } from './tasks.ts';
 
 /** Dry run: a value is not there, because the task that makes it was not run. */
@@ -29,19 +29,23 @@ export interface Evaluated {
   inputs: Json;
   /** It was told something secret: nothing of what it saw is shown or stored. */
   isSecret: boolean;
+  /** Is something of that in its inputs? */
+  hasSecretInputs: boolean;
 }
 
 /** Throws KkError EXPR_*, ACTION_INPUT; NotMade. */
 export function evaluateStep(state: RunState, { task, node }: Step, around: Surroundings): Evaluated {
   const spec = state.graph.common.tasks[task] as TaskSpec;
+  const asked = { secret: false };
+  const skipped = whySkipped(spec, spec.when, scopeOf(state, { task, node }, around, asked));
+  if (skipped !== undefined) return { skipped, inputs: null, isSecret: asked.secret, hasSecretInputs: false };
+  // Inputs of a rollback are made by kk, for an action that has them otherwise on nodes.
+  if (spec.action === 'undo') return { inputs: spec.inputs, isSecret: false, hasSecretInputs: false };
+  // Another scope: one that has rendered a variable for the conditions would not tell of it again.
   const told = { secret: false };
   const scope = scopeOf(state, { task, node }, around, told);
-  const skipped = whySkipped(spec, spec.when, scope);
-  if (skipped !== undefined) return { skipped, inputs: null, isSecret: told.secret };
-  // Inputs of a rollback are made by kk, for an action that has them otherwise on nodes.
-  if (spec.action === 'undo') return { inputs: spec.inputs, isSecret: false };
   const inputs = inputsOf(spec, spec.action as PlanActionKind, scope).value as Json;
-  return { inputs, isSecret: told.secret };
+  return { inputs, isSecret: asked.secret || told.secret, hasSecretInputs: told.secret };
 }
 
 /** Does the task ask what its node is like? */
@@ -72,6 +76,10 @@ function scopeOf(state: RunState, { task, node }: Step, around: Surroundings, to
     for (const by of all.toReversed()) {
       const value = by < task ? state.registers.get(`${by}@${where}`) : undefined;
       if (value !== undefined) return opened(by, ownPart(graph, by, name, value));
+      // On its node it is bound, too; an agent tells only what it made.
+      const ended = by < task && !isCheck ? stepState(state, by, where) : undefined;
+      if (graph.common.tasks[by]?.register?.name === name && (ended === 'skipped' || ended === 'failed'))
+        return { changed: false, failed: ended === 'failed', skipped: ended === 'skipped' };
     }
     const isMissing = all.some(
       (by) => by < task && (graph.sets[graph.tasks[by]?.set ?? -1]?.position[where] ?? -1) >= 0,

@@ -131,14 +131,19 @@ export class LocalWorker {
       const evaluated = await this.#evaluate(job);
       isSecret ||= evaluated.isSecret;
       if (evaluated.skipped !== undefined) return end('skipped', skippedResult(evaluated.skipped));
+      if (specOf(job).action === 'confirm' && evaluated.hasSecretInputs) throw secretMessage();
       if (job.state.graph.kind === 'check') return end('ok', await this.#wouldDo(job, evaluated.inputs));
       const digest = digestOf(specOf(job), evaluated.inputs);
       const answer = job.state.answers.get(`${job.task}@${job.node}`);
       if (answer?.digest === digest && !isAskedAgain(job))
         return end('ok', keptResult(specOf(job), answer), { digest });
+      // It may have been stopped while it was looked at.
+      job.abort.signal.throwIfAborted();
       this.#begin(job, evaluated.inputs);
       const done = await this.#act(job, evaluated.inputs);
-      end('ok', doneResult(specOf(job), done, isSecret), specOf(job).action === 'confirm' ? { digest } : {});
+      // Who has said yes is no secret, and is needed to know it in a later revision.
+      const isAnswer = specOf(job).action === 'confirm';
+      end('ok', doneResult(specOf(job), done, isSecret && !isAnswer), isAnswer ? { digest } : {});
     } catch (thrown) {
       if (thrown instanceof Stopped) {
         if (thrown.outcome === 'cancelled') end('cancelled', { changed: false, reason: 'the run was cancelled' });
@@ -234,6 +239,14 @@ function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     if (signal.aborted) reject(signal.reason);
     else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}
+
+function secretMessage(): KkError {
+  return new KkError({
+    code: 'CONFIRM_SECRET',
+    message: 'The question has a sensitive register in its message, which everybody who follows the run would see.',
+    remedy: 'Ask without it.',
   });
 }
 
