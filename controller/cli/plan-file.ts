@@ -35,7 +35,6 @@ export interface CheckedPlan {
  */
 export async function checkPlan(cli: Cli, file: string, options: PlanOptions): Promise<CheckedPlan> {
   const { sources, plan } = await readPlan(cli, file, options);
-  refuseUnknown(options.phase ?? [], plan);
   const compiled = compile(plan, {
     runVars: options.set ?? {},
     tags: selectedTags(options),
@@ -55,7 +54,7 @@ export async function checkPlan(cli: Cli, file: string, options: PlanOptions): P
 export async function readPlan(
   cli: Cli,
   file: string,
-  options: Pick<PlanOptions, 'set' | 'playbookPath' | 'playbooks'>,
+  options: Pick<PlanOptions, 'set' | 'playbookPath' | 'playbooks' | 'phase'>,
   refresh = false,
 ): Promise<{ sources: Sources; plan: Plan }> {
   const runVars = options.set ?? {};
@@ -68,6 +67,8 @@ export async function readPlan(
   const { playbooks, playbookPath = [] } = options;
   const sources = await loadSources(file, { playbookPath, ...(playbooks ? { playbooks } : {}) });
   const plan = parse(sources);
+  // Before anybody is asked over the network: what a person has mistyped is told at once.
+  refuseUnknown(options.phase ?? [], plan);
   const { components } = plan;
   if (components === undefined) return { sources, plan };
   for (const note of components.notes) cli.note(note);

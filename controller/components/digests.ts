@@ -11,6 +11,9 @@ const AT_ONCE = 8;
 /** How often one server is asked that does not answer. */
 const ATTEMPTS = 2;
 
+const UNREACHABLE = 'COMPONENT_UNREACHABLE';
+const SEE_NETWORK = 'See name resolution, network and proxy of this machine';
+
 /** What one server said of one file. */
 type Seen = { sha256: string } | { why: 'away' | 'absent' | 'silent'; text: string };
 
@@ -30,8 +33,22 @@ export async function askDigests(files: readonly ComponentFile[], signal: AbortS
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, one));
-  if (problems.length > 0) throw new KkErrors(problems.sort((a, b) => (a.message < b.message ? -1 : 1)));
+  if (problems.length > 0) throw new KkErrors(together(problems.sort((a, b) => (a.message < b.message ? -1 : 1))));
   return pins;
+}
+
+/** Servers that nobody reaches are one trouble, however many files they have. */
+function together(problems: readonly ErrorReport[]): ErrorReport[] {
+  const isAway = ({ code }: ErrorReport): boolean => code === UNREACHABLE;
+  const away = problems.filter(isAway);
+  if (away.length < 2) return [...problems];
+  const one: ErrorReport = {
+    code: UNREACHABLE,
+    message: `The sha256 of ${away.length} files could not be asked.`,
+    remedy: `${SEE_NETWORK}; or set download.mirror, or download.overrides.<component>.sha256 of each.`,
+    evidence: away.map(({ evidence }) => evidence).join('\n'),
+  };
+  return [one, ...problems.filter((problem) => !isAway(problem))];
 }
 
 function pinned({ component, version, arch }: ComponentFile): Omit<Pin, 'sha256'> {
@@ -103,9 +120,9 @@ function unknown(file: ComponentFile, seen: readonly Extract<Seen, { why: string
     return { code: 'COMPONENT_NOT_FOUND', message, remedy, evidence };
   }
   if (seen.some(({ why }) => why === 'away')) {
-    const message = `The sha256 of ${what} could not be asked: ${seen.find(({ why }) => why === 'away')?.text}.`;
-    const remedy = `See name resolution, network and proxy of this machine; or set download.mirror, or download.overrides.${component}.sha256.`;
-    return { code: 'COMPONENT_UNREACHABLE', message, remedy, evidence };
+    const message = `The sha256 of ${what} could not be asked.`;
+    const remedy = `${SEE_NETWORK}; or set download.mirror, or download.overrides.${component}.sha256.`;
+    return { code: UNREACHABLE, message, remedy, evidence };
   }
   const message = `Nobody tells the sha256 of ${what}.`;
   const remedy = `State it as download.overrides.${component}.sha256, or put the checksum file beside ${url}.`;

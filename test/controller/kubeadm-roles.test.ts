@@ -1,34 +1,13 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { parse, parseAllDocuments } from 'yaml';
-import { CLUSTER_DEFAULTS } from '../../controller/cluster/index.ts';
-import {
-  compileValue,
-  evaluate,
-  evaluateValue,
-  parseExpression,
-  parseTemplate,
-  render,
-  type Scope,
-  truthy,
-  type Value,
-} from '../../shared/expr/index.ts';
+import { parseAllDocuments } from 'yaml';
 import type { Json, Vars } from '../../shared/share.ts';
-import { mergeVars } from '../../shared/vars.ts';
+import { RoleOn } from '../support/role-on.ts';
 
 /** What kubeadm is given, whole, by version: `KK_UPDATE=1 npm test -- test/controller/kubeadm-roles.test.ts` writes it anew. */
 
-const ROLES = 'controller/playbooks/roles';
 const FIXTURES = 'test/fixtures/kubeadm';
-const at = { file: 'tasks.yaml', line: 1, column: 1 };
-
-interface Task {
-  id: string;
-  when?: string | string[];
-  vars?: Vars;
-  file?: { path: string; template?: string; state?: string };
-}
 
 const MACHINES: Record<string, { address: string; groups: string[] }> = {
   cp1: { address: '10.0.0.11', groups: ['control_plane', 'etcd'] },
@@ -37,66 +16,21 @@ const MACHINES: Record<string, { address: string; groups: string[] }> = {
   w1: { address: '10.0.0.21', groups: ['worker'] },
   w2: { address: '10.0.0.22', groups: ['worker'] },
 };
-const NODES = Object.keys(MACHINES);
-const GROUPS = Object.fromEntries(
-  ['control_plane', 'etcd', 'worker'].map((group) => [
-    group,
-    NODES.filter((node) => MACHINES[node]?.groups.includes(group)),
-  ]),
-);
 const CA = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
 
-/** What a task sees on a node: its own variables, evaluated when they are asked for, over those of the documents. */
-function scopeOn(node: string, documents: Vars, vars: Vars): Scope {
-  const own: Record<string, Json> = {
-    node_name: node,
-    node_address: MACHINES[node]?.address ?? '',
-    group_names: MACHINES[node]?.groups ?? [],
-    groups: GROUPS,
-    nodes: MACHINES as unknown as Json,
-    kubeadm_formed: { exists: false },
-    kubeadm_joined: { exists: false },
-  };
-  const scope: Scope = {
-    lookup: (name) =>
-      own[name] ??
-      (name in vars
-        ? evaluateValue(
-            compileValue(vars[name] as Json, () => at),
-            scope,
-          )
-        : documents[name]),
-    readNode: (selector, register) => (selector === 'cp1' && register === 'cluster_ca' ? { stdout: CA } : undefined),
-    secret: (name) => `<${name}>`,
-  };
-  return scope;
-}
-
 /** The files that a role writes from templates on a node, by path, in order. */
-async function filesOf(role: string, node: string, config: Vars): Promise<Map<string, string>> {
-  const read = async (path: string): Promise<string> => await readFile(join(ROLES, role, path), 'utf8').catch(() => '');
-  const documents = mergeVars(CLUSTER_DEFAULTS, (parse(await read('defaults.yaml')) ?? {}) as Vars, config);
-  const found = new Map<string, string>();
-  for (const { file, when = [], vars = {} } of parse(await read('tasks.yaml')) as Task[]) {
-    if (file?.template === undefined) continue;
-    const scope = scopeOn(node, documents, vars);
-    if (![when].flat().every((text) => truthy(evaluate(parseExpression(text, at), scope)))) continue;
-    const origin = { ...at, file: file.template };
-    found.set(
-      file.path,
-      String(render(parseTemplate(await read(`templates/${file.template}`), origin), scope) as Value),
-    );
-  }
-  return found;
+function filesOf(role: string, name: string, config: Vars): Map<string, string> {
+  const bound = { kubeadm_formed: { exists: false }, kubeadm_joined: { exists: false }, cluster_ca: { stdout: CA } };
+  return new RoleOn(role, { name, machines: MACHINES, config, bound }).files();
 }
 
 /** As init.sh and join.sh put it together. */
-async function configurations(config: Vars): Promise<Record<string, string>> {
-  const init = await filesOf('kubernetes/init', 'cp1', config);
+function configurations(config: Vars): Record<string, string> {
+  const init = filesOf('kubernetes/init', 'cp1', config);
   const whole = (files: Map<string, string>, ...names: string[]): string =>
     names.map((name) => files.get(`/etc/kubernetes/${name}`) ?? '').join('');
-  const plane = await filesOf('kubernetes/join', 'cp2', config);
-  const worker = await filesOf('kubernetes/join', 'w1', config);
+  const plane = filesOf('kubernetes/join', 'cp2', config);
+  const worker = filesOf('kubernetes/join', 'w1', config);
   return {
     'init.yaml': whole(init, 'kubeadm-init.yaml', 'kubeadm-settings.yaml'),
     'join-control-plane.yaml': whole(plane, 'kubeadm-join.yaml', 'kubeadm-join-control-plane.yaml'),
@@ -143,7 +77,7 @@ for (const version of ['v1.20.2', 'v1.22.17', 'v1.28.15', 'v1.31.4', 'v1.34.2'])
 
 t.test('kubeadm is given the same for each version as ever', async (t) => {
   for (const [name, config] of Object.entries(CASES)) {
-    for (const [file, text] of Object.entries(await configurations(config))) {
+    for (const [file, text] of Object.entries(configurations(config))) {
       const path = join(FIXTURES, name, file);
       for (const document of parseAllDocuments(text)) t.strictSame(document.errors, [], `${path} is YAML`);
       if (process.env['KK_UPDATE'] !== undefined) {
@@ -158,7 +92,7 @@ t.test('kubeadm is given the same for each version as ever', async (t) => {
 t.test('what a version does not know is not in it', async (t) => {
   const documents = async (name: string, file: string): Promise<Record<string, Record<string, Json>>> =>
     Object.fromEntries(
-      parseAllDocuments((await configurations(CASES[name] ?? {}))[file] ?? '')
+      parseAllDocuments(configurations(CASES[name] ?? {})[file] ?? '')
         .map((document) => document.toJS() as Record<string, Json> | null)
         .flatMap((document) => (document ? [[String(document['kind']), document]] : [])),
     );
@@ -193,16 +127,16 @@ t.test('what a version does not know is not in it', async (t) => {
     ClusterConfiguration: { etcd: { local: { dataDir: '/var/lib/etcd' } } },
   });
   t.notMatch(current, { ClusterConfiguration: { apiServer: { timeoutForControlPlane: String } } });
-  const joining = await configurations(CASES['v1.28-external'] ?? {});
+  const joining = configurations(CASES['v1.28-external'] ?? {});
   t.notMatch(joining['join-worker.yaml'], /certificate_key/, 'a worker never sees the key of the certificates');
   t.match(joining['join-worker.yaml'], /taints: \[\]/);
   t.match(joining['discovery.conf'], Buffer.from(CA).toString('base64'), 'whoever joins knows the CA beforehand');
-  const { 'init.yaml': none } = await configurations({ kubernetes: { kube_proxy: { mode: 'none' } } });
+  const { 'init.yaml': none } = configurations({ kubernetes: { kube_proxy: { mode: 'none' } } });
   t.notMatch(none, /KubeProxyConfiguration/);
 });
 
 t.test('what is not what was planned is seen: settings are compared without their secrets', async (t) => {
-  const files = await filesOf('kubernetes/init', 'cp1', {});
+  const files = filesOf('kubernetes/init', 'cp1', {});
   t.notMatch(files.get('/etc/kubernetes/kubeadm-settings.yaml'), /<bootstrap_token>|<certificate_key>/);
   t.match(
     files.get('/etc/kubernetes/kubeadm-init.yaml'),

@@ -87,6 +87,7 @@ export class RoleOn {
         );
       },
       readNode: (_node, register) => this.#bound[register],
+      secret: (secret) => `<${secret}>`,
     };
     return scope;
   }
@@ -109,6 +110,17 @@ export class RoleOn {
       compileValue(task[action] as Json, () => at),
       this.#scopeOf(task, item),
     ) as T;
+  }
+
+  /** What the role writes from templates, by path, in order. */
+  files(): Map<string, string> {
+    const written = this.#tasks.flatMap((task) => {
+      const { path, template } = (task['file'] ?? {}) as { path?: string; template?: string };
+      return path !== undefined && template !== undefined && this.runs(task.id)
+        ? [[path, this.text(task.id, 'file')] as const]
+        : [];
+    });
+    return new Map(written);
   }
 
   /** The template of a task, rendered as its file is. */
