@@ -7,9 +7,6 @@ export const WRITES = {
   'agent.journal': 'log',
   'agent.journal.rewrite': 'replace',
   'agent.blob': 'replace',
-  /** A file in the cache: its bytes, then its name. */
-  'agent.cache.content': 'sync',
-  'agent.cache.kept': 'rename',
   'agent.identity': 'replace',
   'agent.identity.commit': 'rename',
   'agent.identity.remove': 'remove',

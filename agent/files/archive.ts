@@ -31,6 +31,9 @@ export class BadArchive extends Error {
   }
 }
 
+/** Bytes that are taken at once: each piece costs a turn through the event loop, whatever is in it. */
+const CHUNK = 256 * 1024;
+
 type Format = 'tar' | 'gzip' | 'xz' | 'zstd' | 'zip';
 
 /** By what a file begins with. */
@@ -91,13 +94,13 @@ async function formatOf(path: string): Promise<Format> {
 }
 
 function unpacked(path: string, format: Exclude<Format, 'zip'>): Readable {
-  const file = createReadStream(path, { highWaterMark: 256 * 1024 });
+  const file = createReadStream(path, { highWaterMark: CHUNK });
   if (format === 'tar') return file;
   if (format === 'xz') {
     const stream = new xz.XzReadableStream(Readable.toWeb(file) as unknown as ReadableStream<Uint8Array>);
     return Readable.fromWeb(stream as unknown as Parameters<typeof Readable.fromWeb>[0]);
   }
-  const through = format === 'gzip' ? createGunzip() : createZstdDecompress();
+  const through = format === 'gzip' ? createGunzip({ chunkSize: CHUNK }) : createZstdDecompress({ chunkSize: CHUNK });
   file.once('error', (error) => through.destroy(error));
   through.once('close', () => file.destroy());
   return file.pipe(through);

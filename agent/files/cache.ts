@@ -5,10 +5,10 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readdir, rm, stat, statfs, utimes } from 'node:fs/promises';
+import { readdir, rename, rm, stat, statfs, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSystemError, KkError } from '../../shared/errors.ts';
-import { makePrivateFolder, move, sync } from '../durable/files.ts';
+import { makePrivateFolder } from '../durable/files.ts';
 import { type PullOptions, pull, TooLarge } from './pull.ts';
 import type { Source } from './source.ts';
 import { Throttle } from './throttle.ts';
@@ -174,9 +174,9 @@ export class FileCache {
     await this.#place(part, sha256);
   }
 
+  /** Nothing is synced: who reads it compares it with its digest, and what a power cut spoilt is pulled anew. */
   async #place(part: string, sha256: string): Promise<void> {
-    await sync(part, 'agent.cache.content');
-    await move(part, this.#path(sha256), 'agent.cache.kept');
+    await rename(part, this.#path(sha256));
   }
 
   async #pull(part: string, wanted: Omit<Wanted, 'sha256'>): Promise<{ sha256: string; size: number }> {
