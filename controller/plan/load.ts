@@ -75,6 +75,9 @@ export async function loadSources(planPath: string, options: LoadOptions = {}): 
     const file = await loader.first(playbookFiles(reference, planPath, playbookPath));
     if (file !== undefined) await loadReferences(loader, file, referencesOf(loader.texts[file] ?? ''), playbookPath);
   }
+  // Whose place they take: do these make a cluster?
+  for (const own of playbooks ? playbookReferencesOf(plan) : [])
+    if (typeof own === 'string') await loader.first(playbookFiles(own, planPath, playbookPath));
   await loadComponents(loader, planPath, plan, playbookPath);
   const offered = await offeredIn([...playbookPath, loader.builtins]);
   const { texts, files, refused } = loader;
