@@ -18,7 +18,7 @@ export async function planWatcher(
   const { colors } = cli;
   const onTerminal = cli.isLive;
   const progress = new Progress();
-  const begun = new Set<string>();
+  const known = new Set<string>();
   const size = () => ({ columns: out.columns || 80, rows: out.rows || 24 });
   const live: Live | undefined = onTerminal
     ? await startLive(out, () => progressFrame(progress, { ...size(), nowMs: now(), colors }))
@@ -35,7 +35,7 @@ export async function planWatcher(
       progress.add(line);
       if (line.type !== 'run') seen += 1;
       if (seen > told || (line.type === 'run' && told === 0)) {
-        say(eventText(line, { colors, times: !onTerminal, progress: !onTerminal, begun }));
+        say(eventText(line, { colors, times: !onTerminal, progress: !onTerminal, told: known }));
       }
       live?.touch();
     },

@@ -1,5 +1,5 @@
 import ipaddr from 'ipaddr.js';
-import { type ClusterNode, type Contradiction, contradiction, minorOf } from './contradiction.ts';
+import { type ClusterNode, type Contradiction, contradiction } from './contradiction.ts';
 import type { ClusterConfig } from './schema.ts';
 
 interface Network {
@@ -17,25 +17,15 @@ const NODE_BITS = 16;
 
 /** Are the networks of pods, Services and nodes ones that go together? */
 export function judgeNetworks(config: ClusterConfig, nodes: readonly ClusterNode[]): Contradiction[] {
-  const { cni, kubernetes } = config;
+  const { cni } = config;
   const found: Contradiction[] = [];
   const pods = networksOf('cni.pod_cidr', cni.pod_cidr, found);
   const services = networksOf('cni.service_cidr', cni.service_cidr, found);
   if (found.length > 0) return found;
-  for (const [path, networks] of [
-    ['cni.pod_cidr', pods],
-    ['cni.service_cidr', services],
-  ] as const) {
-    if (networks.length === 2 && minorOf(kubernetes.version) < 20) {
-      const message = `Two networks need Kubernetes 1.20, and the version is ${kubernetes.version}.`;
-      found.push(contradiction(path, message, 'Give one network, or a newer version.'));
-    }
-  }
   if (pods[0]?.family !== services[0]?.family || (services.length === 2 && pods.length === 1)) {
     const message = `Services have ${families(services)} and pods ${families(pods)}.`;
     found.push(contradiction('cni.service_cidr', message, 'Give both of the same families, in the same order.'));
   }
-  found.push(...pods.flatMap((network) => judgePods(network, config, nodes)));
   for (const network of services) {
     const bits = (network.family === 'ipv4' ? 32 : 128) - network.prefix;
     if (bits <= SERVICE_BITS) continue;
@@ -44,6 +34,13 @@ export function judgeNetworks(config: ClusterConfig, nodes: readonly ClusterNode
     found.push(contradiction('cni.service_cidr', message, `Write a network of at most ${most}.`));
   }
   return [...found, ...overlaps([...pods, ...services], nodes)];
+}
+
+/** Is there a part of the pods' networks for every node, and is it large enough? */
+export function judgePodNetworks(config: ClusterConfig, nodes: readonly ClusterNode[]): Contradiction[] {
+  const wrong: Contradiction[] = [];
+  const pods = networksOf('cni.pod_cidr', config.cni.pod_cidr, wrong);
+  return wrong.length > 0 ? [] : pods.flatMap((network) => judgePods(network, config, nodes));
 }
 
 function networksOf(path: Network['path'], text: string, found: Contradiction[]): Network[] {

@@ -1,8 +1,9 @@
 import { seconds } from '../../shared/duration.ts';
 import { type ClusterNode, type Contradiction, contradiction } from './contradiction.ts';
-import { judgeNetworks } from './judge-networks.ts';
-import { judgeVersions } from './judge-versions.ts';
+import { judgeNetworks, judgePodNetworks } from './judge-networks.ts';
+import { versionRules } from './judge-versions.ts';
 import { ClusterConfig } from './schema.ts';
+import { judgedBy, known, type Path, withUnknown } from './unknown.ts';
 
 /** What kubeadm decides by itself for the members that it makes. */
 const ETCD_OF_UNIT = ['port', 'peer_port', 'metrics_port', 'cluster_token', 'extra_env'] as const;
@@ -17,32 +18,49 @@ export function endpointPort({ control_plane_endpoint: endpoint, apiserver }: Cl
 
 /**
  * Settings that are well written and contradict each other, the version, or the inventory. Pure. `nodes` are those of the
- * inventory in its order; only those in etcd, control_plane and worker are part of the cluster.
+ * inventory in its order, undefined where it is not known; only those in etcd, control_plane and worker are part of the cluster.
+ * What would need a setting of `unknown` is not judged.
  */
-export function judgeCluster(config: ClusterConfig, nodes: readonly ClusterNode[]): Contradiction[] {
-  const members = nodes.filter(({ groups }) => groups.includes('control_plane') || groups.includes('worker'));
-  return [
-    ...judgeGroups(config, nodes),
-    ...judgeVersions(config),
-    ...judgeEndpoint(config),
-    ...judgeCerts(config),
-    ...judgeEtcd(config),
-    ...judgeFolders(config),
-    ...judgeNetworks(config, members),
-    ...judgeBridge(config, members),
-    ...judgeRegistries(config),
-  ];
+export function judgeCluster(
+  settings: ClusterConfig,
+  nodes: readonly ClusterNode[] | undefined,
+  unknown: readonly Path[] = [],
+): Contradiction[] {
+  const config = withUnknown(settings, unknown);
+  const inGroups = (...names: string[]): ClusterNode[] =>
+    known(nodes).filter(({ groups }) => names.some((name) => groups.includes(name)));
+  const members = (): ClusterNode[] => inGroups('control_plane', 'worker');
+  return judgedBy([
+    () => judgeControlPlanes(inGroups('control_plane')),
+    () => judgeMembers(config, inGroups('etcd'), inGroups('control_plane')),
+    ...versionRules(config),
+    () => judgeEndpointPort(config),
+    () => judgeEndpointAddress(config),
+    () => judgeCerts(config),
+    () => judgeEtcdEndpoints(config),
+    () => judgeEtcdUnit(config),
+    () => judgeEtcdTimes(config),
+    () => judgeEtcdPorts(config),
+    () => judgeFolders(config),
+    () => judgeNetworks(config, members()),
+    () => judgePodNetworks(config, members()),
+    () => judgeBridge(config, members()),
+    () => judgeRegistries(config),
+  ]);
 }
 
-function judgeGroups({ etcd }: ClusterConfig, nodes: readonly ClusterNode[]): Contradiction[] {
+function judgeControlPlanes(planes: readonly ClusterNode[]): Contradiction[] {
+  if (planes.length > 0) return [];
+  const message = 'The group control_plane is empty: a cluster has at least one control plane.';
+  return [contradiction('', message, 'Put hosts into the group control_plane of the inventory.')];
+}
+
+function judgeMembers(
+  { etcd }: ClusterConfig,
+  members: readonly ClusterNode[],
+  planes: readonly ClusterNode[],
+): Contradiction[] {
   const found: Contradiction[] = [];
-  const inGroup = (group: string): ClusterNode[] => nodes.filter(({ groups }) => groups.includes(group));
-  const planes = inGroup('control_plane');
-  const members = inGroup('etcd');
-  if (planes.length === 0) {
-    const message = 'The group control_plane is empty: a cluster has at least one control plane.';
-    found.push(contradiction('', message, 'Put hosts into the group control_plane of the inventory.'));
-  }
   if (etcd.mode === 'external' && members.length === 0) {
     const message = 'The group etcd is empty, and etcd.mode is external.';
     found.push(contradiction('etcd.mode', message, 'Put hosts into the group etcd, or write mode: internal.'));
@@ -71,7 +89,7 @@ function judgeCerts({ kubernetes: { certs } }: ClusterConfig): Contradiction[] {
   return [contradiction('kubernetes.certs.renew_before', message, `Write at most ${MOST_DAYS_LEFT}d; 30d is usual.`)];
 }
 
-function judgeEndpoint({ kubernetes }: ClusterConfig): Contradiction[] {
+function judgeEndpointPort({ kubernetes }: ClusterConfig): Contradiction[] {
   const { control_plane_endpoint: endpoint, apiserver } = kubernetes;
   const found: Contradiction[] = [];
   const at = 'kubernetes.control_plane_endpoint';
@@ -84,6 +102,12 @@ function judgeEndpoint({ kubernetes }: ClusterConfig): Contradiction[] {
     const message = `With type local nodes ask the API server itself, on port ${apiserver.port} and not ${endpoint.port}.`;
     found.push(contradiction(`${at}.port`, message, `Write ${apiserver.port}, or leave it out.`));
   }
+  return found;
+}
+
+function judgeEndpointAddress({ kubernetes: { control_plane_endpoint: endpoint } }: ClusterConfig): Contradiction[] {
+  const found: Contradiction[] = [];
+  const at = 'kubernetes.control_plane_endpoint';
   if (endpoint.type === 'external' && endpoint.address === '') {
     found.push(
       contradiction(`${at}.type`, 'The external endpoint has no address.', 'Write the address of your load balancer.'),
@@ -96,7 +120,7 @@ function judgeEndpoint({ kubernetes }: ClusterConfig): Contradiction[] {
   return found;
 }
 
-function judgeEtcd({ etcd }: ClusterConfig): Contradiction[] {
+function judgeEtcdEndpoints({ etcd }: ClusterConfig): Contradiction[] {
   const found: Contradiction[] = [];
   const files = ['ca_file', 'cert_file', 'key_file'] as const;
   if (etcd.mode === 'endpoints') {
@@ -116,29 +140,29 @@ function judgeEtcd({ etcd }: ClusterConfig): Contradiction[] {
       found.push(contradiction(`etcd.${stated}`, message, 'Remove it, or write mode: endpoints.'));
     }
   }
-  if (etcd.mode === 'internal') {
-    const ofUnit = ETCD_OF_UNIT.find((key) => JSON.stringify(etcd[key]) !== JSON.stringify(USUAL[key]));
-    if (ofUnit) {
-      const message = `etcd.${ofUnit} is for a service of its own, and with mode internal etcd is a static pod of kubeadm.`;
-      found.push(contradiction(`etcd.${ofUnit}`, message, 'Remove it, or write mode: external.'));
-    }
-  }
-  // etcd refuses to start otherwise
-  if (etcd.election_timeout < 5 * etcd.heartbeat_interval) {
-    const message = `The election timeout of ${etcd.election_timeout} ms is less than five heartbeats of ${etcd.heartbeat_interval} ms.`;
-    found.push(contradiction('etcd.election_timeout', message, `Write at least ${5 * etcd.heartbeat_interval}.`));
-  }
-  const ports = [etcd.port, etcd.peer_port, etcd.metrics_port];
-  if (new Set(ports).size < ports.length) {
-    found.push(
-      contradiction(
-        'etcd.port',
-        `etcd has one port twice: ${ports.join(', ')}.`,
-        'Give clients, peers and metrics a port each.',
-      ),
-    );
-  }
   return found;
+}
+
+function judgeEtcdUnit({ etcd }: ClusterConfig): Contradiction[] {
+  if (etcd.mode !== 'internal') return [];
+  const ofUnit = ETCD_OF_UNIT.find((key) => JSON.stringify(etcd[key]) !== JSON.stringify(USUAL[key]));
+  if (ofUnit === undefined) return [];
+  const message = `etcd.${ofUnit} is for a service of its own, and with mode internal etcd is a static pod of kubeadm.`;
+  return [contradiction(`etcd.${ofUnit}`, message, 'Remove it, or write mode: external.')];
+}
+
+/** etcd refuses to start otherwise. */
+function judgeEtcdTimes({ etcd }: ClusterConfig): Contradiction[] {
+  if (etcd.election_timeout >= 5 * etcd.heartbeat_interval) return [];
+  const message = `The election timeout of ${etcd.election_timeout} ms is less than five heartbeats of ${etcd.heartbeat_interval} ms.`;
+  return [contradiction('etcd.election_timeout', message, `Write at least ${5 * etcd.heartbeat_interval}.`)];
+}
+
+function judgeEtcdPorts({ etcd }: ClusterConfig): Contradiction[] {
+  const ports = [etcd.port, etcd.peer_port, etcd.metrics_port];
+  if (new Set(ports).size === ports.length) return [];
+  const message = `etcd has one port twice: ${ports.join(', ')}.`;
+  return [contradiction('etcd.port', message, 'Give clients, peers and metrics a port each.')];
 }
 
 /** What one program keeps would be deleted with another's. */

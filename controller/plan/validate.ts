@@ -13,6 +13,7 @@ import { beside, isPlaybookPath, playbookFiles } from './paths.ts';
 import { type PlayRead, readPlaybook } from './playbook.ts';
 import { Problems, show, suggest } from './problems.ts';
 import { read } from './read.ts';
+import { isClusterPlaybook } from './references.ts';
 import type { RoleRead } from './role.ts';
 import { Roles } from './roles.ts';
 import {
@@ -70,7 +71,10 @@ function readPlan(root: DocNode, library: Library, options: ParseOptions): Plan 
   if (inventory) placeHooks(plays, problems);
   if (inventory) placeTasks(plays, inventory, problems);
   const ofCluster = reads.some((play) => play.ofCluster);
-  if (ofCluster && inventory) {
+  const isBorrowed = sources.playbooks !== undefined;
+  const hasCluster = !isBorrowed || isOfCluster(playbooks, library);
+  if (ofCluster && !hasCluster) refuseWithoutCluster(keyPlace(nodeAt(root, ['spec']) ?? root, 'playbooks'), library);
+  else if (ofCluster && inventory) {
     const ownNames = new Set(Object.values(roles.all()).flatMap(({ defaults }) => Object.keys(defaults)));
     const node = nodeAt(root, ['spec', 'config']);
     const at = keyPlace(nodeAt(root, ['spec']) ?? root, 'playbooks');
@@ -80,13 +84,14 @@ function readPlan(root: DocNode, library: Library, options: ParseOptions): Plan 
       read: inventory,
       runVars: options.runVars ?? {},
       ownNames,
+      isBorrowed,
       at,
     };
     checkClusterConfig(clusterSources, problems);
   }
   const stated = inventory?.inventory ?? { nodes: [], groups: {}, vars: {} };
   const base = { config, inventory: ofCluster ? withClusterDefaults(stated) : stated };
-  const components = placeComponents(base, root, roles.read(), options.runVars ?? {}, library);
+  const components = placeComponents(base, root, roles.read(), options.runVars ?? {}, ofCluster, library);
   const plan: Plan = {
     name: frame.metadata?.name ?? '',
     inventory: base.inventory,
@@ -98,6 +103,29 @@ function readPlan(root: DocNode, library: Library, options: ParseOptions): Plan 
   checkNeeds(plays, problems);
   checkExpressions(plan, plays, options.runVars ?? {}, problems);
   return plan;
+}
+
+/** Does the plan itself make a cluster? Of a playbook that cannot be read that is not known. */
+function isOfCluster(playbooks: DocNode | undefined, { sources }: Library): boolean {
+  const items = playbooks?.kind === 'list' ? playbooks.items : [];
+  return items.some((item) => {
+    const name = toJson(item);
+    if (typeof name !== 'string') return isClusterPlaybook(item);
+    const file = playbookFiles(name, sources.plan, sources.playbookPath ?? []).find((path) =>
+      Object.hasOwn(sources.texts, path),
+    );
+    return file === undefined || isClusterPlaybook(sources.texts[file] ?? '');
+  });
+}
+
+function refuseWithoutCluster(at: Position, { sources, problems }: Library): void {
+  const message = `This plan makes no cluster, and ${(sources.playbooks ?? []).join(', ')} is about one: none of its playbooks says \`config: cluster\`.`;
+  problems.add(
+    'PLAN_NO_CLUSTER',
+    at,
+    message,
+    'Give the plan that the cluster was made with; its playbook is create-cluster.',
+  );
 }
 
 /** A name that a command gives where the plan's own stand. */
@@ -180,7 +208,7 @@ function placePlay(read: PlayRead, inventory: InventoryRead | undefined, roles: 
   const found = read.roles.map(({ use }, index) => {
     // a play's own tasks stand at the end
     const isOwn = read.tasks !== undefined && index === read.roles.length - 1 && use.role === read.play.name;
-    return isOwn ? roles.ofTasks(use, read.tasks ?? []) : roles.find(use, read.file);
+    return isOwn ? roles.ofTasks(use, read.tasks ?? [], read.file) : roles.find(use, read.file);
   });
   const serial = nodes.length === 0 ? undefined : read.serial?.map((size) => batchSize(size, nodes.length));
   return { play: { ...read.play, nodes, serial, roles: read.roles.map(({ use }) => use) }, read, roles: found };

@@ -88,6 +88,7 @@ function endStep(state: RunState, event: Extract<RunEvent, { kind: 'ended' }>): 
   else if (isToldOf(state, task) && result.output !== undefined) state.registers.set(key, result.output);
   if (event.digest !== undefined && outcome === 'ok')
     state.answers.set(key, { digest: event.digest, changed: result.changed, output: result.output ?? null });
+  if (outcome === 'failed' && state.graph.common.tasks[task]?.place !== undefined) state.failures.set(key, result);
   if (event.verdict) state.verdicts.push({ node, task, verdict: event.verdict });
   const cause = result.error ? `${result.error.code}: ${result.error.message}` : (result.reason ?? '');
   const held = event.verdict !== undefined && stops(event.verdict.outcome) && event.waived === undefined;

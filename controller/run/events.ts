@@ -35,6 +35,8 @@ export interface Revision {
   permits: { task: number; node: number; failed?: true }[];
   /** What persons have confirmed in the revisions before: the same question is not asked again. */
   answers?: (Answer & { task: number; node: number })[];
+  /** Steps of the controller's own that failed in the revision before and are not tried again: those for nodes not in `retry`. */
+  failures?: { task: number; node: number; result: StepResult }[];
 }
 
 /**

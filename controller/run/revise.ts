@@ -81,6 +81,18 @@ export function answersCarried(state: RunState, to: TaskGraph): Pick<Revision, '
   return answers.length > 0 ? { answers } : {};
 }
 
+/** What failed of the controller's own for nodes that are not to try again, as the next graph counts: agents know theirs. */
+export function failuresKept(state: RunState, to: TaskGraph, retry: Revision['retry']): Pick<Revision, 'failures'> {
+  const { task: taskOf, node: nodeOf } = translation(state.graph, to);
+  const failures = [...state.failures].flatMap(([key, result]) => {
+    const [task, node] = key.split('@').map(Number);
+    const [nowTask, nowNode] = [taskOf(task ?? -1), nodeOf(node ?? -1)];
+    if (nowTask === undefined || nowNode === undefined || (retry?.includes(nowNode) ?? true)) return [];
+    return [{ task: nowTask, node: nowNode, result }];
+  });
+  return failures.length > 0 ? { failures } : {};
+}
+
 /** What a person took out stays out, and who holds a permit keeps it: both as the next graph counts. */
 export function carried(
   state: RunState,

@@ -12,7 +12,16 @@ import { type FromNode, Intake } from './intake.ts';
 import { decideLocal } from './local/steps.ts';
 import { type LocalParts, LocalWorker } from './local/worker.ts';
 import type { Clock, Dispatcher, EventLog, LoggedRun, RunRecord } from './ports.ts';
-import { afterLoss, answersCarried, carried, lastRevision, losesBy, replay, wasAtWork } from './revise.ts';
+import {
+  afterLoss,
+  answersCarried,
+  carried,
+  failuresKept,
+  lastRevision,
+  losesBy,
+  replay,
+  wasAtWork,
+} from './revise.ts';
 import {
   permitUnknown,
   runNotActive,
@@ -160,9 +169,18 @@ export class Runner {
     const revision = Math.max(present, Math.min(this.seen.get(id) ?? 0, present + MOST_LOST)) + 1;
     const { permits } = carried(run.state, run.revision, graph ?? run.graph);
     const answers = answersCarried(run.state, graph ?? run.graph);
+    const failures = failuresKept(run.state, graph ?? run.graph, wanted.retry);
     run.coming = graph ?? run.graph;
     this.active.set(id, run);
-    const event: Revision = { kind: 'revised', at: this.parts.clock.nowMs(), revision, ...wanted, permits, ...answers };
+    const event: Revision = {
+      kind: 'revised',
+      at: this.parts.clock.nowMs(),
+      revision,
+      ...wanted,
+      permits,
+      ...answers,
+      ...failures,
+    };
     const graphJson = graph && graphToJson(graph);
     this.intake.add({
       kind: 'event',

@@ -2,7 +2,7 @@ import type { NodeSteps } from '../../shared/blocks.ts';
 import type { Verdict } from '../../shared/checks/outcome.ts';
 import type { ErrorReport } from '../../shared/errors.ts';
 import { type RunStatus, STEP_STATES, type StepState } from '../../shared/lifecycle.ts';
-import type { Json } from '../../shared/share.ts';
+import type { Json, StepResult } from '../../shared/share.ts';
 import type { Gate, GraphPlay, TaskGraph } from '../compile/graph.ts';
 import type { Answer } from './events.ts';
 import { type LocalSteps, newLocalSteps } from './local/tasks.ts';
@@ -95,6 +95,8 @@ export interface RunState {
   registers: Map<string, Json>;
   /** What persons have confirmed, by `task@node`. */
   answers: Map<string, Answer>;
+  /** How steps of the controller's own failed, by `task@node`. */
+  failures: Map<string, StepResult>;
   /** Decided since decide() last looked. */
   fresh: Fresh;
 }
@@ -161,6 +163,7 @@ export function newRunState(graph: TaskGraph): RunState {
     causes: new Map(),
     registers: new Map(),
     answers: new Map(),
+    failures: new Map(),
     fresh: nothingFresh(),
   };
   const stepsOfBatch = graph.plays.map((play) => batchSizes(graph, play));

@@ -88,6 +88,8 @@ class Links {
   /** Of each task, the end of the longest chain among its steps. */
   private readonly latest = new Map<number, Link>();
   private readonly latestOfPlay = new Map<number, Link>();
+  /** The same of the batches of plays that have some, by `play/batch`. */
+  private readonly latestOfBatch = new Map<string, Link>();
   /** By name of a permit: who had it last; by step: who had it before. */
   private readonly holders = new Map<string, Link>();
   private readonly waited = new Map<string, Link>();
@@ -116,13 +118,15 @@ class Links {
     keepLonger(this.latest, task, link);
     const { play = -1, permit } = this.graph.tasks[task] ?? {};
     keepLonger(this.latestOfPlay, play, link);
+    keepLonger(this.latestOfBatch, `${play}/${this.batchOf(play, node)}`, link);
     if (permit) this.holders.set(permit.name, link);
     return link;
   }
 
   /** The end of the longest chain that the step had to wait for. */
   private before(task: number, node: number): Link | undefined {
-    const found = [this.joins.get(node)];
+    const { play = -1 } = this.graph.tasks[task] ?? {};
+    const found = [this.joins.get(node), this.latestOfBatch.get(`${play}/${this.batchOf(play, node) - 1}`)];
     for (const { task: other, of } of this.graph.tasks[task]?.edges ?? []) {
       if (of === 'same') found.push(this.steps.get(`${other}@${node}`));
       else if (of !== 'value') found.push(this.latest.get(other));
@@ -136,13 +140,15 @@ class Links {
     return found.reduce((a, b) => ((b?.chainMs ?? -1) > (a?.chainMs ?? -1) ? b : a), undefined);
   }
 
+  private batchOf(play: number, node: number): number {
+    return this.graph.plays[play]?.batchOf?.[node] ?? 0;
+  }
+
   /** The latest of what opened a gate that is no edge between two tasks. */
   private behind(gate: Gate | undefined): Link | undefined {
     switch (gate?.kind) {
       case 'value':
         return this.steps.get(`${gate.task}@${gate.node}`);
-      case 'batch':
-        return this.latestOfPlay.get(gate.play);
       case 'precheck':
         return this.graph.plays
           .filter(({ precheck }) => precheck)
@@ -154,6 +160,6 @@ class Links {
   }
 }
 
-function keepLonger(of: Map<number, Link>, key: number, link: Link): void {
+function keepLonger<K>(of: Map<K, Link>, key: K, link: Link): void {
   if (link.chainMs >= (of.get(key)?.chainMs ?? 0)) of.set(key, link);
 }

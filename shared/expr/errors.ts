@@ -44,6 +44,12 @@ const CANDIDATES = 5000;
 
 /** `did you mean "x"?` for the candidate nearest to `word`, or undefined when none is near. */
 export function didYouMean(word: string, candidates: Iterable<string>): string | undefined {
+  const best = nearest(word, candidates);
+  return best === undefined ? undefined : `did you mean "${best}"?`;
+}
+
+/** The one that was probably meant. */
+export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   if (word.length > 64) return undefined;
   const wanted = word.toLowerCase();
   const tolerated = Math.max(1, Math.floor(word.length / 3));
@@ -62,7 +68,7 @@ export function didYouMean(word: string, candidates: Iterable<string>): string |
       bestDistance = found;
     }
   }
-  return best === undefined ? undefined : `did you mean "${best}"?`;
+  return best;
 }
 
 /** The letters in order of the alphabet: two swapped letters are one slip of the finger, though two edits. */

@@ -42,7 +42,7 @@ t.test('apply in a pipe: a line for what is worth it, then the report; exit code
   ]);
   t.match(live, /UNIT_FAILED\n.*x\.service did not start\.\n.*saw: line 0 red\n/);
   t.match(live, /saw: … 18 more lines\n.*do: See journalctl -u x\.\n/);
-  t.match(live, /w1 3 steps blocked: install\/install\/start on cp1/);
+  t.equal(live.match(/w1 blocked: install\/install\/start on cp1/g)?.length, 1, 'once, however many steps find it out');
   t.notOk(failed.out.includes('\u001b'), 'no colours, no escape sequences, not even those of a node');
   t.match(report, /CHECK {2}CP1 {3}W1\n {2}swap {3}pass {2}pass\n/);
   t.match(

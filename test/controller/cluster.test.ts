@@ -123,10 +123,12 @@ cni: {pod_cidr: 10.0.0.0/23, service_cidr: "fd00::/112,10.1.0.0/16"}`),
       '365d}: Certificates of kubeadm live a year: 365d before their end they would be renewed, and the control plane restarted, day after day.',
       'nftables}: The mode nftables came with Kubernetes 1.31, and the version is v1.28.3.',
       'true, RotateKubeletServerCertificate: true}: The feature gate TTLAfterFinished is gone: Kubernetes 1.24 was the last that knew it, and the version is v1.28.3.',
+      '300, extra_args: {network-plugin: cni}}: A node has 254 addresses for pods (/24), and max_pods is 300.',
       'cni}}: The flag network-plugin is gone: Kubernetes 1.23 was the last that knew it, and the version is v1.28.3.',
       '"NodeRestriction,PodSecurityPolicy"}}: The admission plugin PodSecurityPolicy is gone: Kubernetes 1.24 was the last that knew it, and the version is v1.28.3.',
       '["https://10.0.0.9:2379"], election_timeout: 1000}: etcd.endpoints is for mode endpoints, and the mode is external.',
       '1000}: The election timeout of 1000 ms is less than five heartbeats of 250 ms.',
+      '10.0.0.0/23, service_cidr: "fd00::/112,10.1.0.0/16"}: 10.0.0.0/23 has 2 parts of /24, and there are 4 nodes.',
       '"fd00::/112,10.1.0.0/16"}: fd00::/112,10.1.0.0/16 is not one IPv4 and one IPv6 network, in this order.',
     ],
   );
@@ -144,6 +146,74 @@ kubernetes: {kubelet: {max_pods: 255}, control_plane_endpoint: {type: external}}
       'external}}: The external endpoint has no address.',
     ],
   );
+});
+
+t.test('what is of a wrong kind hides no contradiction but those it takes part in', async (t) => {
+  t.strictSame(
+    complaints(`mien: 1
+kubernetes:
+  version: 1.28
+  control_plane_endpoint: {type: haproxy, port: 6443, address: 5}
+  certs: {renew_before: 365d}
+  kube_proxy: {mode: nftables}
+  feature_gates: {TTLAfterFinished: 1}
+  kubelet: {max_pods: 300}
+etcd: {mode: internal, peer_port: 2379, election_timeout: 1000, heartbeat_interval: fast}
+cni: {typ: none, bridge: {max_nodes: 3}}`).filter((line) => !/ must be | cannot be "|lacks|has no /.test(line)),
+    [
+      '6443, address: 5}: haproxy cannot have port 6443: on control planes it is that of the API server.',
+      '365d}: Certificates of kubeadm live a year: 365d before their end they would be renewed, and the control plane restarted, day after day.',
+      '300}: A node has 254 addresses for pods (/24), and max_pods is 300.',
+      '{mode: internal, peer_port: 2379, election_timeout: 1000, heartbeat_interval: fast}: etcd has one port twice: 2379, 2379, 2381.',
+      '2379, election_timeout: 1000, heartbeat_interval: fast}: etcd.peer_port is for a service of its own, and with mode internal etcd is a static pod of kubeadm.',
+    ],
+    'not what would need the version, the heartbeat, the address or the type of the network',
+  );
+  t.strictSame(
+    complaints(
+      'etcd: {mode: internal}\nkubernetes: {version: v1.34}',
+      `${HOSTS.replace('{address: 10.0.0.12}', '{adress: x}')}\n  groups: {worker: [w1]}`,
+    ).filter((line) => /control_plane|etcd/.test(line)),
+    [],
+    'an inventory that is not sound contradicts nothing',
+  );
+});
+
+t.test('a command about a cluster takes the plan that made it, with the settings of all its roles', async (t) => {
+  const asked = (playbooks: string, config: string, named: readonly string[] = ['delete-cluster']) => {
+    const text = `apiVersion: kk.dev/v1
+kind: Plan
+metadata: {name: lab}
+spec:
+  inventory: {hosts: {cp1: {address: 10.0.0.11}}, groups: {control_plane: [cp1], etcd: [cp1]}}
+  playbooks: ${playbooks}
+  config: ${config}
+`;
+    const play = '- {name: p, hosts: all, tasks: [{debug: x}]}';
+    const texts = {
+      'plan.yaml': text,
+      'kk:delete-cluster.yaml': `config: cluster\nplays:\n  ${play}\n`,
+      'kk:create-cluster.yaml': 'config: cluster\nplays: [{name: c, hosts: all, roles: [not-loaded]}]\n',
+      'kk:precheck.yaml': play,
+    };
+    const result = parsePlan({ plan: 'plan.yaml', texts, playbooks: named });
+    return 'problems' in result
+      ? result.problems.map(({ code, position, message }) => `${position?.line}:${position?.column} ${code} ${message}`)
+      : [];
+  };
+  t.strictSame(
+    asked('[create-cluster]', '{verify: {seconds: 1}, os_sysctl: {}, etcd: {backup: {enabled: false}}}'),
+    [],
+  );
+  t.match(asked('[create-cluster]', '{delet: {}, verify: {}}'), [/^7:12 PLAN_UNKNOWN_KEY .*"delet"/], 'a slip is told');
+  t.match(asked('[create-cluster]', '{etcd: {mod: x}}'), [/PLAN_UNKNOWN_KEY etcd has no key "mod"/]);
+  const [only, ...others] = asked('[precheck]', '{precheck: {}, mine: 1}');
+  t.match(only, /^6:3 PLAN_NO_CLUSTER This plan makes no cluster, and delete-cluster is about one/);
+  t.strictSame(others, []);
+  t.match(asked('[{name: own, plays: [{name: m, hosts: all, tasks: [{debug: x}]}]}]', '{}'), [/PLAN_NO_CLUSTER/]);
+  t.strictSame(asked('[{name: own, config: cluster, plays: [{name: m, hosts: all, tasks: [{debug: x}]}]}]', '{}'), []);
+  t.strictSame(asked('[elsewhere]', '{mine: 1}'), [], 'what cannot be read is not known to make none');
+  t.strictSame(asked('[precheck]', '{mine: 1}', ['precheck']), []);
 });
 
 t.test('a password for a registry is refused before a machine is touched', async (t) => {
@@ -186,7 +256,8 @@ t.test('groups and etcd go together', async (t) => {
   const dual =
     'cni: {pod_cidr: "10.1.0.0/16,fd01::/48", service_cidr: "10.2.0.0/16,fd02::/112"}\netcd: {mode: internal}';
   t.strictSame(messages(dual, groups(`{${planes}}`)), []);
-  t.match(messages('etcd: {mode: internal}\nkubernetes: {version: v1.19.1}', groups(`{${planes}}`)), [
-    /no clusters of Kubernetes v1.19.1/,
-  ]);
+  const old = `${dual}\nkubernetes: {version: v1.19.1, kube_proxy: {mode: nftables}}`;
+  const told = messages(old, groups(`{${planes}}`));
+  t.match(told, [/no clusters of Kubernetes v1.19.1/]);
+  t.equal(told.length, 1, 'once, and what else is too new for it is not told');
 });

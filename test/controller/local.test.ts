@@ -231,6 +231,26 @@ t.test('each member goes its own way; one that fails stops its node alone', asyn
 
   odd.act = async () => {};
   done.length = 0;
+  for (const _ of ['once', 'and again']) {
+    await runner.revise('r1', () => ({ how: 'retry', by: 'me', retry: [0, 2], rerun: [], skip: [] }));
+    await settle(runner, fleet);
+  }
+  t.strictSame([...new Set(done.map(({ node }) => node))], ['n0', 'n2'], 'not for a node that the retry leaves out');
+  t.match(
+    (log.runs.get('r1')?.events ?? []).findLast((event) => event.kind === 'ended' && event.outcome === 'failed'),
+    { result: { error: { code: 'CSR_INVALID', node: 'n1' } } },
+    'there it has failed as before',
+  );
+  t.equal(log.runs.get('r1')?.record.status, 'failed');
+  done.length = 0;
+  const again = { how: 'retry' as const, by: 'me', retry: [], rerun: [{ task: 1, nodes: [1] }], skip: [] };
+  await runner.revise('r1', () => again);
+  await settle(runner, fleet);
+  t.ok(
+    done.some(({ node }) => node === 'n1'),
+    'unless it is asked for by name',
+  );
+  done.length = 0;
   await runner.revise('r1', () => ({ how: 'retry', by: 'me', rerun: [], skip: [] }));
   await settle(runner, fleet);
   t.equal(log.runs.get('r1')?.record.status, 'done', 'a retry does them again');

@@ -6,6 +6,7 @@ import type { RunEvent } from '../../controller/run/events.ts';
 import { runTimes } from '../../controller/views/run-times.ts';
 import type { RunView } from '../../controller/views/types.ts';
 import { graphFrom } from '../support/plan-builder.ts';
+import { roleGraph, taskOf } from '../support/role-graph.ts';
 
 const NODES = ['n0', 'n1'];
 
@@ -63,6 +64,27 @@ t.test('who waits for a permit waits for those who had it', async (t) => {
   const grant = (at: number, node: number): RunEvent => ({ kind: 'permit_granted', at: at * 1000, node, task: 0 });
   const told = events(graph, ['p/a/x@n0 0-4', 'p/a/x@n1 5-9'], 10, [grant(0, 0), grant(5, 1)]);
   t.strictSame(pathOf(graph, told), ['p/a/x n0 4', 'p/a/x n1 4']);
+});
+
+t.test('a block that waits for a permit, and a batch for the one before', async (t) => {
+  const tasks = '- {id: b, permit: {name: p, count: 1}, block: [{id: x, command: x}]}\n- {id: y, command: y}\n';
+  const graph = roleGraph(tasks, { nodes: NODES });
+  const block = taskOf(graph, 'b');
+  const grant = (at: number, node: number): RunEvent => ({ kind: 'permit_granted', at: at * 1000, node, task: block });
+  const work = ['p/r/x@n0 0-4', 'p/r/b@n0 0-4', 'p/r/x@n1 4-9', 'p/r/y@n0 4-5', 'p/r/b@n1 4-9', 'p/r/y@n1 9-10'];
+  const told = events(graph, work, 10, [grant(0, 0), grant(4, 1)]);
+  t.strictSame(pathOf(graph, told), ['p/r/x n0 4', 'p/r/x n1 5', 'p/r/y n1 1']);
+
+  const nodes = ['n0', 'n1', 'n2'];
+  const batches = graphFrom({
+    nodes,
+    roles: { a: ['x', 'y'] },
+    plays: [{ name: 'p', nodes, roles: ['a'], serial: [2, 1] }],
+  });
+  const first = ['p/a/x@n0 0-2', 'p/a/x@n1 0-3', 'p/a/y@n1 3-4', 'p/a/y@n0 2-6'];
+  const serial = events(batches, [...first, 'p/a/x@n2 6-8', 'p/a/y@n2 8-9'], 10);
+  t.strictSame(pathOf(batches, serial), ['p/a/x n0 2', 'p/a/y n0 4', 'p/a/x n2 2', 'p/a/y n2 1']);
+  t.match(runTimes(batches, serial), { pathMs: 9_000, overhead: 0.1 });
 });
 
 t.test('an agent that is put there first is no overhead, and kept steps took no time', async (t) => {

@@ -74,6 +74,14 @@ export const verdict = (node: number, outcome: 'pass' | 'fail'): RunEvent => ({
   },
 });
 export const DIFF = { path: '/etc/x', before: '', after: '', unified: '@@ -1 +1 @@\n-old\n+new' };
+const blocked = (tasks: number[]): RunEvent => ({
+  kind: 'blocked',
+  at: NOW - 40_000,
+  node: W1,
+  tasks,
+  cause: 'install/install/start on cp1, failed: UNIT_FAILED: x.service did not start.',
+  cancelled: false,
+});
 export const FAILED: RunEvent[] = [
   { kind: 'started', at: NOW - 60_000 },
   { kind: 'accepted', at: NOW - 59_000, node: CP1, revision: 1 },
@@ -96,14 +104,8 @@ export const FAILED: RunEvent[] = [
       },
     },
   },
-  {
-    kind: 'blocked',
-    at: NOW - 40_000,
-    node: W1,
-    tasks: [CONFIG, START, JOIN],
-    cause: 'install/install/start on cp1, failed: UNIT_FAILED: x.service did not start.',
-    cancelled: false,
-  },
+  blocked([CONFIG]),
+  blocked([START, JOIN]),
   finished('failed'),
 ];
 export const DONE: RunEvent[] = [

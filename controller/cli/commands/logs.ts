@@ -79,7 +79,7 @@ class LogPrinter {
   readonly #cli: Cli;
   readonly #options: Options;
   readonly #output = new PrefixedLines();
-  readonly #begun = new Set<string>();
+  readonly #told = new Set<string>();
   #held: { at: string; text: string }[] | undefined;
 
   constructor(cli: Cli, options: Options) {
@@ -99,7 +99,7 @@ class LogPrinter {
         `run ${line.run.id} ${line.run.status} after ${span(line.run.durationMs)}`,
       ]);
     } else {
-      const style = { colors: this.#cli.colors, times: true, progress: true, begun: this.#begun };
+      const style = { colors: this.#cli.colors, times: true, progress: true, told: this.#told };
       this.#say(line.type === 'run' ? line.run.created : line.at, eventText(line, style));
     }
   }

@@ -10,8 +10,8 @@ export interface EventStyle {
   times: boolean;
   /** Also what is only progress: first begin of a role, joining, changes. A live display shows those by itself. */
   progress: boolean;
-  /** Roles (`play/role`) already told as begun; kept by the caller for the length of a stream. */
-  begun: Set<string>;
+  /** What was told and is not told again: roles as begun, nodes as blocked by a cause. Kept by the caller for the length of a stream. */
+  told: Set<string>;
 }
 
 /** The lines of an event worth telling; none for the rest. */
@@ -40,24 +40,30 @@ export function eventText(line: StreamLine, style: EventStyle): string[] {
     case 'begun': {
       if (line.asks !== undefined)
         return say(line.at, colors.yellow(`${clean(line.name)} waits to be confirmed: ${clean(line.asks)}`));
-      const role = `${line.play}/${line.role}`;
-      if (!style.progress || style.begun.has(role)) return [];
-      style.begun.add(role);
+      if (!style.progress || !isNews(style, 'role', line.play, line.role)) return [];
       return say(line.at, `role ${clean(line.role)} begun (${clean(line.play)})`);
     }
     case 'ended':
       return endedText(line, style, say);
-    case 'blocked':
-      if (!style.progress) return [];
-      return say(
-        line.at,
-        `${line.node} ${count(line.tasks.length, 'step')} ${line.cancelled ? 'cancelled' : 'blocked'}: ${clean(line.cause)}`,
-      );
+    case 'blocked': {
+      // Step after step is found to be blocked by the same; how many these are stands in the report.
+      const what = line.cancelled ? 'cancelled' : 'blocked';
+      if (!style.progress || !isNews(style, what, line.node, line.cause)) return [];
+      return say(line.at, `${line.node} ${what}: ${clean(line.cause)}`);
+    }
     case 'log':
     case 'progress':
     case 'finished':
       return [];
   }
+}
+
+/** The first time that something is told in this stream. */
+function isNews({ told }: EventStyle, ...what: string[]): boolean {
+  const key = JSON.stringify(what);
+  if (told.has(key)) return false;
+  told.add(key);
+  return true;
 }
 
 /** `run r1 lab`, and from the second revision on how it came about. */

@@ -25,13 +25,14 @@ interface NamingTask {
 
 /**
  * Gives the tasks that name components what they need of them: to `blob.fetch` where the files are, to the others the digests.
- * What is wrong with components, configuration or lock file is told. undefined: the plan says nothing of components.
+ * What is wrong with components, configuration or lock file is told; of a cluster's settings, what only components know. undefined: the plan says nothing of components.
  */
 export function placeComponents(
   plan: Pick<Plan, 'config' | 'inventory'>,
   root: DocNode,
   roles: readonly RoleRead[],
   runVars: Vars,
+  ofCluster: boolean,
   library: Library,
 ): PlanComponents | undefined {
   const { problems, sources } = library;
@@ -58,6 +59,7 @@ export function placeComponents(
     settings,
     lock: readLock(library),
     fileAt: (path) => sources.files?.[beside(sources.plan, path)],
+    versionIsJudged: ofCluster,
     placeOf: place,
     problems,
   };

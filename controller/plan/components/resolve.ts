@@ -27,6 +27,8 @@ export interface Resolving {
   data: ComponentData;
   settings: DownloadSettings;
   lock: Lock;
+  /** The version of Kubernetes is a setting of a cluster: those who judge these tell when it is too old. */
+  versionIsJudged: boolean;
   /** The file at a path beside the plan; undefined: there is none. */
   fileAt(path: string): BlobRef | undefined;
   placeOf: PlaceOf;
@@ -34,13 +36,13 @@ export interface Resolving {
 }
 
 /** Versions of components and images by name, and what a person should know of them. Tells what is wrong with the version of Kubernetes. */
-export function versionsOf({ data, settings, placeOf, problems }: Resolving): {
+export function versionsOf({ data, settings, versionIsJudged, placeOf, problems }: Resolving): {
   versions: Record<string, string>;
   notes: string[];
 } {
   const [, major = '', minor = ''] = /^v(\d+)\.(\d+)\./.exec(settings.kubernetes) ?? [];
   const at = placeOf(['kubernetes', 'version']);
-  if (Number(major) !== 1 || Number(minor) < OLDEST_MINOR) {
+  if (!versionIsJudged && (Number(major) !== 1 || Number(minor) < OLDEST_MINOR)) {
     const message = `kk cannot install Kubernetes ${settings.kubernetes}: the oldest is v1.${OLDEST_MINOR}.`;
     problems.add('PLAN_COMPONENT', at, message, `Set kubernetes.version to v1.${OLDEST_MINOR}.0 or newer.`);
   }

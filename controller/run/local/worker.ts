@@ -128,6 +128,8 @@ export class LocalWorker {
       job.abort.signal.throwIfAborted();
       const left = leftOut(job);
       if (left !== undefined) return end('skipped', skippedResult(left));
+      const failure = failedBefore(job);
+      if (failure !== undefined && !isAskedAgain(job)) return end('failed', failure);
       const evaluated = await this.#evaluate(job);
       isSecret ||= evaluated.isSecret;
       if (evaluated.skipped !== undefined) return end('skipped', skippedResult(evaluated.skipped));
@@ -228,6 +230,11 @@ function specOf({ state, task }: Job): TaskSpec {
 /** Why a person has taken the step out. */
 function leftOut({ run, task, node }: Job): string | undefined {
   return run.revision?.skip.find((one) => one.task === task && (one.nodes?.includes(node) ?? true))?.reason;
+}
+
+/** How it failed, when this revision does not try it again. */
+function failedBefore({ run, task, node }: Job): StepResult | undefined {
+  return run.revision?.failures?.find((one) => one.task === task && one.node === node)?.result;
 }
 
 /** A person wants the task to run again, although it ended well. */
