@@ -54,7 +54,14 @@ class Machine {
     await this.#program('kubectl', '#!/bin/sh\necho "$*" >>ETC/asked\ncat "ETC/nodes"\n');
     await this.#program(
       'journalctl',
-      '#!/bin/sh\necho "E1121 10:00:00.1    77 kubelet.go:1] failed to run Kubelet: no cgroup"\n',
+      `#!/bin/sh
+for second in 1 2 3; do
+  echo "F1121 10:00:0$second.1    7$second server.go:208] unrecognized feature gate: NoSuchGate"
+  echo "goroutine 1 [running]:"
+  echo "kubelet.service: Failed with result 'exit-code'."
+done
+echo "E1121 10:00:00.1    77 kubelet.go:1] failed to run Kubelet: no cgroup"
+`,
     );
     await this.set('kubeadm-init.yaml', 'init\n');
     await this.set('kubeadm-settings.yaml', 'settings: 1\n');
@@ -112,7 +119,9 @@ t.test('an init that failed or was cut off is begun anew, with the pki it had', 
   const failed = await init();
   t.equal(failed.code, 1);
   t.match(failed.err, /ERROR ImagePull]: failed to pull image k8s.gcr.io\/pause:3.2/, 'what kubeadm says');
-  t.match(failed.err, /failed to run Kubelet: no cgroup/, "and the kubelet's journal");
+  t.match(failed.err, /\nkubelet.go:1\] failed to run Kubelet: no cgroup/, "and the kubelet's journal");
+  t.equal(failed.err.split('unrecognized feature gate: NoSuchGate').length, 2, 'what it ends with, once');
+  t.notMatch(failed.err, 'goroutine');
   t.ok(failed.err.trimEnd().split('\n').length <= 20, 'as many lines as an error shows');
   const ca = await node.read('pki/ca.crt');
   t.match(ca, /^ca /);
