@@ -21,6 +21,7 @@ echo "[bootstrap-token] Using token: ${TOKEN}"
 printf '[upload-certs] Using certificate key:\\n${KEY}\\n'
 [ ! -e ETC/kill ] || kill -9 $PPID
 if [ -e ETC/fail ]; then
+  . ETC/fail
   echo "[preflight] Pulling images"
   echo "error execution phase preflight: [ERROR ImagePull]: failed to pull image k8s.gcr.io/pause:3.2" >&2
   exit 1
@@ -63,6 +64,7 @@ done
 echo "E1121 10:00:00.1    77 kubelet.go:1] failed to run Kubelet: no cgroup"
 `,
     );
+    await this.#program('systemctl', '#!/bin/sh\necho "$*" >>ETC/units\n');
     await this.set('kubeadm-init.yaml', 'init\n');
     await this.set('kubeadm-settings.yaml', 'settings: 1\n');
     await this.set('kubeadm-join.yaml', 'join\n');
@@ -194,12 +196,29 @@ t.test('a join that failed is begun anew; as a control plane with the key', asyn
       .trim()
       .split('\n')
       .map((line) => line.split(' ')[0]),
-    ['join', 'reset', 'join'],
+    ['join', 'reset', 'reset', 'join'],
   );
   t.match(await node.read('asked'), /delete node cp2/, 'the cluster forgets the one that was half in');
   t.ok((await readdir(node.etc)).includes('kubeadm-joined'));
   t.strictSame(await node.left(), []);
   t.notMatch(went.out + went.err, new RegExp(`${TOKEN}|${KEY}`));
+});
+
+t.test('a worker that could not join takes no part in the cluster', async (t) => {
+  const node = await machine(t);
+  const go = () => node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'w1');
+  await node.set('fail', '');
+  const failed = await go();
+  t.equal(failed.code, 1);
+  t.match(failed.err, /failed to run Kubelet/, 'what was seen before it was taken back');
+  t.equal(await node.read('calls'), 'join\nreset --force --cri-socket /run/c.sock\n');
+  t.equal(await node.read('units'), '');
+  // Registered, but not in: the next try takes it out.
+  await node.set('calls', '');
+  await node.set('fail', `: >${node.etc}/kubelet.conf`);
+  t.equal((await go()).code, 1);
+  t.equal(await node.read('calls'), 'reset --force --cri-socket /run/c.sock\njoin\n');
+  t.equal(await node.read('units'), 'stop kubelet\n');
 });
 
 t.test('a node that is in a cluster is not touched, however often it is tried', async (t) => {
