@@ -207,6 +207,20 @@ t.test('endpoint: every node knows all control planes, on the same port', (t) =>
   t.match(on('endpoint', 'w2', other).text('config', 'file'), 'bind 127.0.0.1:9000\n');
   for (const type of ['external', 'local'])
     t.notOk(on('endpoint', 'w2', { kubernetes: { control_plane_endpoint: { type } } }).runs('haproxy'), type);
+  const own = on('endpoint', 'w2').text('service', 'systemd');
+  t.match(own, /ExecStart=\/usr\/sbin\/haproxy -Ws -f \/etc\/kk-haproxy\/haproxy\.cfg\n/);
+  for (const task of ['folder', 'config'])
+    t.match(on('endpoint', 'w2').inputs(task, task === 'folder' ? 'directory' : 'file'), {
+      path: /^\/etc\/kk-haproxy/,
+    });
+  t.equal(
+    on('endpoint', 'w2').inputs<Vars>('service', 'systemd')['unit'],
+    'kk-haproxy.service',
+    'a haproxy of others stays',
+  );
+  const came = (changed: boolean) =>
+    on('endpoint', 'w2', {}, { endpoint_package: { changed } }).runs('package-service');
+  t.same([came(true), came(false)], [true, false], 'their service, too');
   t.end();
 });
 
