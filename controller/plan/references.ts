@@ -59,6 +59,8 @@ export interface References {
   roles: string[];
   /** Relative to the file that names them. */
   includes: string[];
+  /** Lists of known failures, relative to the file that names them. */
+  remedies: string[];
   /** Files and folders to be copied: relative to the plan, or absolute; and templates, of which a few name a setting. */
   files: string[];
 }
@@ -76,6 +78,7 @@ export function referencesOf(source: string | DocNode): References {
   return {
     roles: roles.filter((role) => role !== undefined && isFolder(role)) as string[],
     includes: includes.filter((path) => path !== undefined),
+    remedies: tasks.flatMap(withAsides).flatMap(remediesOf),
     files: [...new Set(files)].filter((src) => isBesidePlan(src) || isTemplate(src)),
   };
 }
@@ -95,6 +98,11 @@ const TAKE_FILES = Object.values(ACTIONS).flatMap((action) => ('takesFiles' in a
 /** What its action, if it is one that takes files, names as `src`. */
 function sourcesOf(task: DocNode): string[] {
   return [...TAKE_FILES, 'with'].flatMap((key) => text(nodeAt(task, [key, 'src'])) ?? []);
+}
+
+/** The file that it names as `remedies`, if it runs a program. */
+function remediesOf(task: DocNode): string[] {
+  return ['command', 'script', 'with'].flatMap((key) => text(nodeAt(task, [key, 'remedies'])) ?? []);
 }
 
 /** A role's name leads below roles/ and nowhere else. */

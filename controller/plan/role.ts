@@ -8,6 +8,7 @@ import type { Library } from './library.ts';
 import { beside } from './paths.ts';
 import { suggest } from './problems.ts';
 import { read } from './read.ts';
+import { placeRemedies } from './remedies.ts';
 import { Defaults, IncludeWords, TaskWords } from './schema.ts';
 import { type Inherited, listOf, NOTHING, readTask, type TaskRead } from './task.ts';
 import type { Role } from './types.ts';
@@ -49,6 +50,7 @@ export function readRole(name: string, folder: string, library: Library): RoleRe
   const role = { name, tasks: tasks.map((task) => task.document), defaults, files };
   const found = { role, tasks, folder, shipped: library.filesUnder(`${folder}/files`) };
   nameBlobs(found, library);
+  placeRemedies(found, library);
   return found;
 }
 
@@ -57,6 +59,7 @@ export function roleOfTasks(name: string, tasks: TaskRead[], library: Library): 
   const role = { name, tasks: tasks.map((task) => task.document), defaults: {}, files: {} };
   const found = { role, tasks, folder: undefined, shipped: {} };
   nameBlobs(found, library);
+  placeRemedies(found, library);
   return found;
 }
 

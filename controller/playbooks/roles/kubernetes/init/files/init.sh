@@ -53,6 +53,8 @@ if [ -e "$begun" ]; then
   done
 fi
 : >"$begun" && sync
+# What others said before tells nothing of this try.
+since=$(date +%s)
 cat "$here/kubeadm-init.yaml" "$here/kubeadm-settings.yaml" >"$work/config.yaml"
 {
   kubeadm init --config "$work/config.yaml" --upload-certs ${3:+--skip-phases="$3"} </dev/null 2>&1
@@ -64,11 +66,11 @@ if [ "$(cat "$work/status")" != 0 ]; then
     echo "kubeadm init says:"
     grep -vE '^[[:space:]]*$|^To see the stack trace|^\[(certs|kubeconfig|preflight)\] (Using|Generat|Writing|Pulling)' "$work/said" | tail -n 5 | cut -c1-400
     echo "the kubelet (journalctl -u kubelet):"
-    journalctl -u kubelet --output cat --no-pager --lines 400 2>/dev/null | grep -E '^E[0-9]{4}|rror|ailed' |
+    journalctl -u kubelet --output cat --no-pager --since "@$since" --lines 400 2>/dev/null | grep -E '^[EF][0-9]{4}|rror|ailed' |
       sed -E 's/^[EWIF][0-9]{4} [0-9:.]+ +[0-9]+ //' | awk '!seen[substr($0, 1, 90)]++' | tail -n 5 | cut -c1-300
     for name in etcd kube-apiserver; do
       log=$(ls -t /var/log/pods/kube-system_$name-*/*/*.log 2>/dev/null | head -n 1)
-      [ -n "$log" ] || continue
+      [ -n "$log" ] && [ "$log" -nt "$begun" ] || continue
       echo "$name ($log):"
       tail -n 2 "$log" | cut -c1-300
     done

@@ -57,6 +57,8 @@ if [ -e "$begun" ]; then
   fi
 fi
 : >"$begun" && sync
+# What others said before tells nothing of this try.
+since=$(date +%s)
 cat "$here/kubeadm-join.yaml" >"$work/config.yaml"
 [ ! -e "$here/kubeadm-join-control-plane.yaml" ] || cat "$here/kubeadm-join-control-plane.yaml" >>"$work/config.yaml"
 {
@@ -69,11 +71,11 @@ if [ "$(cat "$work/status")" != 0 ]; then
     echo "kubeadm join says:"
     grep -vE '^[[:space:]]*$|^To see the stack trace|^\[(certs|kubeconfig|preflight)\] (Using|Generat|Writing|Pulling)' "$work/said" | tail -n 6 | cut -c1-400
     echo "the kubelet (journalctl -u kubelet):"
-    journalctl -u kubelet --output cat --no-pager --lines 400 2>/dev/null | grep -E '^E[0-9]{4}|rror|ailed' |
+    journalctl -u kubelet --output cat --no-pager --since "@$since" --lines 400 2>/dev/null | grep -E '^[EF][0-9]{4}|rror|ailed' |
       sed -E 's/^[EWIF][0-9]{4} [0-9:.]+ +[0-9]+ //' | awk '!seen[substr($0, 1, 90)]++' | tail -n 6 | cut -c1-300
     for name in etcd kube-apiserver; do
       log=$(ls -t /var/log/pods/kube-system_$name-*/*/*.log 2>/dev/null | head -n 1)
-      [ -n "$log" ] || continue
+      [ -n "$log" ] && [ "$log" -nt "$begun" ] || continue
       echo "$name ($log):"
       tail -n 2 "$log" | cut -c1-300
     done
