@@ -59,6 +59,8 @@ if [ -e "$begun" ]; then
   fi
 fi
 : >"$begun" && sync
+# What others said before tells nothing of this try.
+since=$(date +%s)
 cat "$here/kubeadm-join.yaml" >"$work/config.yaml"
 [ ! -e "$here/kubeadm-join-control-plane.yaml" ] || cat "$here/kubeadm-join-control-plane.yaml" >>"$work/config.yaml"
 {
