@@ -77,18 +77,21 @@ export async function clusterTroubleStories(t: Test, fleet: Fleet, lab: TroubleL
     await squat(fleet, 'node1', 2379);
     says(t, await resume(), 3, [
       /node1: etcd\/etcd\/form-joined failed/,
-      /etcd ends again and again/,
-      /journalctl -u etcd/,
-      /address already in use/,
-      /state another etcd\.port/,
+      /COMMAND_FAILED [\s\S]*port 2379 of this node, which etcd needs, is taken\./,
+      /journalctl -u etcd[\s\S]*address already in use/,
       /systemd-socket/,
+      /do: .*state another etcd\.port.*`apply --resume`/,
     ]);
     await leave(fleet, 'node1');
   });
 
   await story(t, 'a setting that etcd does not start with, in the plan', async (t) => {
     await plan({ etcd: { extra_env: { ETCD_MAX_SNAPSHOTS: 'many' } } });
-    says(t, await resume(), 3, [/node1: etcd\/etcd\/form-joined failed/, /ETCD_MAX_SNAPSHOTS|max-snapshots/]);
+    says(t, await resume(), 3, [
+      /node1: etcd\/etcd\/change-health failed/,
+      /etcd refuses a setting \(invalid value "many" for ETCD_MAX_SNAPSHOTS/,
+      /do: Correct it in the plan.*`apply --resume`/,
+    ]);
   });
 
   await story(t, 'the port of the API server is taken', async (t) => {
@@ -119,8 +122,9 @@ export async function clusterTroubleStories(t: Test, fleet: Fleet, lab: TroubleL
     });
     says(t, await resume(), 3, [
       /node1: init\/kubernetes\/init\/init failed/,
-      /the kubelet \(journalctl -u kubelet\):/,
-      /unrecognized feature gate: NoSuchGate/,
+      /does not know the feature gate NoSuchGate/,
+      /the kubelet \(journalctl -u kubelet\):[\s\S]*unrecognized feature gate: NoSuchGate/,
+      /do: Remove it from kubernetes\.feature_gates.*`apply --resume`/,
     ]);
   });
 
@@ -153,7 +157,11 @@ export async function clusterTroubleStories(t: Test, fleet: Fleet, lab: TroubleL
       /usr/local/bin/kubectl --kubeconfig /etc/kubernetes/admin.conf --namespace kube-system delete secret \
         --field-selector type=bootstrap.kubernetes.io/token; done`,
     );
-    says(t, await resume(), 3, [/node2: join\/kubernetes\/join\/join-worker failed/, /token/i, /apply --resume/]);
+    says(t, await resume(), 3, [
+      /node2: join\/kubernetes\/join\/join-worker failed/,
+      /does not know the token/,
+      /do: .*apply --resume/,
+    ]);
     await outside(t, fleet);
     await fleet.on('node1', 'systemctl stop thief');
   });
@@ -234,7 +242,10 @@ async function inBackground(fleet: Fleet, node: string, unit: string, shell: str
 
 /** The worker that could not join is no member, and nothing of Kubernetes is at work on it. */
 async function outside(t: Test, fleet: Fleet): Promise<void> {
-  const nodes = await fleet.on('node1', '/usr/local/bin/kubectl --kubeconfig /etc/kubernetes/admin.conf get nodes --output name');
+  const nodes = await fleet.on(
+    'node1',
+    '/usr/local/bin/kubectl --kubeconfig /etc/kubernetes/admin.conf get nodes --output name',
+  );
   t.equal(nodes.trim(), 'node/node1');
   t.not((await fleet.try('node2', 'systemctl is-active kubelet')).code, 0, 'nothing is left half-joined');
 }

@@ -8,7 +8,8 @@ telling() {
   sed -E 's/^[EFWI][0-9]{4} [0-9:.]+ +[0-9]+ //' | awk '!seen[substr($0, 1, 90)]++' | tail -n "$1" | cut -c1-300
 }
 
-# evidence COMMAND SAID: of this try, which began at $since and with the mark $begun, and of what kubeadm COMMAND said, of the kubelet and of the static pods, the lines that may say why.
+# evidence COMMAND SAID: of what kubeadm COMMAND said, of the kubelet and of the static pods, the lines that may say why. Of this try
+# alone, which began at $since (seconds of the clock) and with the mark $begun.
 evidence() {
   echo "kubeadm $1 says:"
   grep -vE '^[[:space:]]*$|^To see the stack trace|^\[(certs|kubeconfig|preflight)\] (Using|Generat|Writing|Pulling)' "$2" | tail -n 6 | cut -c1-400
