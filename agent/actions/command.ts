@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { ActionInput, ActionOutput } from '../../shared/actions/index.ts';
+import { knownFailure } from '../../shared/actions/known-failure.ts';
 import { type ErrorReport, KkError } from '../../shared/errors.ts';
 import type { CommandResult, CommandSpec } from '../host/host.ts';
 import { capturedText, lastLines, NOTHING } from './captured.ts';
@@ -61,15 +62,27 @@ function outputOf(result: CommandResult): Output {
 }
 
 /** Of an ended command: its output, also when it failed or was cancelled; a timeout is an error whatever it printed. */
-function judged(result: CommandResult): Output {
+function judged(result: CommandResult, { remedies }: Input, { sensitive }: ActionContext): Output {
   const output = outputOf(result);
-  if (!result.timedOut) return output;
+  if (result.code === 0 && !result.timedOut) return output;
+  // One that is a text was replaced by what the file says when the plan was read.
+  const known = Array.isArray(remedies) ? knownFailure(remedies, printedBy(output), sensitive === true) : undefined;
+  if (!result.timedOut) return known === undefined ? output : { ...output, known };
   throw new KkError({
     code: 'COMMAND_TIMEOUT',
-    message: `The command did not end within its timeout and was stopped after ${Math.round(result.durationMs / 1000)} s.`,
-    remedy: 'See its output for where it hung; raise the timeout of the task if it only needs longer.',
+    message: `The command did not end within its timeout and was stopped after ${Math.round(result.durationMs / 1000)} s${because(known)}`,
+    remedy: known?.remedy ?? 'See its output for where it hung; raise the timeout of the task if it only needs longer.',
     evidence: evidenceOf(output),
   });
+}
+
+/** All that is known of what it said: errors last, for a script that tells them itself. */
+function printedBy({ stdout, stderr }: Output): string {
+  return `${stdout.head}${stdout.tail}\n${stderr.head}${stderr.tail}`;
+}
+
+function because(known: Output['known']): string {
+  return known === undefined ? '.' : `: ${known.cause}`;
 }
 
 function evidenceOf(output: Output): string {
@@ -83,8 +96,9 @@ export function commandFailure(output: ActionOutput<'command'>): ErrorReport | u
   const how = output.signal === undefined ? `exited with ${output.code}` : `was ended by ${output.signal}`;
   return {
     code: 'COMMAND_FAILED',
-    message: `The command ${how}.`,
+    message: `The command ${how}${because(output.known)}`,
     remedy:
+      output.known?.remedy ??
       'See its output for the reason and mend it on the node; if this exit means success, say so with failed_when.',
     evidence: evidenceOf(output),
   };
@@ -103,7 +117,7 @@ async function start(input: Input, context: ActionContext): Promise<{ output: Ou
   const result = await context.host.commands.start(folder, specOf(input, context), { onOutput: log, signal });
   // It never ran: there is nothing that `failed_when` could take for success.
   if (result.code === undefined && result.signal === undefined) signal.throwIfAborted();
-  return { output: judged(result) };
+  return { output: judged(result, input, context) };
 }
 
 /** Takes up what an earlier life of the agent began; undefined: it can and must be started now. */
@@ -113,9 +127,9 @@ async function takeUp(input: Input, context: ActionContext, bootId: string): Pro
   const found = await context.host.commands.recover(folder, bootId, { onOutput: log, signal });
   switch (found.state) {
     case 'running':
-      return judged(await found.result);
+      return judged(await found.result, input, context);
     case 'ended':
-      return judged(found.result);
+      return judged(found.result, input, context);
     case 'never-started':
       return undefined;
     case 'lost':

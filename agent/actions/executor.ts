@@ -46,6 +46,8 @@ export interface ActionContext {
   remember(resource: Resource, after: Image): Promise<void>;
   /** Set when the agent is recovering this very attempt: the boot in which it began. */
   recovering?: { bootId: string };
+  /** Nothing of what it sees may be shown. */
+  sensitive?: true;
   /** Nothing on the node may be written, by those that only look neither; throw {@link Unknown} where that would be needed. */
   dryRun?: true;
 }

@@ -1,4 +1,4 @@
-/** Takes the values of secrets out of what is shown. Pure. They are of plain ASCII and contain none of each other. */
+/** Takes the values of secrets out of what is shown. Pure. They are of plain ASCII; one that holds another stands before it. */
 import type { Json } from '../../shared/share.ts';
 
 /** Less than this of a value may be shown, where the output ends with it. Bytes. */

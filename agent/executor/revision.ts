@@ -20,6 +20,8 @@ export interface Earlier {
   last?: Ending | { blocked: string };
   /** Its last work, if that ended ok: nothing has been begun since. */
   done?: Ending;
+  /** A revision after that did not want it (its `when`): what it made may since have been made otherwise by another step. */
+  unwanted?: true;
   /** Items of a loop that ended ok while others did not. */
   items: readonly { inputs: string; end: ItemEnd }[];
 }
@@ -48,7 +50,10 @@ function leftBy(step: StepRecord, byPerson: boolean, before: Earlier | undefined
   const left: Earlier = { items };
   if (last !== undefined && isOver) left.last = last;
   const done = state === 'ok' ? ending : hasBegun ? undefined : before?.done;
-  if (done !== undefined) left.done = done;
+  if (done === undefined) return left;
+  left.done = done;
+  const isUnwanted = state === 'skipped' ? !byPerson : state !== 'ok' && before?.unwanted === true;
+  if (isUnwanted) left.unwanted = true;
   return left;
 }
 
@@ -162,7 +167,7 @@ export interface Standing {
  */
 export function standingOf(at: Standing): { kept: Ending } | { refused: ErrorReport } | undefined {
   const { run, common, variables, task, spec, digest } = at;
-  const done = earlierFor(run, task, common.tasks)?.done;
+  const { done, unwanted = false } = earlierFor(run, task, common.tasks) ?? {};
   if (done === undefined || !isActionKind(spec.action)) return undefined;
   const first = spec.when.filter((condition) => spec.loop === undefined || !isOfItem(spec, condition));
   if (whySkipped(spec, first, variables.scopeOf(spec)) !== undefined) return undefined;
@@ -178,7 +183,7 @@ export function standingOf(at: Standing): { kept: Ending } | { refused: ErrorRep
     return inputsDigest(digest, common, spec, inputs, scope, item);
   });
   const isSame = done.inputs !== undefined && done.inputs === stepDigest(digest, digests, items !== undefined);
-  const whole = isSame ? asWanted(spec, done) : undefined;
+  const whole = isSame && !(unwanted && repeatable) ? asWanted(spec, done) : undefined;
   if (whole !== undefined) return { kept: again(whole) };
   return repeatable ? undefined : { refused: rerunNeeded(isSame) };
 }

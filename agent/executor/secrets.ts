@@ -1,6 +1,6 @@
 /** Values of secrets that steps of this node ask for: in memory, for as long as their run has something to do (ENGINE 2.7). */
 import { type ErrorReport, KkError, reportOf } from '../../shared/errors.ts';
-import { FINAL_REFUSALS } from '../../shared/secrets.ts';
+import { FINAL_REFUSALS, hiddenPartsOf } from '../../shared/secrets.ts';
 import { pause } from './pause.ts';
 import type { Clock, ExecutorPorts, Logger } from './ports.ts';
 
@@ -63,9 +63,10 @@ export class Secrets {
     return this.#runs.has(run);
   }
 
-  /** All values of all runs: what must be shown nowhere. */
+  /** Of all values of all runs what must be shown nowhere, the longest first: one may hold another. */
   values(): string[] {
-    return [...this.#runs.values()].flatMap(({ values }) => [...values.values()]);
+    const all = [...this.#runs.values()].flatMap(({ values }) => [...values.values()].flatMap(hiddenPartsOf));
+    return all.sort((a, b) => b.length - a.length);
   }
 
   /** The text with names in place of the run's values. */

@@ -487,6 +487,7 @@ export class Step {
           if (why !== undefined)
             this.#cannotBeUndone(`${resource.kind} ${resource.id}: ${why}`, { item, attempt: number });
         },
+        ...(spec.sensitive ? { sensitive: true as const } : {}),
         ...recovering,
       },
     });

@@ -45,7 +45,6 @@ export function judgeCluster(
     () => judgeNetworks(config, members()),
     () => judgePodNetworks(config, members()),
     () => judgeBridge(config, members()),
-    () => judgeRegistries(config),
   ]);
 }
 
@@ -188,14 +187,4 @@ function judgeBridge({ cni }: ClusterConfig, members: readonly ClusterNode[]): C
   return [
     contradiction('cni.type', message, 'Write type: none and bring another network, or raise cni.bridge.max_nodes.'),
   ];
-}
-
-/** containerd reads passwords of registries from its own configuration alone, where kk writes none. */
-function judgeRegistries({ cri }: ClusterConfig): Contradiction[] {
-  return Object.entries(cri.registries).flatMap(([host, { auth }]): Contradiction[] => {
-    if (auth === undefined) return [];
-    const message = `A password for ${host} cannot be given to containerd yet.`;
-    const remedy = 'Remove it, and let a mirror without a password stand in front of the registry.';
-    return [{ path: ['cri', 'registries', host, 'auth'], message, remedy }];
-  });
 }

@@ -11,11 +11,8 @@ export const Download = z.strictObject({
     .default('')
     .describe("http(s)://host/prefix before upstream's host and path of every component; or several, asked in turn"),
   timeout: Duration.default('10m').describe('of one file'),
-  arch: z
-    .array(z.enum(['amd64', 'arm64', 'arm', 'ppc64le', 's390x']))
-    .min(1)
-    .default(['amd64'])
-    .describe('architectures that are fetched'),
+  // Which there are is for components.yaml to say.
+  arch: z.array(z.string().min(1)).min(1).default(['amd64']).describe('architectures that are fetched: amd64, arm64'),
   overrides: z
     .record(
       z.string(),
@@ -61,9 +58,14 @@ export const Os = z.strictObject({
 
 const Registry = z.strictObject({
   mirrors: z.array(z.string().min(1)).default([]).describe('URLs that are asked before the registry itself'),
-  auth: z.strictObject({ username: z.string(), password_secret: z.string() }).optional(),
-  ca_file: z.string().default(''),
-  skip_verify: z.boolean().default(false),
+  auth: z
+    .strictObject({ username: z.string().min(1), password_file: AbsolutePath })
+    .optional()
+    .describe(
+      "{username, password_file}: a file on the controller's machine, whose one line goes to the nodes as a secret",
+    ),
+  ca_file: z.string().default('').describe('a file on the nodes; "": the CAs of the machine'),
+  skip_verify: z.boolean().default(false).describe('whatever certificate it has is taken'),
   plain_http: z.boolean().default(false),
 });
 
@@ -72,7 +74,12 @@ export const Cri = z.strictObject({
   cgroup_driver: z.enum(['systemd', 'cgroupfs']).default('systemd'),
   socket: AbsolutePath.default('/run/containerd/containerd.sock'),
   data_root: DataFolder.default('/var/lib/containerd'),
-  registries: z.record(z.string(), Registry).default({}).describe('by host, as docker.io'),
+  registries: z
+    .record(z.string(), Registry)
+    .default({})
+    .describe(
+      'by host, as docker.io: mirrors (URLs), auth ({username, password_file}, a file of the controller), ca_file (a file on the nodes), skip_verify, plain_http',
+    ),
   containerd: z.strictObject({ extra_config: Free.default({}).describe('merged over config.toml') }).prefault({}),
 });
 

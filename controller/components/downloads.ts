@@ -154,7 +154,7 @@ function failed({ name, component, sha256, urls }: Download, seen: readonly Fail
       remedy: 'Bring it with the plan: `kk-controller apply --resume last <plan.yaml>`.',
     });
   const evidence = seen.map(({ text }) => text).join('\n');
-  const [last] = seen.slice(-1);
+  const servers = [...new Set(urls.map((url) => new URL(url).host))].join(' or ');
   if (seen.some(({ why }) => why === 'wrong'))
     return new KkError({
       code: 'COMPONENT_WRONG_SHA256',
@@ -165,13 +165,13 @@ function failed({ name, component, sha256, urls }: Download, seen: readonly Fail
   if (seen.every(({ why }) => why === 'absent'))
     return new KkError({
       code: 'COMPONENT_NOT_FOUND',
-      message: `There is no ${name}: ${last?.text ?? 'no address is known'}.`,
+      message: `There is no ${name} at ${servers}.`,
       remedy: 'Correct the version, download.arch or download.mirror, and go on with `apply --resume`.',
       evidence,
     });
   return new KkError({
     code: 'COMPONENT_UNREACHABLE',
-    message: `${name} could not be fetched: ${last?.text}.`,
+    message: `${name} could not be fetched from ${servers}.`,
     remedy:
       'See name resolution, network and proxy of the controller, or set download.mirror; then go on with `apply --resume`. What came already is not fetched again.',
     evidence,

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import type { Value } from '../../shared/expr/index.ts';
 import { fetchComponent } from '../components/fetch.ts';
 import { issuing } from '../operations/issue-certificate.ts';
@@ -32,7 +33,7 @@ export function localParts(
       undo: (work) => kubeconfigs.restore(work),
     },
     'pki.issue': issuing({ cas, certificates, random: randomBytes, nowMs: clock.nowMs }),
-    'secret.make': makeSecret({ secrets, random: randomBytes }),
+    'secret.make': makeSecret({ secrets, random: randomBytes, readFile: (path) => readFile(path) }),
   };
   return {
     actions,

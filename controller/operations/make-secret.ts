@@ -1,10 +1,13 @@
 import { secretMake } from '../../shared/actions/secret-make.ts';
-import { KkError } from '../../shared/errors.ts';
+import { isSystemError, KkError } from '../../shared/errors.ts';
 import type { Random } from '../pki/certs.ts';
 import type { LocalActions } from '../run/local/local-action.ts';
 import type { Secrets } from '../store/secrets.ts';
 
 type Kind = 'bootstrap_token' | 'certificate_key' | 'password';
+
+/** Bytes of a line that is secret. */
+const MAX_LINE = 4096;
 
 const LOWER = 'abcdefghijklmnopqrstuvwxyz0123456789';
 const LETTERS = `${LOWER}ABCDEFGHIJKLMNOPQRSTUVWXYZ`;
@@ -33,20 +36,29 @@ function picked(alphabet: string, length: number, random: Random): string {
   return text;
 }
 
-/** `secret.make`: makes what is not there. Its output holds no value. Throws KkError SECRET_KIND. */
-export function makeSecret({ secrets, random }: { secrets: Secrets; random: Random }): LocalActions['secret.make'] {
+export interface MakeSecretParts {
+  secrets: Secrets;
+  random: Random;
+  /** A file on this machine. */
+  readFile(path: string): Promise<Buffer>;
+}
+
+/** `secret.make`: makes what is not there. Its output holds no value. Throws KkError SECRET_KIND, SECRET_FILE. */
+export function makeSecret({ secrets, random, readFile }: MakeSecretParts): LocalActions['secret.make'] {
   return {
     async act({ run, plan, task, inputs }) {
-      const { name, kind, keep } = secretMake.input.parse(inputs);
+      const { name, kind, keep, files = {} } = secretMake.input.parse(inputs);
       const of = keep === 'run' ? run : '';
-      const isNew = await secrets.add({ plan, name, run: of, kind, madeBy: { run, task } }, newSecret(kind, random));
+      const value = kind === 'files' ? await linesOf(files, readFile) : newSecret(kind, random);
+      const isNew = await secrets.add({ plan, name, run: of, kind, madeBy: { run, task } }, value);
       const found = isNew ? undefined : await secrets.find(plan, name, of);
       if (found !== undefined && found.kind !== kind) throw otherKind(name, found.kind, kind);
       // One that ends with its run changes nothing that lasts: a second apply is without changes.
       return { changed: isNew && keep === 'plan', output: { name } };
     },
     async check({ run, plan, inputs }) {
-      const { name, keep } = secretMake.input.parse(inputs);
+      const { name, keep, files = {} } = secretMake.input.parse(inputs);
+      await linesOf(files, readFile);
       return { changed: keep === 'plan' && (await secrets.find(plan, name, run)) === undefined };
     },
     async undo({ run, plan, task }) {
@@ -54,6 +66,32 @@ export function makeSecret({ secrets, random }: { secrets: Secrets; random: Rand
       return { restored: gone.map((name) => `the secret ${name} is deleted`), left: [] };
     },
   };
+}
+
+/** Each file's line, by its name, as JSON. Throws KkError SECRET_FILE. */
+async function linesOf(files: Record<string, string>, readFile: MakeSecretParts['readFile']): Promise<string> {
+  const lines: [string, string][] = [];
+  for (const [name, path] of Object.entries(files)) {
+    const text = await readFile(path).catch((thrown: unknown) => {
+      throw badFile(name, path, isSystemError(thrown, 'ENOENT') ? 'is not there' : 'cannot be read', thrown);
+    });
+    const line = text.toString('latin1').replace(/\r?\n$/, '');
+    if (line === '') throw badFile(name, path, 'is empty');
+    if (line.length > MAX_LINE || !/^[\x20-\x7e]*$/.test(line))
+      throw badFile(name, path, `holds something else than one line of at most ${MAX_LINE} characters of ASCII`);
+    lines.push([name, line]);
+  }
+  return JSON.stringify(Object.fromEntries(lines));
+}
+
+function badFile(name: string, path: string, what: string, cause?: unknown): KkError {
+  return new KkError({
+    code: 'SECRET_FILE',
+    message: `The file ${path}, which has the secret of ${name}, ${what}.`,
+    remedy:
+      "Put the one line there, on the controller's machine, for the user who runs the controller to read; then go on with `apply --resume`.",
+    ...(cause === undefined ? {} : { cause }),
+  });
 }
 
 function otherKind(name: string, there: string, wanted: string): KkError {

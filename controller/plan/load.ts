@@ -131,6 +131,7 @@ async function loadReferences(
       : src;
     if (path !== undefined) await loader.taken(beside(loader.plan, path));
   }
+  for (const name of references.remedies) await loader.text(beside(file, name));
   for (const include of references.includes) await loadTasks(loader, beside(file, include), playbookPath, playbook);
   for (const role of [...references.roles, ...references.lenders]) {
     for (const folder of roleFolders(role, playbook, playbookPath)) {

@@ -63,6 +63,8 @@ export interface References {
   lenders: string[];
   /** Relative to the file that names them. */
   includes: string[];
+  /** Lists of known failures, relative to the file that names them. */
+  remedies: string[];
   /** Files and folders to be copied: relative to the plan, or absolute; and templates, of which a few name a setting. */
   files: string[];
 }
@@ -82,6 +84,7 @@ export function referencesOf(source: string | DocNode): References {
     roles: roles.filter((role) => role !== undefined && isRoleName(role)) as string[],
     lenders: [...new Set(lenders)].filter(isRoleName),
     includes: includes.filter((path) => path !== undefined),
+    remedies: tasks.flatMap(withAsides).flatMap(remediesOf),
     files: [...new Set(files)].filter((src) => isBesidePlan(src) || isTemplate(src)),
   };
 }
@@ -114,6 +117,11 @@ function lendersOf(task: DocNode): string[] {
     }),
   ]);
   return names.flatMap((node) => ofOtherRole(text(node) ?? '')?.role ?? []);
+}
+
+/** The file that it names as `remedies`, if it runs a program. */
+function remediesOf(task: DocNode): string[] {
+  return ['command', 'script', 'with'].flatMap((key) => text(nodeAt(task, [key, 'remedies'])) ?? []);
 }
 
 function parse(source: string): DocNode | undefined {

@@ -8,6 +8,7 @@ import type { Library } from './library.ts';
 import { beside } from './paths.ts';
 import { suggest } from './problems.ts';
 import { read } from './read.ts';
+import { placeRemedies } from './remedies.ts';
 import { type Borrowed, borrowFiles } from './role-files.ts';
 import { Defaults, IncludeWords, TaskWords } from './schema.ts';
 import { type Inherited, listOf, NOTHING, readTask, type TaskRead } from './task.ts';
@@ -53,6 +54,7 @@ export function readRole(name: string, folder: string, playbook: string, library
   const found = { role, tasks, folder, shipped: library.filesUnder(`${folder}/files`), borrowed: {} };
   nameBlobs(found, library);
   borrowFiles(found, playbook, library);
+  placeRemedies(found, library);
   return found;
 }
 
@@ -62,6 +64,7 @@ export function roleOfTasks(name: string, tasks: TaskRead[], playbook: string, l
   const found = { role, tasks, folder: undefined, shipped: {}, borrowed: {} };
   nameBlobs(found, library);
   borrowFiles(found, playbook, library);
+  placeRemedies(found, library);
   return found;
 }
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { Captured } from '../share.ts';
 import { defineAction } from './define-action.ts';
 import { AbsolutePath, Account, given, Word } from './fields.ts';
+import { Known, KnownFailure } from './known-failure.ts';
 
 const Argv = z.tuple([Word], Word);
 
@@ -33,6 +34,11 @@ export const aroundProgram = {
   rows: Cells.optional(),
   /** After TERM (timeout, cancel) the process group has this long until KILL. */
   grace_seconds: z.number().min(0).max(3600).default(10),
+  /**
+   * Failures that are known, of which the first whose `match` (a regular expression) fits what was printed says `cause` and
+   * `remedy` in the error; or a file with a list of them, relative to the one that names it.
+   */
+  remedies: z.union([z.string().min(1), z.array(KnownFailure).max(500)]).optional(),
 };
 
 interface OnTerminal {
@@ -58,6 +64,8 @@ export const ProgramEnd = z.object({
   duration_ms: z.number(),
   /** false: `creates` or `unless` said that nothing was to do. */
   started: z.boolean(),
+  /** Of a failure that `remedies` know. */
+  known: Known.optional(),
 });
 
 /** A program of the plan's own. It outlives the agent (ENGINE 3.1). */

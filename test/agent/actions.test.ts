@@ -187,6 +187,30 @@ t.test('command: one that a cancel forestalled has no result that could be taken
   t.notOk(existsSync(join(dir, 'ran')));
 });
 
+t.test('a failure that is known says its cause and its remedy', async (t) => {
+  const dir = t.testdir();
+  let number = 0;
+  const remedies = [
+    { match: '^lock: held by (?<who>\\w+)$', cause: '$<who> holds the lock.', remedy: 'End $<who>, then apply again.' },
+    { match: 'lock', cause: 'another.', remedy: 'another' },
+  ];
+  const run = async (shell: string, other: Partial<ActionContext> = {}) =>
+    (await step('command', { shell, remedies }, contextWith(host, join(dir, `attempt-${++number}`), other))).output;
+  const failed = await run('echo begun; echo "lock: held by apt" >&2; exit 4');
+  t.match(commandFailure(failed), {
+    code: 'COMMAND_FAILED',
+    message: 'The command exited with 4: apt holds the lock.',
+    remedy: 'End apt, then apply again.',
+    evidence: 'lock: held by apt',
+  });
+  const secret = commandFailure(await run('echo "lock: held by apt"; exit 1', { sensitive: true }));
+  t.match(secret, { message: /: … holds the lock\.$/, remedy: 'End …, then apply again.' }, 'nothing that was printed');
+  t.match(commandFailure(await run('echo something else; exit 1')), { remedy: /failed_when/ });
+  t.notOk((await run('echo "lock: held by apt"')).known, 'it went well');
+  const late = failure(run('echo "lock: held by apt"; exec sleep 60', { timeoutMs: 300 }));
+  t.match(await late, { code: 'COMMAND_TIMEOUT', message: /apt holds the lock/, remedy: /^End apt/ });
+});
+
 t.test('script: shipped, run by its interpreter as a command is, and taken away', async (t) => {
   const dir = t.testdir();
   const scripts = join(dir, 'scripts');

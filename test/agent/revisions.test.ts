@@ -64,6 +64,24 @@ t.test('other inputs: done again where that is safe or asked for, else refused',
   t.same(bench.outcomes(), { 0: 'ok', 1: 'ok', 2: 'ok' });
 });
 
+t.test(
+  'what a revision in between did not want is done again where that is safe: another step may have changed it',
+  async (t) => {
+    const bench = await Bench.open();
+    bench.lease();
+    const tasks = (wanted: boolean) => {
+      const when = String(wanted);
+      return chain([made('often', 'settings a', { when }), task('once', { when }), made('other', `other ${wanted}`)]);
+    };
+    for (const [index, wanted] of [true, false, true, true].entries()) {
+      bench.push(tasks(wanted), index === 0 ? {} : { revision: index + 1, ...revised() });
+      await bench.settle();
+    }
+    t.same(bench.commands.calls, ['settings a', 'once', 'other true', 'other false', 'settings a', 'other true']);
+    t.match(bench.ended().get(1)?.result, { kept: true }, 'what cannot be repeated safely is not');
+  },
+);
+
 t.test('the text of a template counts as an input; the order of keys does not', async (t) => {
   const spec = task('file', { action: 'file', inputs: { path: '/etc/x', template: 'x' } });
   const scope = {

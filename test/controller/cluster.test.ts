@@ -216,14 +216,11 @@ spec:
   t.strictSame(asked('[precheck]', '{mine: 1}', ['precheck']), []);
 });
 
-t.test('a password for a registry is refused before a machine is touched', async (t) => {
-  t.strictSame(
-    complaints(`cri:
-  registries:
-    docker.io: {mirrors: ["https://m.example"]}
-    reg.example:5000: {auth: {username: u, password_secret: s}}`),
-    ['{username: u, password_secret: s}}: A password for reg.example:5000 cannot be given to containerd yet.'],
-  );
+t.test('a password for a registry is never in the plan', async (t) => {
+  const auth = (text: string) => complaints(`cri: {registries: {reg.example:5000: {auth: ${text}}}}`);
+  t.strictSame(auth('{username: u, password_file: /root/reg}'), []);
+  t.match(auth('{username: u, password: secret}'), [/auth lacks "password_file"/, /auth has no key "password"/]);
+  t.match(auth('{username: u, password_file: reg}'), [/an absolute path/]);
 });
 
 t.test("folders that are emptied with the cluster are the cluster's own", async (t) => {

@@ -106,7 +106,10 @@ t.test('what contradicts itself or does not exist is told at its place, all at o
   const told = (config: string, what: RegExp) => problems(folder, config).then((all) => t.match(all.join('\n'), what));
   await told('kubernetes: {version: 1.29.3}', /^8 kubernetes.version is "1.29.3".*Write v1.29.3/);
   await told('kubernetes: {version: v1.19.9}', /^8 .*the oldest is v1.20/);
-  await told(`${CONFIG}\ndownload: {arch: [amd64, sparc]}`, /^9 There is no etcd for the architecture "sparc"/m);
+  await told(
+    `${CONFIG}\ndownload: {arch: [amd64, sparc]}`,
+    /^9 There is no etcd, kubelet for the architecture "sparc"/m,
+  );
   const override = (of: string) => `${CONFIG}\ndownload:\n  arch: [amd64, arm64]\n  overrides:\n    ${of}`;
   await told(override('kubelt: {version: v1.2.3}'), /^12 There is no component "kubelt". Did you mean "kubelet"/);
   await told(override('kubelet: {url: "http://x/y"}'), /^12 .*url is one for amd64 and arm64. Write url: {amd64/);
@@ -312,7 +315,12 @@ t.test('mirrors are asked in order; what none of them gives is told with what ea
     evidence: /ECONNREFUSED[\s\S]*gave 5000 bytes[\s\S]*answered 404/,
   });
   t.match(await failing([urls[2] ?? '']), { code: 'COMPONENT_NOT_FOUND', remedy: /download.arch/ });
-  t.match(await failing([urls[0] ?? '']), { code: 'COMPONENT_UNREACHABLE', remedy: /apply --resume/ });
+  t.match(await failing([urls[0] ?? '']), {
+    code: 'COMPONENT_UNREACHABLE',
+    message: `kubelet v1.29.3 for amd64 could not be fetched from ${new URL(down.url).host}.`,
+    evidence: /ECONNREFUSED/,
+    remedy: /apply --resume/,
+  });
   t.match(await failing([]), { code: 'COMPONENT_NOT_FOUND', remedy: /apply --resume/ });
   const right = await mirror(t, { [AT]: gives(KUBELET, WHOLE) });
   t.match(await fetch([...urls, right.url + AT]), { changed: true });

@@ -4,9 +4,11 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { parse } from 'yaml';
 import { compile, DEFAULT_COMPILE_OPTIONS } from '../../controller/compile/compile.ts';
 import { phaseTag } from '../../controller/compile/select.ts';
 import { loadSources, parsePlan } from '../../controller/plan/index.ts';
+import { type KnownFailure, knownFailure } from '../../shared/actions/known-failure.ts';
 import { KkErrors } from '../../shared/errors.ts';
 
 const plan = (etcd: string, members = 'cp1, cp2, cp3'): string => `apiVersion: kk.dev/v1
@@ -197,4 +199,45 @@ esac
   rmSync(join(folder, 'hangs'));
   t.equal(await code(script), 0);
   t.equal(await code('-c', unless), 0);
+});
+
+t.test('why a member does not start is told, with what to do', async (t) => {
+  const folder = t.testdir({
+    'etcdctl.env': '',
+    'etcd.env': 'ETCD_LISTEN_CLIENT_URLS=https://10.0.0.1:2379\n',
+  });
+  const program = (name: string, text: string) =>
+    writeFileSync(join(folder, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+  const warning = '{"level":"warn","ts":"2026-11-22T00:47:58.131Z","msg":"retrying of unary invoker failed"}';
+  program(
+    'etcdctl',
+    `echo '${warning}'; echo "https://127.0.0.1:2379 is unhealthy: context deadline exceeded"; exit 1`,
+  );
+  program('systemctl', `echo . >>${folder}/restarts; wc -l <${folder}/restarts`);
+  program('ss', `echo 'LISTEN 0 4096 0.0.0.0:2379 0.0.0.0:* users:(("squatter",pid=7,fd=3))'`);
+  program('sleep', ':');
+  const script = join(folder, 'wait.sh');
+  const text = readFileSync('controller/playbooks/roles/etcd/files/wait-until-healthy.sh', 'utf8');
+  writeFileSync(script, text.replaceAll('/etc/etcd', folder));
+  const known: KnownFailure[] = parse(readFileSync('controller/playbooks/roles/etcd/remedies.yaml', 'utf8'));
+  const say = async (...journal: string[]) => {
+    program('journalctl', journal.map((line) => `echo '${line}'`).join('\n'));
+    rmSync(join(folder, 'restarts'), { force: true });
+    const env = { ...process.env, PATH: `${folder}:${process.env['PATH']}` };
+    const err = await new Promise<string>((resolve) => {
+      execFile('sh', [script, '60', 'self', folder], { env }, (_error, _out, err) => resolve(err));
+    });
+    return { err, ...knownFailure(known, err) };
+  };
+
+  const ended = 'etcd.service: Failed with result exit-code.';
+  const port = await say('listen tcp 10.0.0.1:2379: bind: address already in use', ended);
+  t.match(port, { err: /squatter/, cause: /^port 2379 /, remedy: /etcd\.port.*apply --resume/ });
+  t.notMatch(port.err, /exit-code|retrying/, 'what tells nothing is left out');
+  const flag = `error verifying flags, invalid value "many" for ETCD_MAX_SNAPSHOTS: parse error. See '"'"'etcd --help'"'"'.`;
+  t.match(await say(flag), {
+    cause: /invalid value "many" for ETCD_MAX_SNAPSHOTS: parse error\)/,
+    remedy: /extra_env/,
+  });
+  t.match(await say('panic: something new'), { err: /something new/, cause: /does not start/, remedy: /journalctl/ });
 });

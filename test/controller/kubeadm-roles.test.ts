@@ -143,3 +143,10 @@ t.test('what is not what was planned is seen: settings are compared without thei
     /token: <bootstrap_token>[\s\S]*certificateKey: <certificate_key>/,
   );
 });
+
+t.test('kubectl is where it is used: on control planes, and where a node states labels of its own', async (t) => {
+  const has = (name: string, config: Vars = {}) =>
+    new RoleOn('kubernetes/binaries', { name, machines: MACHINES, config }).runs('kubectl');
+  const labels: Vars = { node_labels: { disk: 'fast' } };
+  t.same([has('cp1'), has('w1'), has('w1', labels)], [true, false, true]);
+});

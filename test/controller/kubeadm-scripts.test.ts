@@ -2,6 +2,8 @@ import { execFile } from 'node:child_process';
 import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
+import { parse } from 'yaml';
+import { type KnownFailure, knownFailure } from '../../shared/actions/known-failure.ts';
 
 const ROLES = 'controller/playbooks/roles/kubernetes';
 const TOKEN = 'abcdef.0123456789abcdef';
@@ -20,7 +22,11 @@ mkdir -p ETC/pki ETC/manifests
 echo "[bootstrap-token] Using token: ${TOKEN}"
 printf '[upload-certs] Using certificate key:\\n${KEY}\\n'
 [ ! -e ETC/kill ] || kill -9 $PPID
-if [ -e ETC/fail ]; then
+[ ! -e ETC/registers ] || : >ETC/kubelet.conf
+if [ -s ETC/fail ]; then
+  cat ETC/fail >&2
+  exit 1
+elif [ -e ETC/fail ]; then
   echo "[preflight] Pulling images"
   echo "error execution phase preflight: [ERROR ImagePull]: failed to pull image k8s.gcr.io/pause:3.2" >&2
   exit 1
@@ -54,8 +60,17 @@ class Machine {
     await this.#program('kubectl', '#!/bin/sh\necho "$*" >>ETC/asked\ncat "ETC/nodes"\n');
     await this.#program(
       'journalctl',
-      '#!/bin/sh\necho "E1121 10:00:00.1    77 kubelet.go:1] failed to run Kubelet: no cgroup"\n',
+      `#!/bin/sh
+[ -e ETC/journal ] && exec cat ETC/journal
+for second in 1 2 3; do
+  echo "F1121 10:00:0$second.1    7$second server.go:208] unrecognized feature gate: NoSuchGate"
+  echo "goroutine 1 [running]:"
+  echo "kubelet.service: Failed with result 'exit-code'."
+done
+echo "E1121 10:00:00.1    77 kubelet.go:1] failed to run Kubelet: no cgroup"
+`,
     );
+    await this.#program('systemctl', '#!/bin/sh\necho "$*" >>ETC/units\n');
     await this.set('kubeadm-init.yaml', 'init\n');
     await this.set('kubeadm-settings.yaml', 'settings: 1\n');
     await this.set('kubeadm-join.yaml', 'join\n');
@@ -112,7 +127,9 @@ t.test('an init that failed or was cut off is begun anew, with the pki it had', 
   const failed = await init();
   t.equal(failed.code, 1);
   t.match(failed.err, /ERROR ImagePull]: failed to pull image k8s.gcr.io\/pause:3.2/, 'what kubeadm says');
-  t.match(failed.err, /failed to run Kubelet: no cgroup/, "and the kubelet's journal");
+  t.match(failed.err, /\nkubelet.go:1\] failed to run Kubelet: no cgroup/, "and the kubelet's journal");
+  t.equal(failed.err.split('unrecognized feature gate: NoSuchGate').length, 2, 'what it ends with, once');
+  t.notMatch(failed.err, 'goroutine');
   t.ok(failed.err.trimEnd().split('\n').length <= 20, 'as many lines as an error shows');
   const ca = await node.read('pki/ca.crt');
   t.match(ca, /^ca /);
@@ -143,6 +160,141 @@ t.test('an init that failed or was cut off is begun anew, with the pki it had', 
   t.strictSame(await node.left(), [], 'and nothing is left over');
   for (const { out, err } of [failed, went])
     t.notMatch(out + err, new RegExp(`${TOKEN}|${KEY}`), 'no secret in what is shown');
+});
+
+const PREFLIGHT = 'error execution phase preflight: [preflight] Some fatal errors occurred:\n\t';
+const KUBELET = `[kubelet-check] It seems like the kubelet isn't running or healthy.
+error execution phase wait-control-plane: couldn't initialize a Kubernetes cluster`;
+const API = 'https://lb.kubernetes.local:8443/api/v1/namespaces/kube-system/configmaps/kubeadm-config?timeout=10s';
+/** What kubeadm and the kubelet say in the field (1.20 and later), and what a person is then told. */
+const FAILURES: [kubeadm: string, kubelet: string, cause: RegExp, remedy: RegExp][] = [
+  [`${PREFLIGHT}[ERROR Port-10250]: Port 10250 is in use`, '', /port 10250 .* taken/, /sport = :10250/],
+  [
+    `${PREFLIGHT}[ERROR ImagePull]: failed to pull image k8s.gcr.io/kube-apiserver:v1.20.2: output: time="2026-01-01T00:00:00Z" level=fatal msg="pulling image: rpc error: code = Unknown desc = failed to pull and unpack image \\"k8s.gcr.io/kube-apiserver:v1.20.2\\": failed to resolve reference \\"k8s.gcr.io/kube-apiserver:v1.20.2\\": failed to do request: Head \\"http://10.0.0.1:5000/v2/kube-apiserver/manifests/v1.20.2?ns=k8s.gcr.io\\": dial tcp 10.0.0.1:5000: connect: connection refused"\n, error: exit status 1`,
+    '',
+    /k8s\.gcr\.io\/kube-apiserver:v1\.20\.2 cannot be fetched, for 10\.0\.0\.1:5000 does not answer/,
+    /curl http:\/\/10\.0\.0\.1:5000\/v2\//,
+  ],
+  [
+    `${PREFLIGHT}[ERROR ImagePull]: failed to pull image registry.k8s.io/etcd:9: rpc error: code = NotFound desc = failed to pull and unpack image "registry.k8s.io/etcd:9": registry.k8s.io/etcd:9: not found`,
+    '',
+    /no image registry\.k8s\.io\/etcd:9/,
+    /image_repository/,
+  ],
+  [
+    `${PREFLIGHT}[ERROR ImagePull]: failed to pull image reg.example/pause:3.9: rpc error: failed to resolve reference "reg.example/pause:3.9": failed to do request: Head "https://reg.example/v2/pause/manifests/3.9": tls: failed to verify certificate: x509: certificate signed by unknown authority`,
+    '',
+    /certificate of its registry is not trusted/,
+    /ca_file/,
+  ],
+  [
+    `${PREFLIGHT}[ERROR ImagePull]: failed to pull image reg.example/pause:3.9: rpc error: failed to resolve reference "reg.example/pause:3.9": pull access denied, repository does not exist or may require authorization: authorization failed: no basic auth credentials`,
+    '',
+    /not given to us/,
+    /auth \(username and password_file\)/,
+  ],
+  [
+    KUBELET,
+    'F1121 10:00:00.1 77 server.go:269] failed to run Kubelet: running with swap on is not supported, please disable swap! or set --fail-swap-on flag to false.',
+    /swap is on/,
+    /swap: keep/,
+  ],
+  [
+    KUBELET,
+    'E1121 10:00:00.1 77 pod_workers.go:1] failed to create containerd task: expected cgroupsPath to be of format "slice:prefix:name" for systemd cgroups, got "/kubepods/x" instead',
+    /different cgroup drivers/,
+    /cri\.cgroup_driver/,
+  ],
+  [
+    KUBELET,
+    'E1121 10:00:00.1 77 run.go:74] "command failed" err="failed to load kubelet config file, path: /var/lib/kubelet/config.yaml, error: failed to load Kubelet config file /var/lib/kubelet/config.yaml, error failed to decode: strict decoding error: unknown field \\"maxPodz\\""',
+    /refuses its configuration.*maxPodz/,
+    /kubernetes\.kubelet\.extra_config/,
+  ],
+  [
+    KUBELET,
+    'F1121 10:00:00.1 77 server.go:1] unrecognized feature gate: NoSuch',
+    /feature gate NoSuch/,
+    /feature_gates/,
+  ],
+  [KUBELET, 'E1121 10:00:00.1 77 server.go:1] failed to write: no space left on device', /disk .* full/, /df -h/],
+  [
+    KUBELET,
+    'E1121 10:00:00.1 77 kubelet.go:1] node "cp1" not found',
+    /kubelet does not get healthy/,
+    /journalctl -u kubelet/,
+  ],
+  [
+    'error execution phase preflight: unable to fetch the kubeadm-config ConfigMap: failed to get config map: Unauthorized',
+    '',
+    /does not know the token/,
+    /^Go on with `apply --resume`/,
+  ],
+  [
+    'error execution phase kubelet-start: timed out waiting for the condition',
+    'F1121 10:00:00.1 77 server.go:269] failed to run Kubelet: cannot create certificate signing request: Unauthorized',
+    /does not know the token/,
+    /makes it known again/,
+  ],
+  [
+    'error execution phase control-plane-prepare/download-certs: error downloading certs: error downloading the secret: Secret "kubeadm-certs" was not found in the "kube-system" Namespace. This Secret might have expired.',
+    '',
+    /no longer kept in the cluster/,
+    /apply --resume/,
+  ],
+  [
+    'error execution phase preflight: couldn\'t validate the identity of the API Server: cluster CA found in cluster-info ConfigMap is invalid: none of the public keys "sha256:ab" are pinned',
+    '',
+    /another cluster answers/,
+    /getent hosts/,
+  ],
+  [
+    `error execution phase preflight: unable to fetch the kubeadm-config ConfigMap: failed to get config map: Get "${API}": x509: certificate has expired or is not yet valid: current time 2020-01-01T00:00:00Z is before 2026-11-22T00:00:00Z`,
+    '',
+    /clock: current time 2020-01-01T00:00:00Z is before 2026/,
+    /date -u/,
+  ],
+  [
+    `error execution phase preflight: unable to fetch the kubeadm-config ConfigMap: failed to get config map: Get "${API}": dial tcp 127.0.0.1:8443: connect: connection refused`,
+    '',
+    /no way from this node to 127\.0\.0\.1, port 8443 \(connection refused\)/,
+    /kk-haproxy/,
+  ],
+  [
+    `error execution phase preflight: unable to fetch the kubeadm-config ConfigMap: failed to get config map: Get "${API}": dial tcp: lookup lb.kubernetes.local on 10.0.0.2:53: no such host`,
+    '',
+    /does not know the name of the endpoint \(lb\.kubernetes\.local\)/,
+    /hosts_file/,
+  ],
+  [
+    'error execution phase check-etcd: etcd cluster is not healthy: failed to dial endpoint https://10.0.0.11:2379 with maintenance client: context deadline exceeded',
+    '',
+    /etcd is not healthy/,
+    /crictl logs/,
+  ],
+  [
+    "error execution phase wait-control-plane: couldn't initialize a Kubernetes cluster",
+    '',
+    /control plane did not answer in time/,
+    /crictl ps -a/,
+  ],
+];
+
+t.test('what a failed init or join means is told, and what to do', async (t) => {
+  const known = parse(await readFile(join(ROLES, 'remedies.yaml'), 'utf8')) as KnownFailure[];
+  const node = await machine(t);
+  for (const [kubeadm, kubelet, cause, remedy] of FAILURES) {
+    await node.set('fail', `${kubeadm}\n`);
+    await node.set('journal', `${kubelet}\n`);
+    const { out, err } = await node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'w1');
+    t.match(knownFailure(known, `${out}\n${err}`), { cause, remedy }, cause.source);
+  }
+  await node.set('kubeadm-formed.yaml', '');
+  const { err } = await node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'w1');
+  t.match(knownFailure(known, err), {
+    cause: /^NODE_IN_CLUSTER: .*it was formed on this node\.$/,
+    remedy: /^Put this node first in the group control_plane again\./,
+  });
 });
 
 t.test('settings of a cluster that is there are not changed without a word', async (t) => {
@@ -185,12 +337,29 @@ t.test('a join that failed is begun anew; as a control plane with the key', asyn
       .trim()
       .split('\n')
       .map((line) => line.split(' ')[0]),
-    ['join', 'reset', 'join'],
+    ['join', 'reset', 'reset', 'join'],
   );
   t.match(await node.read('asked'), /delete node cp2/, 'the cluster forgets the one that was half in');
   t.ok((await readdir(node.etc)).includes('kubeadm-joined'));
   t.strictSame(await node.left(), []);
   t.notMatch(went.out + went.err, new RegExp(`${TOKEN}|${KEY}`));
+});
+
+t.test('a worker that could not join takes no part in the cluster', async (t) => {
+  const node = await machine(t);
+  const go = () => node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'w1');
+  await node.set('fail', '');
+  const failed = await go();
+  t.equal(failed.code, 1);
+  t.match(failed.err, /failed to run Kubelet/, 'what was seen before it was taken back');
+  t.equal(await node.read('calls'), 'join\nreset --force --cri-socket /run/c.sock\n');
+  t.equal(await node.read('units'), '');
+  // Registered, but not in: the next try takes it out.
+  await node.set('calls', '');
+  await node.set('registers', '');
+  t.equal((await go()).code, 1);
+  t.equal(await node.read('calls'), 'reset --force --cri-socket /run/c.sock\njoin\n');
+  t.equal(await node.read('units'), 'stop kubelet\n');
 });
 
 t.test('a node that is in a cluster is not touched, however often it is tried', async (t) => {

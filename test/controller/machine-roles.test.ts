@@ -169,8 +169,53 @@ ca = "/etc/ca.pem"
   );
   t.match(hosts('reg:5000', { plain_http: true }), 'server = "http://reg:5000"\n\n[host."http://reg:5000"]\n');
   t.match(hosts('reg:5000', { skip_verify: true }), 'skip_verify = true');
-  const auth = { cri: { registries: { 'a.example': { auth: { username: 'u', password_secret: 's' } } } } };
-  t.same([on('containerd', 'w1').holds('auth'), on('containerd', 'w1', auth).holds('auth')], [true, false]);
+  t.end();
+});
+
+t.test('containerd: passwords of registries are in its own configuration, for root alone', (t) => {
+  const registries = {
+    'docker.io': { auth: { username: 'u', password_file: '/root/hub' } },
+    'reg:5000': { auth: { username: 'v', password_file: '/root/reg' } },
+    plain: { mirrors: ['https://m'] },
+  };
+  const made = (version: string) =>
+    new RoleOn('containerd', {
+      name: 'w1',
+      machines: MACHINES,
+      config: { ...components(version), cri: { registries } },
+      secret: () => JSON.stringify({ 'docker.io': 'pa"ss', 'reg:5000': 'word' }),
+    });
+  const old = made('v1.7.28');
+  t.same([old.runs('config'), old.runs('config-with-passwords')], [false, true]);
+  t.same([on('containerd', 'w1').runs('config'), on('containerd', 'w1').runs('config-with-passwords')], [true, false]);
+  const { content, mode } = old.inputs<{ content: string; mode: string }>('config-with-passwords', 'file');
+  t.equal(mode, '0600');
+  t.match(
+    content,
+    `[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "/etc/containerd/certs.d"
+
+[plugins."io.containerd.grpc.v1.cri".registry.configs."registry-1.docker.io".auth]
+username = "u"
+password = "pa\\"ss"
+
+[plugins."io.containerd.grpc.v1.cri".registry.configs."reg:5000".auth]
+username = "v"
+password = "word"
+`,
+  );
+  t.match(
+    made('v2.1.0').inputs<{ content: string }>('config-with-passwords', 'file').content,
+    '[plugins."io.containerd.cri.v1.images".registry.configs."reg:5000".auth]\n',
+  );
+  const download = on('download', 'w1', { cri: { registries } });
+  t.same(download.inputs('registry-passwords', 'secret.make'), {
+    name: 'registry_passwords',
+    kind: 'files',
+    files: { 'docker.io': '/root/hub', 'reg:5000': '/root/reg' },
+    keep: 'run',
+  });
+  t.notOk(on('download', 'w1').runs('registry-passwords'));
   t.end();
 });
 
@@ -207,6 +252,20 @@ t.test('endpoint: every node knows all control planes, on the same port', (t) =>
   t.match(on('endpoint', 'w2', other).text('config', 'file'), 'bind 127.0.0.1:9000\n');
   for (const type of ['external', 'local'])
     t.notOk(on('endpoint', 'w2', { kubernetes: { control_plane_endpoint: { type } } }).runs('haproxy'), type);
+  const own = on('endpoint', 'w2').text('service', 'systemd');
+  t.match(own, /ExecStart=\/usr\/sbin\/haproxy -Ws -f \/etc\/kk-haproxy\/haproxy\.cfg\n/);
+  for (const task of ['folder', 'config'])
+    t.match(on('endpoint', 'w2').inputs(task, task === 'folder' ? 'directory' : 'file'), {
+      path: /^\/etc\/kk-haproxy/,
+    });
+  t.equal(
+    on('endpoint', 'w2').inputs<Vars>('service', 'systemd')['unit'],
+    'kk-haproxy.service',
+    'a haproxy of others stays',
+  );
+  const came = (changed: boolean) =>
+    on('endpoint', 'w2', {}, { endpoint_package: { changed } }).runs('package-service');
+  t.same([came(true), came(false)], [true, false], 'their service, too');
   t.end();
 });
 

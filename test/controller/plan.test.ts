@@ -527,6 +527,25 @@ t.test('faults of playbooks and roles', async (t) => {
     { ...tasks('- {include_tasks: more.yaml, ▶loop: [1]}\n'), 'roles/r/more.yaml': '[]' },
     /PLAN_UNKNOWN_KEY "loop" cannot be given/,
   );
+
+  const known = '- {match: "^full (?<disk>.*)$", cause: "$<disk> is full", remedy: make room}\n';
+  const remedies = (name: string, list: string) => ({
+    ...tasks(`- command: {shell: ls, remedies: ${name}}\n`),
+    'roles/known.yaml': list,
+  });
+  const given = parsePlan(sourcesOf(remedies('../known.yaml', known)));
+  t.match(planOf(given).roles['r']?.tasks[0]?.inputs, {
+    remedies: [{ match: '^full (?<disk>.*)$', cause: '$<disk> is full', remedy: 'make room' }],
+  });
+  single(t, 'remedies', remedies('▶nosuch.yaml', known), /PLAN_MISSING The file of remedies roles\/r\/nosuch.yaml/);
+  single(t, 'remedies by a template', remedies('▶"{{ node_name }}"', known), /PLAN_TYPE A file of remedies/);
+  single(t, 'pattern', remedies('../known.yaml', '- {match: ▶"(", cause: a, remedy: b}\n'), /regular expression/);
+  single(
+    t,
+    'a pattern in place',
+    tasks('- command: {shell: ls, remedies: [{match: ▶"(", cause: a, remedy: b}]}\n'),
+    /PLAN_ACTION_INPUT .*regular expression/,
+  );
 });
 
 t.test('faults of tasks', async (t) => {

@@ -19,6 +19,7 @@ import { openDatabase } from '../../controller/store/database.ts';
 import { secretStore } from '../../controller/store/secrets.ts';
 import { isSignedBy } from '../../shared/certificates.ts';
 import { STEP_STATES } from '../../shared/lifecycle.ts';
+import { hiddenPartsOf } from '../../shared/secrets.ts';
 import type { Json } from '../../shared/share.ts';
 import {
   graphFrom,
@@ -152,7 +153,7 @@ t.test(
   'secret.make: of the form that is wanted, once for a plan or for each run, sealed, deleted by a rollback',
   async (t) => {
     const { folder, pki, database, secrets } = await stateFolder(t);
-    const { act, undo } = makeSecret({ secrets, random: randomBytes });
+    const { act, check, undo } = makeSecret({ secrets, random: randomBytes, readFile });
     const made = async (inputs: object, run = 'r1', plan = 'lab') =>
       act({ ...step, run, plan, inputs: inputs as Json });
     const value = async (name: string, run = 'r1', plan = 'lab') => (await secrets.find(plan, name, run))?.value;
@@ -185,6 +186,16 @@ t.test(
     t.equal(await value('key'), undefined, 'the older one is not needed any more');
     await made({ name: 'word', kind: 'password' });
     t.match(await value('word'), /^[A-Za-z0-9]{32}$/);
+
+    const lines = { name: 'logins', kind: 'files', keep: 'run', files: { reg: join(folder, 'reg') } };
+    await t.rejects(made(lines), { code: 'SECRET_FILE', message: /reg, which has the secret of reg, is not there/ });
+    await t.rejects(async () => check?.({ ...step, inputs: lines }), { code: 'SECRET_FILE' }, 'a dry run says so, too');
+    await writeFile(join(folder, 'reg'), 'two\nlines\n');
+    await t.rejects(made(lines), { code: 'SECRET_FILE', message: /one line/ });
+    await writeFile(join(folder, 'reg'), 'pass word\n');
+    await made(lines, 'r5');
+    t.equal(await value('logins', 'r5'), '{"reg":"pass word"}');
+    t.same(hiddenPartsOf('{"reg":"pass word","b":"x"}'), ['{"reg":"pass word","b":"x"}', 'pass word']);
 
     for (const file of await readdir(folder))
       if (file.startsWith('controller.db')) t.notMatch(await readFile(join(folder, file), 'latin1'), token, file);

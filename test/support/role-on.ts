@@ -34,6 +34,8 @@ export interface OfNode {
   facts?: Vars;
   /** Registers and `set_fact`, of this node and of others. */
   bound?: Vars;
+  /** Values of secrets; else each is its name in angle brackets. */
+  secret?: (name: string) => string;
 }
 
 /** A role as a node of a cluster sees it: whether a task runs, its inputs, and its templates, rendered. */
@@ -42,9 +44,11 @@ export class RoleOn {
   readonly #scope: Vars;
   readonly #bound: Vars;
   readonly #tasks: Task[];
+  readonly #secret: (name: string) => string;
 
-  constructor(role: string, { name, machines, config = {}, facts = {}, bound = {} }: OfNode) {
+  constructor(role: string, { name, machines, config = {}, facts = {}, bound = {}, secret }: OfNode) {
     this.#role = role;
+    this.#secret = secret ?? ((name) => `<${name}>`);
     const documents = mergeVars(CLUSTER_DEFAULTS, (parse(this.#read('defaults.yaml', '')) ?? {}) as Vars, config);
     const names = Object.keys(machines);
     const groups = Object.fromEntries(
@@ -87,7 +91,7 @@ export class RoleOn {
         );
       },
       readNode: (_node, register) => this.#bound[register],
-      secret: (secret) => `<${secret}>`,
+      secret: this.#secret,
     };
     return scope;
   }

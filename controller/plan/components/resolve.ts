@@ -78,6 +78,7 @@ export function resolveFiles(wanted: Iterable<string>, resolving: Resolving): Co
     );
   }
   const { versions } = versionsOf(resolving);
+  refuseArchitectures([...wanted], resolving);
   return [...wanted].flatMap((name) => {
     const component = data.components[name];
     const version = versions[name];
@@ -88,18 +89,31 @@ export function resolveFiles(wanted: Iterable<string>, resolving: Resolving): Co
       problems.add('PLAN_COMPONENT', at, message, `State download.overrides.${name}.version, such as v1.2.3.`);
       return [];
     }
-    return settings.arch.flatMap((arch, index) => {
-      const known = component.architectures ?? data.architectures;
-      if (!known.includes(arch)) {
-        const message = `There is no ${name} for the architecture "${arch}".`;
-        problems.add('PLAN_COMPONENT', placeOf(['download', 'arch', index]), message, suggest(arch, known));
-        return [];
-      }
+    return settings.arch.flatMap((arch) => {
+      if (!architecturesOf(name, data).includes(arch)) return [];
       const override = settings.overrides[name] ?? {};
       const judged = judgeOverride(name, arch, override, resolving);
       return judged === undefined ? [] : fileOf(name, version, arch, component, judged, resolving);
     });
   });
+}
+
+function architecturesOf(name: string, data: ComponentData): readonly string[] {
+  return data.components[name]?.architectures ?? data.architectures;
+}
+
+/** An architecture that is not there is one mistake, however many components are not made for it. */
+function refuseArchitectures(wanted: readonly string[], { data, settings, placeOf, problems }: Resolving): void {
+  const known = wanted.filter((name) => data.components[name] !== undefined);
+  for (const [index, arch] of settings.arch.entries()) {
+    const without = known.filter((name) => !architecturesOf(name, data).includes(arch));
+    if (without.length === 0) continue;
+    const message = `There is no ${without.join(', ')} for the architecture "${arch}".`;
+    const common = data.architectures.filter((one) =>
+      without.every((name) => architecturesOf(name, data).includes(one)),
+    );
+    problems.add('PLAN_COMPONENT', placeOf(['download', 'arch', index]), message, suggest(arch, common));
+  }
 }
 
 interface Judged {

@@ -14,6 +14,8 @@ export interface Mirror {
   url: string;
   /** Paths that were asked for, in order, with the method: `GET /v2/pause/manifests/3.2`. */
   asked: readonly string[];
+  /** Beginnings of paths, such as `/v2/pause/`, that are answered as if nothing were there. */
+  hidden: Set<string>;
   close(): Promise<void>;
 }
 
@@ -23,16 +25,22 @@ export interface Mirror {
  */
 export async function serveMirror(root: string, host: string, port = MIRROR_PORT): Promise<Mirror> {
   const asked: string[] = [];
+  const hidden = new Set<string>();
   const server = createServer((request, response) => {
     asked.push(`${request.method} ${request.url}`);
+    const isHidden = [...hidden].some((start) => request.url?.startsWith(start));
     // Who asked may be gone in the middle; that is all there is to know about it.
-    answer(root, request, response).catch(() => response.destroy());
+    (isHidden ? notHere(response) : answer(root, request, response)).catch(() => response.destroy());
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, resolve);
   });
-  return { url: `http://${host}:${portOf(server)}`, asked, close: () => close(server) };
+  return { url: `http://${host}:${portOf(server)}`, asked, hidden, close: () => close(server) };
+}
+
+async function notHere(response: ServerResponse): Promise<void> {
+  response.writeHead(404, { 'content-type': 'text/plain' }).end('not here\n');
 }
 
 function portOf(server: Server): number {
@@ -51,7 +59,7 @@ async function answer(root: string, request: IncomingMessage, response: ServerRe
   if (path === '/v2/' || path === '/v2') return void response.writeHead(200, { 'content-length': 0 }).end();
   const file = join(root, path);
   const found = await stat(file).catch(() => undefined);
-  if (!found?.isFile()) return void response.writeHead(404, { 'content-type': 'text/plain' }).end('not here\n');
+  if (!found?.isFile()) return notHere(response);
 
   const etag = `"${found.size.toString(16)}-${Math.round(found.mtimeMs).toString(16)}"`;
   const headers = { ...headersOf(path), etag, 'accept-ranges': 'bytes' };

@@ -20,6 +20,7 @@ restarts() { systemctl show --property=NRestarts --value etcd.service; }
 reasons() {
   journalctl --unit etcd.service --output cat --no-pager --lines 200 |
     grep -iE 'fatal|panic|error|fail|refused|mismatch|in use|denied|no space|already been bootstrapped' |
+    grep -vE 'grpc: addrConn|^etcd\.service: (Main process exited|Failed with result)|^Failed to start' |
     awk '!seen[$0]++' | tail -n 8 | cut -c1-400
 }
 
@@ -57,7 +58,7 @@ while :; do
     found=$(reasons)
     {
       echo "$why; it says:"
-      echo "$said" | grep -v '^$' | tail -n 4 | cut -c1-300
+      echo "$said" | grep -vE '^$|"level":"warn"' | tail -n 4 | cut -c1-300
       echo "and in its journal (journalctl -u etcd):"
       echo "$found"
       advice "$found"

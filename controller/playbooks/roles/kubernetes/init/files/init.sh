@@ -53,6 +53,8 @@ if [ -e "$begun" ]; then
   done
 fi
 : >"$begun" && sync
+# What others said before tells nothing of this try.
+since=$(date +%s)
 cat "$here/kubeadm-init.yaml" "$here/kubeadm-settings.yaml" >"$work/config.yaml"
 {
   kubeadm init --config "$work/config.yaml" --upload-certs ${3:+--skip-phases="$3"} </dev/null 2>&1

@@ -14,6 +14,7 @@ trap 'rm -rf "$work"' EXIT
 
 # shellcheck source-path=SCRIPTDIR/../../init/files source=evidence.sh
 . "${0%/*}/evidence.sh"
+reset() { timeout 180 kubeadm reset --force --cri-socket "$socket" </dev/null 2>&1 | masked; }
 now() { cut -d. -f1 /proc/uptime; }
 # The cluster can take a member out: its API writes nothing without a quorum of etcd.
 answers() {
@@ -51,13 +52,15 @@ if [ -e "$begun" ]; then
   fi
   [ ! -e "$here/admin.conf" ] || cp "$here/admin.conf" "$work/admin.conf"
   [ ! -e "$here/kubelet.conf" ] || : >"$work/registered"
-  timeout 180 kubeadm reset --force --cri-socket "$socket" </dev/null 2>&1 | masked
+  reset
   # A node of this name that is Ready may not join. A worker cannot take its own out; without its kubelet it is not Ready for long.
   if [ -e "$work/registered" ]; then
     kubectl --kubeconfig "$work/admin.conf" --request-timeout 20s delete node "$4" --ignore-not-found 2>&1 || sleep 60
   fi
 fi
 : >"$begun" && sync
+# What others said before tells nothing of this try.
+since=$(date +%s)
 cat "$here/kubeadm-join.yaml" >"$work/config.yaml"
 [ ! -e "$here/kubeadm-join-control-plane.yaml" ] || cat "$here/kubeadm-join-control-plane.yaml" >>"$work/config.yaml"
 {
@@ -67,6 +70,10 @@ cat "$here/kubeadm-join.yaml" >"$work/config.yaml"
 
 if [ "$(cat "$work/status")" != 0 ]; then
   evidence join "$work/said" >&2
+  # A worker that is not in takes no part: its kubelet would go on trying. One that is registered is taken out by the next try.
+  if [ ! -e "$here/admin.conf" ]; then
+    if [ -e "$here/kubelet.conf" ]; then systemctl stop kubelet; else reset >/dev/null; fi
+  fi
   exit 1
 fi
 : >"$here/kubeadm-joined" && rm -f "$begun" && sync
