@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import type { ActionInput } from '../../shared/actions/index.ts';
+import { fileName } from '../../shared/actions/script.ts';
 import type { HostFiles } from '../host/host.ts';
 import { commandExecutor } from './command.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
@@ -23,13 +24,20 @@ function interpreterOf({ interpreter }: Input, text: string): [string, ...string
   return argument === undefined ? [program] : [program, argument];
 }
 
-function textOf({ source, content }: Input, context: ActionContext): string {
+function textOf({ source, content }: Pick<Input, 'source' | 'content'>, context: ActionContext): string {
   return wantedContent({ source, content }, context)?.toString('utf8') ?? '';
 }
 
 /** The script as the command that it is, once it lies at `path`. */
 function commandOf(input: Input, text: string, path: string): ActionInput<'command'> {
-  const { source: _source, content: _content, args = [], interpreter: _interpreter, ...around } = input;
+  const {
+    source: _source,
+    content: _content,
+    beside: _beside,
+    args = [],
+    interpreter: _interpreter,
+    ...around
+  } = input;
   return { ...around, argv: [...interpreterOf(input, text), path, ...args] };
 }
 
@@ -49,7 +57,7 @@ export async function sweepScripts(files: HostFiles, folder: string, attempts: r
 export function scriptExecutor(folder: string): ActionExecutor<'script'> {
   const placeOf = (input: Input, context: ActionContext): { own: string; path: string } => {
     const own = join(folder, nameOf(context.folder));
-    return { own, path: join(own, basename(input.source ?? 'script')) };
+    return { own, path: join(own, fileName(input.source ?? 'script')) };
   };
   return {
     async inspect(input, context) {
@@ -67,6 +75,11 @@ export function scriptExecutor(folder: string): ActionExecutor<'script'> {
         await files.makeDirectory(folder, { mode: 0o711 });
         await files.makeDirectory(own, { mode: 0o700, ...owner });
         await files.writeAtomic(path, Buffer.from(text), { mode: 0o400, ...owner });
+        for (const name of input.beside ?? [])
+          await files.writeAtomic(join(own, fileName(name)), Buffer.from(textOf({ source: name }, context)), {
+            mode: 0o400,
+            ...owner,
+          });
         return await commandExecutor.apply(commandOf(input, text, path), context);
       } finally {
         await files.remove(own);

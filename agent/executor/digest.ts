@@ -17,7 +17,7 @@ export function inputsDigest(
   scope: Scope,
   item: Json | undefined,
 ): string {
-  const { template, source, src, component } = inputs.value as Partial<Record<string, unknown>>;
+  const { template, source, beside, src, component } = inputs.value as Partial<Record<string, unknown>>;
   const text = (folder: string, name: unknown): string | undefined =>
     typeof name === 'string' ? common.files[`${spec.role}/${folder}/${name}`] : undefined;
   const written = text('templates', template);
@@ -26,6 +26,7 @@ export function inputsDigest(
   const blobs = typeof src === 'string' ? blobsOf(named, src) : component === undefined ? undefined : named;
   const parts = [spec.action, item ?? null, inputs.value, rendered ?? null, text('files', source) ?? null];
   if (blobs !== undefined) parts.push(blobs);
+  if (Array.isArray(beside)) parts.push(beside.map((name) => text('files', name) ?? null));
   return digest(JSON.stringify(ordered(parts)));
 }
 

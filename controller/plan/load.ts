@@ -114,11 +114,13 @@ export async function hashTree(path: string): Promise<Record<string, BlobRef>> {
   return loader.files;
 }
 
+/** `playbook`: the one that `file` belongs to; roles are looked for from there. */
 async function loadReferences(
   loader: Loader,
   file: string,
   references: References,
   playbookPath: readonly string[],
+  playbook = file,
 ): Promise<void> {
   for (const src of references.files) {
     const path = isTemplate(src)
@@ -127,11 +129,11 @@ async function loadReferences(
     if (path !== undefined) await loader.taken(beside(loader.plan, path));
   }
   for (const name of references.remedies) await loader.text(beside(file, name));
-  for (const include of references.includes) await loadTasks(loader, beside(file, include), playbookPath);
-  for (const role of references.roles) {
-    for (const folder of roleFolders(role, file, playbookPath)) {
-      if (loader.isKnown(`${folder}/tasks.yaml`)) break;
-      await loadTasks(loader, `${folder}/tasks.yaml`, playbookPath);
+  for (const include of references.includes) await loadTasks(loader, beside(file, include), playbookPath, playbook);
+  for (const role of [...references.roles, ...references.lenders]) {
+    for (const folder of roleFolders(role, playbook, playbookPath)) {
+      if (loader.isThere(`${folder}/tasks.yaml`)) break;
+      await loadTasks(loader, `${folder}/tasks.yaml`, playbookPath, playbook);
       if (!loader.isThere(`${folder}/tasks.yaml`)) continue;
       await loader.text(`${folder}/defaults.yaml`);
       await loader.folder(`${folder}/templates`);
@@ -142,10 +144,16 @@ async function loadReferences(
 }
 
 /** A file of tasks and what it includes; one that was read already ends the walk, so a cycle does too. */
-async function loadTasks(loader: Loader, file: string, playbookPath: readonly string[]): Promise<void> {
+async function loadTasks(
+  loader: Loader,
+  file: string,
+  playbookPath: readonly string[],
+  playbook: string,
+): Promise<void> {
   if (loader.isKnown(file)) return;
   const text = await loader.text(file);
-  if (text !== undefined) await loadReferences(loader, file, { ...referencesOf(text), roles: [] }, playbookPath);
+  const references = text === undefined ? undefined : { ...referencesOf(text), roles: [] };
+  if (references) await loadReferences(loader, file, references, playbookPath, playbook);
 }
 
 /** The playbooks and roles in some folders; a folder that is not there offers nothing. */

@@ -24,6 +24,11 @@ export function playbookFiles(reference: string, plan: string, playbookPath: rea
   return [...playbookPath.map((folder) => posix.join(folder, `${reference}.yaml`)), `${BUILTIN}${reference}.yaml`];
 }
 
+/** A role's name leads below roles/ and nowhere else. */
+export function isRoleName(role: string): boolean {
+  return role.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
+}
+
 /** The folders in which a role may be, best first: the user's, then beside the playbook, then the built-in one. */
 export function roleFolders(role: string, playbook: string, playbookPath: readonly string[]): string[] {
   const folders = playbookPath.map((folder) => posix.join(folder, 'roles', role));

@@ -4,7 +4,9 @@ import { isTemplate } from '../../shared/expr/index.ts';
 import { BlockPart } from '../../shared/share.ts';
 import { type DocNode, nodeAt, textsOf } from './document.ts';
 import { parseYaml } from './parse.ts';
+import { isRoleName } from './paths.ts';
 import { Problems } from './problems.ts';
+import { FILE_INPUTS, ofOtherRole, TAKES_FILES } from './shared-files.ts';
 
 /**
  * What a document refers to, read leniently: whatever is wrong is told by validation, which meets the same words again.
@@ -57,6 +59,8 @@ export function overridePathsOf(plan: string): string[] {
 
 export interface References {
   roles: string[];
+  /** Roles of which tasks take single files. */
+  lenders: string[];
   /** Relative to the file that names them. */
   includes: string[];
   /** Lists of known failures, relative to the file that names them. */
@@ -75,8 +79,10 @@ export function referencesOf(source: string | DocNode): References {
   const tasks = [...top, ...top.flatMap((play) => itemsOf(nodeAt(play, ['tasks'])))].flatMap(withParts);
   const includes = tasks.map((task) => text(nodeAt(task, ['include_tasks'])));
   const files = tasks.flatMap(withAsides).flatMap(sourcesOf);
+  const lenders = tasks.flatMap(withAsides).flatMap(lendersOf);
   return {
-    roles: roles.filter((role) => role !== undefined && isFolder(role)) as string[],
+    roles: roles.filter((role) => role !== undefined && isRoleName(role)) as string[],
+    lenders: [...new Set(lenders)].filter(isRoleName),
     includes: includes.filter((path) => path !== undefined),
     remedies: tasks.flatMap(withAsides).flatMap(remediesOf),
     files: [...new Set(files)].filter((src) => isBesidePlan(src) || isTemplate(src)),
@@ -105,9 +111,17 @@ function remediesOf(task: DocNode): string[] {
   return ['command', 'script', 'with'].flatMap((key) => text(nodeAt(task, [key, 'remedies'])) ?? []);
 }
 
-/** A role's name leads below roles/ and nowhere else. */
-function isFolder(role: string): boolean {
-  return role.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
+/** The roles whose files its action takes. */
+function lendersOf(task: DocNode): string[] {
+  const inputs = [...TAKES_FILES, 'with'].flatMap((key) => nodeAt(task, [key]) ?? []);
+  const names = inputs.flatMap((node) => [
+    node,
+    ...Object.keys(FILE_INPUTS).flatMap((input) => {
+      const named = nodeAt(node, [input]);
+      return named?.kind === 'list' ? named.items : (named ?? []);
+    }),
+  ]);
+  return names.flatMap((node) => ofOtherRole(text(node) ?? '')?.role ?? []);
 }
 
 function parse(source: string): DocNode | undefined {

@@ -9,6 +9,7 @@ import { beside } from './paths.ts';
 import { suggest } from './problems.ts';
 import { read } from './read.ts';
 import { placeRemedies } from './remedies.ts';
+import { type Borrowed, borrowFiles } from './role-files.ts';
 import { Defaults, IncludeWords, TaskWords } from './schema.ts';
 import { type Inherited, listOf, NOTHING, readTask, type TaskRead } from './task.ts';
 import type { Role } from './types.ts';
@@ -23,13 +24,15 @@ export interface RoleRead {
   folder: string | undefined;
   /** All that is in its files/, by the path in it. */
   shipped: Readonly<Record<string, BlobRef>>;
+  /** Files of other roles that it takes, by the key in `role.files`; 'no role': there is none of that name, which was told. */
+  borrowed: Record<string, Borrowed | 'no role'>;
 }
 
 /** Files that one role may include, one after another. */
 const MAX_INCLUDES = 500;
 
-/** Reads the role in `folder`: tasks.yaml, defaults.yaml, templates/ and files/. */
-export function readRole(name: string, folder: string, library: Library): RoleRead {
+/** Reads the role in `folder`: tasks.yaml, defaults.yaml, templates/ and files/. `playbook`: whose play runs it. */
+export function readRole(name: string, folder: string, playbook: string, library: Library): RoleRead {
   const { problems } = library;
   const tasksFile = `${folder}/tasks.yaml`;
   const node = library.document(tasksFile);
@@ -48,18 +51,20 @@ export function readRole(name: string, folder: string, library: Library): RoleRe
       files[`${name}/${kind}/${path}`] = text;
   }
   const role = { name, tasks: tasks.map((task) => task.document), defaults, files };
-  const found = { role, tasks, folder, shipped: library.filesUnder(`${folder}/files`) };
+  const found = { role, tasks, folder, shipped: library.filesUnder(`${folder}/files`), borrowed: {} };
   nameBlobs(found, library);
   placeRemedies(found, library);
+  borrowFiles(found, playbook, library);
   return found;
 }
 
 /** The tasks of a play as the role they are. */
-export function roleOfTasks(name: string, tasks: TaskRead[], library: Library): RoleRead {
+export function roleOfTasks(name: string, tasks: TaskRead[], playbook: string, library: Library): RoleRead {
   const role = { name, tasks: tasks.map((task) => task.document), defaults: {}, files: {} };
-  const found = { role, tasks, folder: undefined, shipped: {} };
+  const found = { role, tasks, folder: undefined, shipped: {}, borrowed: {} };
   nameBlobs(found, library);
   placeRemedies(found, library);
+  borrowFiles(found, playbook, library);
   return found;
 }
 

@@ -30,14 +30,14 @@ export class Roles {
       if (known.folder !== folder) this.#refuse(use, `in ${known.folder ?? `the tasks of a play`} and in ${folder}`);
       return known;
     }
-    const role = readRole(use.role, folder, this.#library);
+    const role = readRole(use.role, folder, playbook, this.#library);
     this.#found.set(use.role, role);
     return role;
   }
 
   /** The tasks that a play states itself, as a role by the play's name. */
-  ofTasks(use: RoleUse, tasks: TaskRead[]): RoleRead {
-    const role = roleOfTasks(use.role, tasks, this.#library);
+  ofTasks(use: RoleUse, tasks: TaskRead[], playbook: string): RoleRead {
+    const role = roleOfTasks(use.role, tasks, playbook, this.#library);
     const known = this.#found.get(use.role);
     // two plays of one name were told already
     if (known?.folder !== undefined) this.#refuse(use, `in ${known.folder} and the name of a play with tasks`);

@@ -180,7 +180,7 @@ function placePlay(read: PlayRead, inventory: InventoryRead | undefined, roles: 
   const found = read.roles.map(({ use }, index) => {
     // a play's own tasks stand at the end
     const isOwn = read.tasks !== undefined && index === read.roles.length - 1 && use.role === read.play.name;
-    return isOwn ? roles.ofTasks(use, read.tasks ?? []) : roles.find(use, read.file);
+    return isOwn ? roles.ofTasks(use, read.tasks ?? [], read.file) : roles.find(use, read.file);
   });
   const serial = nodes.length === 0 ? undefined : read.serial?.map((size) => batchSize(size, nodes.length));
   return { play: { ...read.play, nodes, serial, roles: read.roles.map(({ use }) => use) }, read, roles: found };

@@ -15,9 +15,9 @@ export const file = defineAction({
     .strictObject({
       path: AbsolutePath,
       content: z.string().optional(),
-      /** A path below the role's templates/, rendered with the step's variables. */
+      /** A path below the role's templates/, rendered with the step's variables; `role:path`: below those of another role. */
       template: z.string().min(1).optional(),
-      /** A path below the role's files/, taken as it is. */
+      /** A path below the role's files/, taken as it is; `role:path`: below those of another role. */
       source: z.string().min(1).optional(),
       /** Unstated: an existing file keeps its own, a new one gets 0644 and the agent's user. */
       mode: Mode.optional(),

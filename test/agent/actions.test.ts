@@ -220,6 +220,8 @@ t.test('script: shipped, run by its interpreter as a command is, and taken away'
   const files: Record<string, string> = {
     'files/sub/look.sh': '#!/bin/sh -e\necho "$0 got $# $1 $N"; stat -c "%a %U" "$0" "$(dirname "$0")"; id -un\n',
     'files/perl.pl': '#!/usr/bin/env perl\nprint "perl $ARGV[0]";\n',
+    'files/caller.sh': '. "${0%/*}/said.sh"\nsaid "$0"\n',
+    'files/other/role:sub/said.sh': 'said() { stat -c "%a %U" "${1%/*}"/*; ls "${1%/*}"; }\n',
     'files/plain': 'echo "it is $(readlink /proc/$$/exe | grep -c sh)"; exit 6\n',
   };
   const run = (input: object, other: Partial<ActionContext> = {}) => {
@@ -233,6 +235,11 @@ t.test('script: shipped, run by its interpreter as a command is, and taken away'
   t.match(asUser.output.stdout.head, /\/look\.sh got 2 a b 3\n400 nobody\n700 nobody\nnobody\n$/, 'for its user alone');
   t.same(left(), [], 'and gone');
   t.match(await run({ source: 'perl.pl', args: ['x'] }), { output: { stdout: { head: 'perl x' } } });
+  const calling = await run({ source: 'caller.sh', beside: ['other/role:sub/said.sh'], user: 'nobody' });
+  t.equal(calling.output.stdout.head, '400 nobody\n400 nobody\ncaller.sh\nsaid.sh\n', 'what it reads lies beside it');
+  t.same(left(), []);
+  t.notOk(ACTIONS.script.input.safeParse({ source: 'a.sh', beside: ['r:a.sh'] }).success, 'each by its own name');
+  t.match(await failure(run({ source: 'caller.sh', beside: ['absent.sh'] })), { code: 'ROLE_FILE_MISSING' });
   const plain = await run({ source: 'plain' });
   t.match(plain.output.stdout.head, 'it is 1');
   t.match(commandFailure(plain.output), { code: 'COMMAND_FAILED', message: /exited with 6/ });

@@ -69,6 +69,8 @@ class Machine {
   async run(script: string, ...args: string[]): Promise<{ code: number | string | null; out: string; err: string }> {
     const path = join(this.#root, 'script.sh');
     await writeFile(path, this.#here(await readFile(join(ROLES, script), 'utf8')));
+    const shared = await readFile(join(ROLES, 'init/files/evidence.sh'), 'utf8');
+    await writeFile(join(this.#root, 'evidence.sh'), this.#here(shared));
     return await new Promise((resolve) => {
       execFile('sh', [path, ...args], (error, out, err) =>
         resolve({ code: error ? (error.code ?? error.signal ?? null) : 0, out, err }),
@@ -364,7 +366,7 @@ t.test('a cluster that could not be taken back is taken back by the next try', a
   await node.set('kubelet.conf', '');
   await node.set('nodes', '');
   await node.set('stuck', '');
-  t.equal((await node.run('join/files/reset.sh', node.bin, '/run/c.sock')).code, 1);
+  t.equal((await node.run('init/files/reset.sh', node.bin, '/run/c.sock')).code, 1);
   await rm(join(node.etc, 'stuck'));
   t.equal((await node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'w1')).code, 0);
   t.match(await node.read('calls'), /reset[\s\S]*reset[\s\S]*join/);

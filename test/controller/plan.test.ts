@@ -875,6 +875,48 @@ t.test('loading', async (t) => {
     { code: 'PLAN_MISSING', message: /no text/, remedy: /copy/ },
     { code: 'PLAN_MISSING', message: /"sub\/c" is not there/, remedy: /sub\/b\.bin/ },
   ]);
+  // files of other roles: what is only taken from is loaded, too, and the user's folder comes first there as well
+  await write('builtin/roles/deep/lender/tasks.yaml', '[]\n');
+  await write('builtin/roles/deep/lender/files/a.sh', 'built-in');
+  await write('builtin/roles/deep/lender/files/sub/b.sh', 'b');
+  await write('builtin/roles/deep/lender/templates/t.j2', '{{ ofBorrower }} {{ missing }}');
+  await write('user/roles/r/defaults.yaml', 'ofBorrower: 1\n');
+  const borrowing = (more: string) =>
+    write(
+      'user/roles/r/tasks.yaml',
+      `- block:\n    - script: deep/lender:a.sh\n      rollback: [script: {source: "r:sub/a.txt", beside: ["deep/lender:sub/b.sh"]}]\n${more}`,
+    );
+  await borrowing('');
+  const lent = () => load([join(folder, 'user')]).then((parsed) => planOf(parsed).roles['r']?.files);
+  t.strictSame(await lent(), {
+    'r/files/sub/a.txt': 'hello',
+    'r/files/deep/lender:a.sh': 'built-in',
+    'r/files/r:sub/a.txt': 'hello',
+    'r/files/deep/lender:sub/b.sh': 'b',
+  });
+  await write('user/roles/deep/lender/tasks.yaml', '[]\n');
+  await write('user/roles/deep/lender/files/a.sh', "the user's");
+  await write('user/roles/deep/lender/files/sub/b.sh', 'b');
+  t.match(await lent(), { 'r/files/deep/lender:a.sh': "the user's" });
+  await rm(join(folder, 'user/roles/deep'), { recursive: true });
+  await borrowing(
+    '- file: {path: /x, template: "deep/lender:t.j2"}\n- script: deep/lender:../../../r/tasks.yaml\n- script: deep/lendr:a.sh\n- script: ../../r:a.sh\n',
+  );
+  t.match(
+    problemsOf(await load([join(folder, 'user')])).map(({ code, message, remedy, position }) => [
+      code,
+      position?.file.replace(folder, ''),
+      position?.line,
+      message,
+      remedy,
+    ]),
+    [
+      ['PLAN_MISSING', '/user/roles/r/tasks.yaml', 5, /\.\.\/r\/tasks\.yaml" is not there/, /deep\/lender:a\.sh/],
+      ['PLAN_UNKNOWN_ROLE', '/user/roles/r/tasks.yaml', 6, 'There is no role "deep/lendr".', /"deep\/lender"/],
+      ['PLAN_UNKNOWN_ROLE', '/user/roles/r/tasks.yaml', 7, 'There is no role "../../r".', /Looked for/],
+      ['PLAN_UNDEFINED_VARIABLE', 'kk:roles/deep/lender/templates/t.j2', 1, /"missing"/],
+    ],
+  );
   await write('plan.yaml', PLAN.replace('[site.yaml]', '[sitee]'));
   t.match(problemsOf(await load()), [{ code: 'PLAN_UNKNOWN_PLAYBOOK', remedy: /Did you mean "site"/ }]);
 });

@@ -11,8 +11,8 @@ umask 077
 work=$(mktemp -d /run/kk-kubeadm.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 
-# What kubeadm prints names the token and the key.
-masked() { sed -u -E 's/\b[a-z0-9]{6}\.[a-z0-9]{16}\b/(token)/g; s/\b[0-9a-f]{64}\b/(key)/g'; }
+# shellcheck source-path=SCRIPTDIR/../../init/files source=evidence.sh
+. "${0%/*}/evidence.sh"
 
 # A node that is in a cluster is left as it is: kubeadm's own check would come after the mark that makes the next try reset it.
 in_cluster() {
@@ -53,8 +53,6 @@ if [ -e "$begun" ]; then
   done
 fi
 : >"$begun" && sync
-# What others said before tells nothing of this try.
-since=$(date +%s)
 cat "$here/kubeadm-init.yaml" "$here/kubeadm-settings.yaml" >"$work/config.yaml"
 {
   kubeadm init --config "$work/config.yaml" --upload-certs ${3:+--skip-phases="$3"} </dev/null 2>&1
@@ -62,19 +60,7 @@ cat "$here/kubeadm-init.yaml" "$here/kubeadm-settings.yaml" >"$work/config.yaml"
 } | masked | tee "$work/said" | sed -u '/control-plane has initialized successfully/,$d'
 
 if [ "$(cat "$work/status")" != 0 ]; then
-  {
-    echo "kubeadm init says:"
-    grep -vE '^[[:space:]]*$|^To see the stack trace|^\[(certs|kubeconfig|preflight)\] (Using|Generat|Writing|Pulling)' "$work/said" | tail -n 5 | cut -c1-400
-    echo "the kubelet (journalctl -u kubelet):"
-    journalctl -u kubelet --output cat --no-pager --since "@$since" --lines 400 2>/dev/null | grep -E '^[EF][0-9]{4}|rror|ailed' |
-      sed -E 's/^[EWIF][0-9]{4} [0-9:.]+ +[0-9]+ //' | awk '!seen[substr($0, 1, 90)]++' | tail -n 5 | cut -c1-300
-    for name in etcd kube-apiserver; do
-      log=$(ls -t /var/log/pods/kube-system_$name-*/*/*.log 2>/dev/null | head -n 1)
-      [ -n "$log" ] && [ "$log" -nt "$begun" ] || continue
-      echo "$name ($log):"
-      tail -n 2 "$log" | cut -c1-300
-    done
-  } >&2
+  evidence init "$work/said" "$begun" >&2
   exit 1
 fi
 cp "$here/kubeadm-settings.yaml" "$here/kubeadm-formed.yaml.new" && sync

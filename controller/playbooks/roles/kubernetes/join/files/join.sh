@@ -12,7 +12,8 @@ umask 077
 work=$(mktemp -d /run/kk-kubeadm.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 
-masked() { sed -u -E 's/\b[a-z0-9]{6}\.[a-z0-9]{16}\b/(token)/g; s/\b[0-9a-f]{64}\b/(key)/g'; }
+# shellcheck source-path=SCRIPTDIR/../../init/files source=evidence.sh
+. "${0%/*}/evidence.sh"
 now() { cut -d. -f1 /proc/uptime; }
 # The cluster can take a member out: its API writes nothing without a quorum of etcd.
 answers() {
@@ -57,8 +58,6 @@ if [ -e "$begun" ]; then
   fi
 fi
 : >"$begun" && sync
-# What others said before tells nothing of this try.
-since=$(date +%s)
 cat "$here/kubeadm-join.yaml" >"$work/config.yaml"
 [ ! -e "$here/kubeadm-join-control-plane.yaml" ] || cat "$here/kubeadm-join-control-plane.yaml" >>"$work/config.yaml"
 {
@@ -67,19 +66,7 @@ cat "$here/kubeadm-join.yaml" >"$work/config.yaml"
 } | masked | tee "$work/said"
 
 if [ "$(cat "$work/status")" != 0 ]; then
-  {
-    echo "kubeadm join says:"
-    grep -vE '^[[:space:]]*$|^To see the stack trace|^\[(certs|kubeconfig|preflight)\] (Using|Generat|Writing|Pulling)' "$work/said" | tail -n 6 | cut -c1-400
-    echo "the kubelet (journalctl -u kubelet):"
-    journalctl -u kubelet --output cat --no-pager --since "@$since" --lines 400 2>/dev/null | grep -E '^[EF][0-9]{4}|rror|ailed' |
-      sed -E 's/^[EWIF][0-9]{4} [0-9:.]+ +[0-9]+ //' | awk '!seen[substr($0, 1, 90)]++' | tail -n 6 | cut -c1-300
-    for name in etcd kube-apiserver; do
-      log=$(ls -t /var/log/pods/kube-system_$name-*/*/*.log 2>/dev/null | head -n 1)
-      [ -n "$log" ] && [ "$log" -nt "$begun" ] || continue
-      echo "$name ($log):"
-      tail -n 2 "$log" | cut -c1-300
-    done
-  } >&2
+  evidence join "$work/said" "$begun" >&2
   exit 1
 fi
 : >"$here/kubeadm-joined" && rm -f "$begun" && sync
