@@ -55,9 +55,9 @@ class Machine {
   async begin(): Promise<void> {
     await mkdir(this.etc, { recursive: true });
     await mkdir(join(this.#root, 'run'));
-    await this.#program('kubeadm', KUBEADM);
-    await this.#program('kubectl', '#!/bin/sh\necho "$*" >>ETC/asked\ncat "ETC/nodes"\n');
-    await this.#program(
+    await this.program('kubeadm', KUBEADM);
+    await this.program('kubectl', '#!/bin/sh\necho "$*" >>ETC/asked\ncat "ETC/nodes"\n');
+    await this.program(
       'journalctl',
       '#!/bin/sh\n[ -e ETC/journal ] && exec cat ETC/journal\necho "E1121 10:00:00.1    77 kubelet.go:1] failed to run Kubelet: no cgroup"\n',
     );
@@ -82,7 +82,7 @@ class Machine {
     return join(this.#root, 'bin');
   }
 
-  async #program(name: string, text: string): Promise<void> {
+  async program(name: string, text: string): Promise<void> {
     await mkdir(this.bin, { recursive: true });
     await writeFile(join(this.bin, name), this.#here(text).replaceAll('ETC', this.etc));
     await chmod(join(this.bin, name), 0o755);
@@ -274,11 +274,11 @@ t.test('what a failed init or join means is told, and what to do', async (t) => 
   for (const [kubeadm, kubelet, cause, remedy] of FAILURES) {
     await node.set('fail', `${kubeadm}\n`);
     await node.set('journal', `${kubelet}\n`);
-    const { out, err } = await node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'w1');
+    const { out, err } = await node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'w1', '/snapshots');
     t.match(knownFailure(known, `${out}\n${err}`), { cause, remedy }, cause.source);
   }
   await node.set('kubeadm-formed.yaml', '');
-  const { err } = await node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'w1');
+  const { err } = await node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'w1', '/snapshots');
   t.match(knownFailure(known, err), {
     cause: /^NODE_IN_CLUSTER: .*it was formed on this node\.$/,
     remedy: /^Put this node first in the group control_plane again\./,
@@ -309,7 +309,7 @@ t.test('who is not in the cluster is found; token and certificates are renewed f
 
 t.test('a join that failed is begun anew; as a control plane with the key', async (t) => {
   const node = await machine(t);
-  const go = () => node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'cp2');
+  const go = () => node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'cp2', '/snapshots');
   await node.set('fail', '');
   t.equal((await go()).code, 1);
   await rm(join(node.etc, 'fail'));
@@ -333,6 +333,45 @@ t.test('a join that failed is begun anew; as a control plane with the key', asyn
   t.notMatch(went.out + went.err, new RegExp(`${TOKEN}|${KEY}`));
 });
 
+t.test('before members of etcd come or go there is a snapshot, and the newest few stay', async (t) => {
+  const node = await machine(t);
+  const folder = join(node.etc, 'snapshots');
+  const data = join(node.etc, 'data');
+  await mkdir(data);
+  await node.program(
+    'ctr',
+    `#!/bin/sh
+echo "$*" >>ETC/ctr
+case "$*" in
+  *'tasks ls') printf 'TASK PID STATUS\nold 7 STOPPED\nnew 8 RUNNING\n'; exit ;;
+  *'containers ls'*) printf 'new\nold\n'; exit ;;
+esac
+[ ! -e ETC/mute ] || { echo 'context deadline exceeded' >&2; exit 1; }
+echo data >"ETC/data/.kk-snapshot.db"
+`,
+  );
+  const take = () => node.run('init/files/snapshot-etcd.sh', node.bin, '/run/c.sock', data, folder, '2');
+  const first = await take();
+  t.equal(first.code, 0, first.err);
+  t.match(first.out, /snapshots\/etcd-\d{8}T\d{6}Z\.db\n$/);
+  t.match(await node.read('ctr'), /tasks exec --exec-id \S+ new .*snapshot save/, 'by the container that runs');
+  for (const year of ['2020', '2021']) await node.set(`snapshots/etcd-${year}0101T000000Z.db`, 'old');
+  t.equal((await take()).code, 0);
+  const kept = await readdir(folder);
+  t.equal(kept.length, 2);
+  t.notOk(kept.includes('etcd-20200101T000000Z.db'), 'the oldest goes');
+  t.strictSame(await readdir(data), [], 'nothing is left in the folder of the data');
+  await node.set('mute', '');
+  const failed = await take();
+  t.equal(failed.code, 1);
+  const known = parse(await readFile(join(ROLES, 'remedies.yaml'), 'utf8')) as KnownFailure[];
+  t.match(knownFailure(known, failed.err), {
+    cause: /^ETCD_NO_SNAPSHOT: .*context deadline exceeded/,
+    remedy: /apply --resume/,
+  });
+  t.equal((await readdir(folder)).length, 2);
+});
+
 t.test('a node that is in a cluster is not touched, however often it is tried', async (t) => {
   const conf = 'clusters:\n- cluster:\n    server: https://10.0.0.9:6443\n';
   const cases: [script: 'init' | 'join', files: Record<string, string>, said: RegExp][] = [
@@ -349,7 +388,14 @@ t.test('a node that is in a cluster is not touched, however often it is tried', 
     for (const [name, text] of Object.entries(files)) await node.set(name, text);
     const before = (await readdir(node.etc)).sort();
     for (const attempt of ['first', 'second']) {
-      const { code, err } = await node.run(`${script}/files/${script}.sh`, node.bin, '/run/c.sock', 'external', 'cp2');
+      const { code, err } = await node.run(
+        `${script}/files/${script}.sh`,
+        node.bin,
+        '/run/c.sock',
+        'external',
+        'cp2',
+        '/snapshots',
+      );
       t.equal(code, 1);
       t.match(err, /^NODE_IN_CLUSTER: /, `${attempt} ${script} with ${Object.keys(files)}`);
       t.match(err, said);
@@ -368,7 +414,7 @@ t.test('a cluster that could not be taken back is taken back by the next try', a
   await node.set('stuck', '');
   t.equal((await node.run('init/files/reset.sh', node.bin, '/run/c.sock')).code, 1);
   await rm(join(node.etc, 'stuck'));
-  t.equal((await node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'w1')).code, 0);
+  t.equal((await node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'w1', '/snapshots')).code, 0);
   t.match(await node.read('calls'), /reset[\s\S]*reset[\s\S]*join/);
   t.strictSame(await node.left(), []);
 });
