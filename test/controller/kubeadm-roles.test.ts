@@ -137,6 +137,11 @@ t.test('what a version does not know is not in it', async (t) => {
 
 t.test('what is not what was planned is seen: settings are compared without their secrets', async (t) => {
   const files = filesOf('kubernetes/init', 'cp1', {});
+  t.notMatch(
+    files.get('/etc/kubernetes/kubeadm-settings.yaml'),
+    /cp2|10\.0\.0\.12:6443/,
+    'nor are control planes that may come',
+  );
   t.notMatch(files.get('/etc/kubernetes/kubeadm-settings.yaml'), /<bootstrap_token>|<certificate_key>/);
   t.match(
     files.get('/etc/kubernetes/kubeadm-init.yaml'),

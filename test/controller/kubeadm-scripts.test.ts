@@ -440,6 +440,7 @@ t.test('a reset takes what is of the cluster, and nothing of others beside it', 
   const folder = t.testdir({
     bin: {},
     proc: { self: { mountinfo: '' } },
+    etc: { manifests: {} },
     run: {
       netns: { 'cni-aaa': '', 'cni-bbb': '' },
       containerd: {
@@ -458,8 +459,9 @@ t.test('a reset takes what is of the cluster, and nothing of others beside it', 
   });
   const program = async (name: string, text: string): Promise<void> =>
     await writeFile(join(folder, 'bin', name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
-  for (const name of ['systemctl', 'nft', 'ipset', 'ipvsadm', 'kubeadm', 'ip6tables-save'])
-    await program(name, 'exit 1');
+  for (const name of ['systemctl', 'nft', 'ipset', 'ipvsadm', 'ip6tables-save']) await program(name, 'exit 1');
+  // As that of 1.20 does it.
+  await program('kubeadm', `rm -rf ${folder}/lib/cni/*`);
   for (const name of ['ip6tables-nft-save', 'iptables-legacy-save', 'ip6tables-legacy-save', 'ctr'])
     await program(name, ':');
   await program('ip', `[ "$1" != netns ] || rm "${folder}/run/netns/$3"`);
