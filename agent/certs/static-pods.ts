@@ -19,10 +19,12 @@ const LOOK_MS = 500;
 /** A program that lives so long has read its certificates. */
 const LIVES_MS = 5_000;
 
-/** Those whose manifests are on this node. */
+/** Those whose manifests are on this node. An etcd that somebody runs as a static pod has certificates of its own, and is left alone. */
 export async function staticPodsOf(host: Host, kubernetes: string): Promise<StaticPod[]> {
   const manifests = await host.files.list(`${kubernetes}/manifests`);
-  return STATIC_PODS.filter((name) => manifests.includes(`${name}.yaml`));
+  const etcd = (await host.files.read(`${kubernetes}/manifests/etcd.yaml`))?.toString('utf8') ?? '';
+  const isForeign = !etcd.includes(`${kubernetes}/pki/etcd/`);
+  return STATIC_PODS.filter((name) => manifests.includes(`${name}.yaml`) && !(name === 'etcd' && isForeign));
 }
 
 /**

@@ -106,6 +106,11 @@ function sourcesOf(task: DocNode): string[] {
   return [...TAKE_FILES, 'with'].flatMap((key) => text(nodeAt(task, [key, 'src'])) ?? []);
 }
 
+/** The file that it names as `remedies`, if it runs a program. */
+function remediesOf(task: DocNode): string[] {
+  return ['command', 'script', 'with'].flatMap((key) => text(nodeAt(task, [key, 'remedies'])) ?? []);
+}
+
 /** The roles whose files its action takes. */
 function lendersOf(task: DocNode): string[] {
   const inputs = [...TAKES_FILES, 'with'].flatMap((key) => nodeAt(task, [key]) ?? []);
@@ -117,11 +122,6 @@ function lendersOf(task: DocNode): string[] {
     }),
   ]);
   return names.flatMap((node) => ofOtherRole(text(node) ?? '')?.role ?? []);
-}
-
-/** The file that it names as `remedies`, if it runs a program. */
-function remediesOf(task: DocNode): string[] {
-  return ['command', 'script', 'with'].flatMap((key) => text(nodeAt(task, [key, 'remedies'])) ?? []);
 }
 
 function parse(source: string): DocNode | undefined {

@@ -53,8 +53,8 @@ export function readRole(name: string, folder: string, playbook: string, library
   const role = { name, tasks: tasks.map((task) => task.document), defaults, files };
   const found = { role, tasks, folder, shipped: library.filesUnder(`${folder}/files`), borrowed: {} };
   nameBlobs(found, library);
-  borrowFiles(found, playbook, library);
   placeRemedies(found, library);
+  borrowFiles(found, playbook, library);
   return found;
 }
 
@@ -63,8 +63,8 @@ export function roleOfTasks(name: string, tasks: TaskRead[], playbook: string, l
   const role = { name, tasks: tasks.map((task) => task.document), defaults: {}, files: {} };
   const found = { role, tasks, folder: undefined, shipped: {}, borrowed: {} };
   nameBlobs(found, library);
-  borrowFiles(found, playbook, library);
   placeRemedies(found, library);
+  borrowFiles(found, playbook, library);
   return found;
 }
 

@@ -52,6 +52,17 @@ t.test('what kubeadm does not renew ends no program', async (t) => {
   t.same(node.did, ['kubeadm'], 'nor does one of its own that it could not sign');
 });
 
+t.test('an etcd in a static pod is restarted where it has certificates of kubeadm', async (t) => {
+  const renewed = async (...args: string[]): Promise<string[]> => {
+    const node = await new ControlPlane('cp1').install(20);
+    node.addStaticPod('etcd', args);
+    t.match(await node.renew(), { state: 'renewed' });
+    return node.did.filter((did) => did.includes('etcd'));
+  };
+  t.same(await renewed('--cert-file=/etc/kubernetes/pki/etcd/server.crt'), ['restart etcd']);
+  t.same(await renewed('--cert-file=/srv/etcd/server.crt'), [], 'one of somebody else');
+});
+
 t.test('never two control planes at once', async (t) => {
   const api = new Api();
   const [one, two] = await Promise.all(['cp1', 'cp2'].map((name) => new ControlPlane(name, api).install(20)));

@@ -137,6 +137,11 @@ t.test('what a version does not know is not in it', async (t) => {
 
 t.test('what is not what was planned is seen: settings are compared without their secrets', async (t) => {
   const files = filesOf('kubernetes/init', 'cp1', {});
+  t.notMatch(
+    files.get('/etc/kubernetes/kubeadm-settings.yaml'),
+    /cp2|10\.0\.0\.12:6443/,
+    'nor are control planes that may come',
+  );
   t.notMatch(files.get('/etc/kubernetes/kubeadm-settings.yaml'), /<bootstrap_token>|<certificate_key>/);
   t.match(
     files.get('/etc/kubernetes/kubeadm-init.yaml'),
@@ -149,4 +154,22 @@ t.test('kubectl is where it is used: on control planes, and where a node states 
     new RoleOn('kubernetes/binaries', { name, machines: MACHINES, config }).runs('kubectl');
   const labels: Vars = { node_labels: { disk: 'fast' } };
   t.same([has('cp1'), has('w1'), has('w1', labels)], [true, false, true]);
+});
+
+t.test('a snapshot of etcd is taken where control planes join a cluster that is there', async (t) => {
+  const takes = (name: string, mode: string, formed: boolean, outsiders: string) =>
+    new RoleOn('kubernetes/init', {
+      name,
+      machines: MACHINES,
+      config: { etcd: { mode } },
+      bound: {
+        kubeadm_formed: { exists: formed },
+        kubeadm_outsiders: { stdout: outsiders, stdout_lines: outsiders === '' ? [] : outsiders.split('\n') },
+      },
+    }).runs('snapshot');
+  t.ok(takes('cp1', 'internal', true, 'cp3\nw1'));
+  t.notOk(takes('cp1', 'internal', true, 'w1'), 'workers are no members');
+  t.notOk(takes('cp1', 'internal', false, ''), 'it was made in this run');
+  t.notOk(takes('cp1', 'external', true, 'cp3'));
+  t.notOk(takes('cp2', 'internal', true, 'cp3'));
 });

@@ -56,9 +56,9 @@ class Machine {
   async begin(): Promise<void> {
     await mkdir(this.etc, { recursive: true });
     await mkdir(join(this.#root, 'run'));
-    await this.#program('kubeadm', KUBEADM);
-    await this.#program('kubectl', '#!/bin/sh\necho "$*" >>ETC/asked\ncat "ETC/nodes"\n');
-    await this.#program(
+    await this.program('kubeadm', KUBEADM);
+    await this.program('kubectl', '#!/bin/sh\necho "$*" >>ETC/asked\ncat "ETC/nodes"\n');
+    await this.program(
       'journalctl',
       `#!/bin/sh
 [ -e ETC/journal ] && exec cat ETC/journal
@@ -70,7 +70,7 @@ done
 echo "E1121 10:00:00.1    77 kubelet.go:1] failed to run Kubelet: no cgroup"
 `,
     );
-    await this.#program('systemctl', '#!/bin/sh\necho "$*" >>ETC/units\n');
+    await this.program('systemctl', '#!/bin/sh\necho "$*" >>ETC/units\n');
     await this.set('kubeadm-init.yaml', 'init\n');
     await this.set('kubeadm-settings.yaml', 'settings: 1\n');
     await this.set('kubeadm-join.yaml', 'join\n');
@@ -92,7 +92,7 @@ echo "E1121 10:00:00.1    77 kubelet.go:1] failed to run Kubelet: no cgroup"
     return join(this.#root, 'bin');
   }
 
-  async #program(name: string, text: string): Promise<void> {
+  async program(name: string, text: string): Promise<void> {
     await mkdir(this.bin, { recursive: true });
     await writeFile(join(this.bin, name), this.#here(text).replaceAll('ETC', this.etc));
     await chmod(join(this.bin, name), 0o755);
@@ -286,11 +286,11 @@ t.test('what a failed init or join means is told, and what to do', async (t) => 
   for (const [kubeadm, kubelet, cause, remedy] of FAILURES) {
     await node.set('fail', `${kubeadm}\n`);
     await node.set('journal', `${kubelet}\n`);
-    const { out, err } = await node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'w1');
+    const { out, err } = await node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'w1', '/snapshots');
     t.match(knownFailure(known, `${out}\n${err}`), { cause, remedy }, cause.source);
   }
   await node.set('kubeadm-formed.yaml', '');
-  const { err } = await node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'w1');
+  const { err } = await node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'w1', '/snapshots');
   t.match(knownFailure(known, err), {
     cause: /^NODE_IN_CLUSTER: .*it was formed on this node\.$/,
     remedy: /^Put this node first in the group control_plane again\./,
@@ -321,7 +321,7 @@ t.test('who is not in the cluster is found; token and certificates are renewed f
 
 t.test('a join that failed is begun anew; as a control plane with the key', async (t) => {
   const node = await machine(t);
-  const go = () => node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'cp2');
+  const go = () => node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'cp2', '/snapshots');
   await node.set('fail', '');
   t.equal((await go()).code, 1);
   await rm(join(node.etc, 'fail'));
@@ -362,6 +362,45 @@ t.test('a worker that could not join takes no part in the cluster', async (t) =>
   t.equal(await node.read('units'), 'stop kubelet\n');
 });
 
+t.test('before members of etcd come or go there is a snapshot, and the newest few stay', async (t) => {
+  const node = await machine(t);
+  const folder = join(node.etc, 'snapshots');
+  const data = join(node.etc, 'data');
+  await mkdir(data);
+  await node.program(
+    'ctr',
+    `#!/bin/sh
+echo "$*" >>ETC/ctr
+case "$*" in
+  *'tasks ls') printf 'TASK PID STATUS\nold 7 STOPPED\nnew 8 RUNNING\n'; exit ;;
+  *'containers ls'*) printf 'new\nold\n'; exit ;;
+esac
+[ ! -e ETC/mute ] || { echo 'context deadline exceeded' >&2; exit 1; }
+echo data >"ETC/data/.kk-snapshot.db"
+`,
+  );
+  const take = () => node.run('init/files/snapshot-etcd.sh', node.bin, '/run/c.sock', data, folder, '2');
+  const first = await take();
+  t.equal(first.code, 0, first.err);
+  t.match(first.out, /snapshots\/etcd-\d{8}T\d{6}Z\.db\n$/);
+  t.match(await node.read('ctr'), /tasks exec --exec-id \S+ new .*snapshot save/, 'by the container that runs');
+  for (const year of ['2020', '2021']) await node.set(`snapshots/etcd-${year}0101T000000Z.db`, 'old');
+  t.equal((await take()).code, 0);
+  const kept = await readdir(folder);
+  t.equal(kept.length, 2);
+  t.notOk(kept.includes('etcd-20200101T000000Z.db'), 'the oldest goes');
+  t.strictSame(await readdir(data), [], 'nothing is left in the folder of the data');
+  await node.set('mute', '');
+  const failed = await take();
+  t.equal(failed.code, 1);
+  const known = parse(await readFile(join(ROLES, 'remedies.yaml'), 'utf8')) as KnownFailure[];
+  t.match(knownFailure(known, failed.err), {
+    cause: /^ETCD_NO_SNAPSHOT: .*context deadline exceeded/,
+    remedy: /apply --resume/,
+  });
+  t.equal((await readdir(folder)).length, 2);
+});
+
 t.test('a node that is in a cluster is not touched, however often it is tried', async (t) => {
   const conf = 'clusters:\n- cluster:\n    server: https://10.0.0.9:6443\n';
   const cases: [script: 'init' | 'join', files: Record<string, string>, said: RegExp][] = [
@@ -378,7 +417,14 @@ t.test('a node that is in a cluster is not touched, however often it is tried', 
     for (const [name, text] of Object.entries(files)) await node.set(name, text);
     const before = (await readdir(node.etc)).sort();
     for (const attempt of ['first', 'second']) {
-      const { code, err } = await node.run(`${script}/files/${script}.sh`, node.bin, '/run/c.sock', 'external', 'cp2');
+      const { code, err } = await node.run(
+        `${script}/files/${script}.sh`,
+        node.bin,
+        '/run/c.sock',
+        'external',
+        'cp2',
+        '/snapshots',
+      );
       t.equal(code, 1);
       t.match(err, /^NODE_IN_CLUSTER: /, `${attempt} ${script} with ${Object.keys(files)}`);
       t.match(err, said);
@@ -397,7 +443,7 @@ t.test('a cluster that could not be taken back is taken back by the next try', a
   await node.set('stuck', '');
   t.equal((await node.run('init/files/reset.sh', node.bin, '/run/c.sock')).code, 1);
   await rm(join(node.etc, 'stuck'));
-  t.equal((await node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'w1')).code, 0);
+  t.equal((await node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'w1', '/snapshots')).code, 0);
   t.match(await node.read('calls'), /reset[\s\S]*reset[\s\S]*join/);
   t.strictSame(await node.left(), []);
 });
@@ -423,6 +469,7 @@ t.test('a reset takes what is of the cluster, and nothing of others beside it', 
   const folder = t.testdir({
     bin: {},
     proc: { self: { mountinfo: '' } },
+    etc: { manifests: {} },
     run: {
       netns: { 'cni-aaa': '', 'cni-bbb': '' },
       containerd: {
@@ -441,8 +488,9 @@ t.test('a reset takes what is of the cluster, and nothing of others beside it', 
   });
   const program = async (name: string, text: string): Promise<void> =>
     await writeFile(join(folder, 'bin', name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
-  for (const name of ['systemctl', 'nft', 'ipset', 'ipvsadm', 'kubeadm', 'ip6tables-save'])
-    await program(name, 'exit 1');
+  for (const name of ['systemctl', 'nft', 'ipset', 'ipvsadm', 'ip6tables-save']) await program(name, 'exit 1');
+  // As that of 1.20 does it.
+  await program('kubeadm', `rm -rf ${folder}/lib/cni/*`);
   for (const name of ['ip6tables-nft-save', 'iptables-legacy-save', 'ip6tables-legacy-save', 'ctr'])
     await program(name, ':');
   await program('ip', `[ "$1" != netns ] || rm "${folder}/run/netns/$3"`);

@@ -89,6 +89,7 @@ export class ControlPlane {
   refuses: string | undefined;
   /** kubeadm leaves certificates as they are: the keys of their CAs are elsewhere. */
   signsNothing = false;
+  readonly #args = new Map<string, string[]>();
   #nextPid = 100;
 
   constructor(node: string, api = new Api()) {
@@ -99,14 +100,17 @@ export class ControlPlane {
   /** As kubeadm left it, with certificates that end in so many days. */
   async install(days: number): Promise<this> {
     await this.#issue(START_MS + days * DAY_MS);
-    for (const pod of ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler']) {
-      const [program, ...args] = argvOf(pod);
-      const container = { command: [program], args };
-      this.write(`/etc/kubernetes/manifests/${pod}.yaml`, JSON.stringify({ spec: { containers: [container] } }));
-      this.#start(pod);
-    }
+    for (const pod of ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler'])
+      this.addStaticPod(pod, argvOf(pod).slice(1));
     this.write('/root/.kube/config', this.read('/etc/kubernetes/admin.conf') ?? '');
     return this;
+  }
+
+  addStaticPod(pod: string, args: string[]): void {
+    this.#args.set(pod, args);
+    const container = { command: [pod], args };
+    this.write(`/etc/kubernetes/manifests/${pod}.yaml`, JSON.stringify({ spec: { containers: [container] } }));
+    this.#start(pod);
   }
 
   read(path: string): string | undefined {
@@ -149,7 +153,7 @@ export class ControlPlane {
   #start(pod: string): void {
     const pid = this.#nextPid++;
     this.programs.set(pod, pid);
-    this.runInPod(pid, argvOf(pod));
+    this.runInPod(pid, [pod, ...(this.#args.get(pod) ?? [])]);
   }
 
   /** A process in a pod, whoever's. */

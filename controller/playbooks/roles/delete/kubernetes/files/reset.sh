@@ -23,6 +23,13 @@ namespaces=$(
     2>/dev/null | grep -o 'netns/cni-[0-9a-f-]*' | sort -u | cut -d / -f 2
 )
 
+# kubeadm empties /var/lib/cni, where other networks (podman's) keep which addresses they have given out, too.
+CNI_KEPT=/var/lib/cni.kk-kept
+if [ -d /var/lib/cni ] && [ ! -e "$CNI_KEPT" ]; then
+  rm -rf "$CNI_KEPT.new"
+  cp -a /var/lib/cni "$CNI_KEPT.new" && mv "$CNI_KEPT.new" "$CNI_KEPT"
+fi
+
 # 3. kubeadm, without a kubeconfig: with one it asks the API for its settings, 45 seconds long where that is dead.
 if [ -d /etc/kubernetes ] && there kubeadm; then
   if timeout -k 10 "$SECONDS_FOR_RESET" kubeadm reset -f --kubeconfig /nonexistent --cri-socket "$SOCKET" --skip-phases "$SKIP" </dev/null >/tmp/kk-reset.$$ 2>&1; then
@@ -81,6 +88,11 @@ empty /var/lib/kubelet '*'
 empty /var/log/pods '*'
 empty /var/log/containers '*'
 [ -z "$ETCD_DATA" ] || empty "$ETCD_DATA" member .restore 'before-restore-*'
+if [ -d "$CNI_KEPT" ]; then
+  # What has changed meanwhile is newer than what was kept.
+  mkdir -p /var/lib/cni && cp -an "$CNI_KEPT/." /var/lib/cni/
+  rm -rf "$CNI_KEPT"
+fi
 for folder in /var/lib/cni/networks/$NETWORK /var/lib/cni/results/$NETWORK-* /var/lib/cni/cache/results/$NETWORK-*; do
   if [ -e "$folder" ]; then rm -rf "$folder" && did "$folder"; fi
 done

@@ -53,8 +53,6 @@ if [ -e "$begun" ]; then
   done
 fi
 : >"$begun" && sync
-# What others said before tells nothing of this try.
-since=$(date +%s)
 cat "$here/kubeadm-init.yaml" "$here/kubeadm-settings.yaml" >"$work/config.yaml"
 {
   kubeadm init --config "$work/config.yaml" --upload-certs ${3:+--skip-phases="$3"} </dev/null 2>&1
@@ -62,7 +60,7 @@ cat "$here/kubeadm-init.yaml" "$here/kubeadm-settings.yaml" >"$work/config.yaml"
 } | masked | tee "$work/said" | sed -u '/control-plane has initialized successfully/,$d'
 
 if [ "$(cat "$work/status")" != 0 ]; then
-  evidence init "$work/said" >&2
+  evidence init "$work/said" "$begun" >&2
   exit 1
 fi
 cp "$here/kubeadm-settings.yaml" "$here/kubeadm-formed.yaml.new" && sync

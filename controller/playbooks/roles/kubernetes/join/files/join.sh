@@ -1,5 +1,5 @@
 #!/bin/sh
-# join.sh BIN SOCKET ETCD NODE: kubeadm join with kubeadm-join.yaml, and as a control plane with what is in kubeadm-join-control-plane.yaml.
+# join.sh BIN SOCKET ETCD NODE SNAPSHOTS: kubeadm join with kubeadm-join.yaml, and as a control plane with what is in kubeadm-join-control-plane.yaml.
 # What is left of a join that did not come to its end is removed before. A member of etcd that is listed is never wiped while
 # the others cannot do without it.
 set -u
@@ -44,7 +44,7 @@ if [ -e "$begun" ]; then
     until answers; do
       if [ "$(now)" -ge "$end" ]; then
         echo "ETCD_QUORUM_LOST: the join of this control plane was interrupted, etcd lists it as a member, and without it there is no quorum within three minutes." >&2
-        echo "Its data stays. Bring the other control planes back, or restore etcd from a snapshot; then apply --resume." >&2
+        echo "Its data stays. Bring the other control planes back, or restore etcd from a snapshot (in $5 on the first one); then apply --resume." >&2
         exit 1
       fi
       sleep 2
@@ -59,8 +59,6 @@ if [ -e "$begun" ]; then
   fi
 fi
 : >"$begun" && sync
-# What others said before tells nothing of this try.
-since=$(date +%s)
 cat "$here/kubeadm-join.yaml" >"$work/config.yaml"
 [ ! -e "$here/kubeadm-join-control-plane.yaml" ] || cat "$here/kubeadm-join-control-plane.yaml" >>"$work/config.yaml"
 {
@@ -69,7 +67,7 @@ cat "$here/kubeadm-join.yaml" >"$work/config.yaml"
 } | masked | tee "$work/said"
 
 if [ "$(cat "$work/status")" != 0 ]; then
-  evidence join "$work/said" >&2
+  evidence join "$work/said" "$begun" >&2
   # A worker that is not in takes no part: its kubelet would go on trying. One that is registered is taken out by the next try.
   if [ ! -e "$here/admin.conf" ]; then
     if [ -e "$here/kubelet.conf" ]; then systemctl stop kubelet; else reset >/dev/null; fi
