@@ -77,6 +77,14 @@ t.test(
     );
     const restore = await graphOf(t, { etcd: '{mode: external}', playbooks: ['etcd-restore'] });
     if ('problems' in restore) return t.fail(JSON.stringify(restore.problems));
+    t.same(
+      restore.parsed.plays.map(({ name, afterAll, roles }) => [name, afterAll, roles.map(({ role }) => role)]),
+      [
+        ['etcd-restore', false, ['etcd/restore']],
+        ['verify', true, ['verify']],
+      ],
+      'a restore is done when the cluster works',
+    );
     for (const [playbook, phase] of [
       ['etcd-restore', 'nothing'],
       ['delete-cluster', 'reset'],
@@ -154,6 +162,22 @@ esac
   t.match(await ask(), /error: /);
   writeFileSync(join(folder, 'list'), `2, unstarted, , ${peer}, , false\n`);
   t.equal(await ask(), 'existing', 'somebody has added it anew');
+});
+
+t.test('after a restore what watches the API begins anew, and kube-proxy not twice', async (t) => {
+  const folder = t.testdir({ asked: '' });
+  const kubectl = `#!/bin/sh
+echo "$*" >>${folder}/asked
+case $* in *' get deployments,daemonsets --selector k8s-app!=kube-proxy '*) printf 'deployment.apps/coredns\ndaemonset.apps/net\n' ;; esac
+`;
+  writeFileSync(join(folder, 'kubectl'), kubectl, { mode: 0o755 });
+  const script = 'controller/playbooks/roles/etcd/restore/files/restart-addons.sh';
+  await new Promise<void>((resolve, reject) => {
+    execFile('sh', [script, folder], (error) => (error ? reject(error) : resolve()));
+  });
+  const [, ...restarts] = readFileSync(join(folder, 'asked'), 'utf8').trim().split('\n');
+  t.match(restarts, [/kube-system rollout restart deployment.apps\/coredns$/, /rollout restart daemonset.apps\/net$/]);
+  t.equal(restarts.length, 2);
 });
 
 t.test('a member that is no control plane looks after its certificates, and gives the timer back', async (t) => {

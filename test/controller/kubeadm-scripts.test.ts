@@ -537,3 +537,24 @@ t.test('a reset takes what is of the cluster, and nothing of others beside it', 
   const again = await reset();
   t.strictSame([again.code, again.out], [0, ''], 'once more: nothing to do');
 });
+
+t.test('a call of the API that fails while a control plane comes or goes is made again', async (t) => {
+  const folder = t.testdir({ made: '' });
+  const kubectl = `#!/bin/sh
+case $* in
+  *' apply '*) cat >${folder}/yaml; echo x >>${folder}/made; [ "$(wc -l <${folder}/made)" -ge 2 ] || { echo 'unexpected EOF' >&2; exit 1; } ;;
+  *' get endpoints '*) echo 10.0.0.11 ;;
+  *' get service '*) printf 10.233.0.7 ;;
+esac
+`;
+  await writeFile(join(folder, 'kubectl'), kubectl, { mode: 0o755 });
+  const run = (seconds: string): Promise<[Error | null, string]> =>
+    new Promise((resolve) => {
+      const argv = ['controller/playbooks/roles/verify/files/make-service.sh', folder, '6443', seconds, 'external'];
+      execFile('sh', argv, (error, out) => resolve([error, out]));
+    });
+  t.same(await run('30'), [null, '10.233.0.7']);
+  t.match(await readFile(join(folder, 'yaml'), 'utf8'), /targetPort: 6443/);
+  await rm(join(folder, 'made'));
+  t.match(await run('0'), [{ code: 1 }, ''], 'and not for ever');
+});
