@@ -419,6 +419,33 @@ t.test('a join that a person approves, while the controller is started anew', as
   t.ok(line.said.some(({ message, details }) => message === 'join approved' && details['by'] === 'ada'));
 });
 
+t.test(
+  'a controller that wants every join approved wants it also when it is started anew without a word',
+  async (t) => {
+    const options: { approve?: boolean | undefined } = { approve: true };
+    const line = await startLine(options);
+    t.teardown(() => line.close());
+    const again = async (approve: boolean | undefined) => {
+      options.approve = approve;
+      await line.stopController();
+      await line.startController();
+    };
+    await again(undefined);
+    t.match(await line.client.status(), { approve: true });
+    await t.rejects(line.join('n1'), { code: 'JOIN_PENDING' });
+    await again(false);
+    t.notMatch(await line.client.status(), { approve: true });
+    await line.join('n2');
+    t.match(
+      (await line.client.nodes()).map(({ name, pending }) => [name, pending?.state]),
+      [
+        ['n2', undefined],
+        ['n1', 'pending'],
+      ],
+    );
+  },
+);
+
 t.test("a node whose clock is behind the controller's certificate says so", async (t) => {
   const line = await startLine({}, 10 * DAY);
   t.teardown(() => line.close());
