@@ -21,7 +21,7 @@ import type { Clock } from './run/ports.ts';
 import { listenOnSocket } from './server/listen-on-socket.ts';
 import { openRequests } from './server/open-requests.ts';
 import { operatorApi } from './server/operator-api.ts';
-import { autoRollbacks } from './store/meta.ts';
+import { autoRollbacks, lastApprove, rememberApprove } from './store/meta.ts';
 import { takeStateFolder } from './store/state-folder.ts';
 
 const TICK_MS = 1_000;
@@ -68,6 +68,9 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
   const packages = await readAgentPackages(options.agentFolder).catch((): AgentPackage[] => []);
   const address = await Address.of(options, state.database);
   const endpoints = (): readonly string[] => address.endpoints();
+  // Kept: a controller that apply starts must not let in whom the one before would have asked about.
+  const approve = options.approve ?? (await lastApprove(state.database)) ?? false;
+  if (options.approve !== undefined) await rememberApprove(state.database, options.approve);
   const agentApp = await agentsPort({
     state,
     engine,
@@ -78,6 +81,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
     packages,
     blobs: files,
     endpoints,
+    approve,
     stopping: stopping.signal,
   });
   onEnd(() => runner.idle());
@@ -133,6 +137,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
     connectTimeoutMs,
     clock,
     endpoints,
+    approve,
     stop,
   };
   const api = operatorApi(operations(parts));

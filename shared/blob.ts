@@ -12,6 +12,17 @@ export const BlobRef = z.strictObject({
 });
 export type BlobRef = z.infer<typeof BlobRef>;
 
+/** What a table of blobs has for a directory with nothing in it, under its name with a `/` at its end: no bytes, never brought. */
+export const EMPTY_DIRECTORY: BlobRef = {
+  sha256: 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
+  size: 0,
+};
+
+/** Does a name of a table of blobs stand for a directory with nothing in it? */
+export function isEmptyDirectory(name: string): boolean {
+  return name.endsWith('/');
+}
+
 /** What a table of blobs calls the file of a component for nodes of one architecture. */
 export function componentBlob(component: string, architecture: string): string {
   return `${component}@${architecture}`;
@@ -19,7 +30,8 @@ export function componentBlob(component: string, architecture: string): string {
 
 /**
  * What `src` names, spelled one way: `conf/app.conf` is a file of the role, `./app.tar` and `../app.tar` are relative to the
- * plan, `/srv/app.tar` is as it stands. A table of blobs has these names as its keys, and of a directory one for each file in it.
+ * plan, `/srv/app.tar` is as it stands. A table of blobs has these names as its keys, and of a directory one for each file in it
+ * and for each directory in it that has nothing in it.
  */
 export function blobName(src: string): string {
   const start = src.startsWith('/') ? '/' : isBesidePlan(src) ? './' : '';
@@ -52,5 +64,5 @@ export function blobsOf<B>(
       path.startsWith(below) && path !== below ? [[path.slice(below.length), blob] as const] : [],
     ),
   );
-  return Object.keys(directory).length === 0 ? undefined : { directory };
+  return Object.keys(directory).length === 0 && !Object.hasOwn(table, below) ? undefined : { directory };
 }

@@ -1,7 +1,7 @@
 import { basename, dirname } from 'node:path';
 import type { ActionInput } from '../../shared/actions/index.ts';
 import { modeBits } from '../../shared/actions/mode.ts';
-import { type BlobRef, blobName, blobsOf, componentBlob } from '../../shared/blob.ts';
+import { type BlobRef, blobName, blobsOf, componentBlob, isEmptyDirectory } from '../../shared/blob.ts';
 import { KkError } from '../../shared/errors.ts';
 import type { Diff } from '../../shared/share.ts';
 import { architectureOf } from '../facts/index.ts';
@@ -72,7 +72,7 @@ async function plan(input: Input, context: ActionContext): Promise<Plan> {
     ? Object.entries(source.directory).map(([below, blob]) => [`${path}/${below}`, blob])
     : [[path, source.file]];
   const files: Plan['files'] = [];
-  for (const [at, blob] of table) {
+  for (const [at, blob] of table.filter(([name]) => !isEmptyDirectory(name))) {
     context.signal.throwIfAborted();
     const newMode = blob.executable === true ? NEW_EXECUTABLE : NEW_FILE;
     const content = shippedText(input, at.slice(path.length + 1), context);
@@ -96,7 +96,10 @@ function shippedText({ src = '', component }: Input, below: string, context: Act
 
 function foldersOf(root: string, table: readonly [string, BlobRef][]): string[] {
   const folders = new Set([root]);
-  for (const [path] of table) for (let at = dirname(path); at.length > root.length; at = dirname(at)) folders.add(at);
+  for (const [path] of table) {
+    // The name of an empty directory ends with a slash: cut there it is the directory itself.
+    for (let at = path.slice(0, path.lastIndexOf('/')); at.length > root.length; at = dirname(at)) folders.add(at);
+  }
   return [...folders].sort();
 }
 

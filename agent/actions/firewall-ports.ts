@@ -6,6 +6,11 @@ import type { Host, RunOutput } from '../host/host.ts';
 export interface PortState {
   now: boolean;
   kept: boolean;
+  /** Of a range that is not let through as a whole: what of it is, divided by blanks. Absent: nothing. */
+  partlyNow?: string;
+  partlyKept?: string;
+  /** What else is said of this very port: `limit`, `deny`. A rule of ufw that lets it through takes the place of that one. */
+  verb?: string;
 }
 
 export interface PortFirewall {
@@ -38,35 +43,67 @@ async function ask(host: Host, argv: Argv, signal?: AbortSignal): Promise<string
   return output.stdout;
 }
 
+function parsed(text: string): [from: number, to: number, protocol: string | undefined] {
+  const [numbers = '', protocol] = text.split('/');
+  const [from = 0, to = from] = numbers.split('-').map(Number);
+  return [from, to, protocol];
+}
+
 /** Is a port, or a range, within another one? firewalld makes one range of ports that lie side by side. Pure. */
 export function covers(range: string, port: string): boolean {
-  const parsed = (text: string): [number, number, string | undefined] => {
-    const [numbers = '', protocol] = text.split('/');
-    const [from = 0, to = from] = numbers.split('-').map(Number);
-    return [from, to, protocol];
-  };
   const [[low, high, protocol], [from, to, wanted]] = [parsed(range), parsed(port)];
   return protocol === wanted && low <= from && to <= high;
 }
 
+/** What of a range is in one of the others, in their order. Pure. */
+export function partsIn(all: readonly string[], range: string): string[] {
+  const [low, high, wanted] = parsed(range);
+  return all.flatMap((one) => {
+    const [from, to, protocol] = parsed(one);
+    const [first, last] = [Math.max(from, low), Math.min(to, high)];
+    if (protocol !== wanted || first > last) return [];
+    return [`${first === last ? first : `${first}-${last}`}/${protocol}`];
+  });
+}
+
 /** firewall-cmd(1): what counts now and what counts after a boot or reload are two lists. */
 export function firewalld(host: Host): PortFirewall {
+  const list = async (zone: string, ...more: string[]): Promise<string[]> =>
+    (await ask(host, ['firewall-cmd', ...more, `--zone=${zone}`, '--list-ports'])).trim().split(/\s+/);
+  const isIn = (all: readonly string[], port: string): boolean => all.some((one) => covers(one, port));
   return {
     kind: 'firewalld',
     isActive: async () => (await host.run(['firewall-cmd', '--state'], { env: { LC_ALL: 'C' } })).code === 0,
     place: async () => (await ask(host, ['firewall-cmd', '--get-default-zone'])).trim(),
     async look(zone, ports) {
-      const list = async (...more: string[]): Promise<string[]> =>
-        (await ask(host, ['firewall-cmd', ...more, `--zone=${zone}`, '--list-ports'])).trim().split(/\s+/);
-      const [now, kept] = [await list(), await list('--permanent')];
-      const isIn = (all: readonly string[], port: string): boolean => all.some((one) => covers(one, port));
-      return new Map(ports.map((port) => [port, { now: isIn(now, port), kept: isIn(kept, port) }]));
+      const [now, kept] = [await list(zone), await list(zone, '--permanent')];
+      return new Map(
+        ports.map((port): [string, PortState] => {
+          const state = { now: isIn(now, port), kept: isIn(kept, port) };
+          const [partlyNow, partlyKept] = [now, kept].map((all) => partsIn(all, port).join(' '));
+          return [
+            port,
+            {
+              ...state,
+              ...(state.now || !partlyNow ? {} : { partlyNow }),
+              ...(state.kept || !partlyKept ? {} : { partlyKept }),
+            },
+          ];
+        }),
+      );
     },
     async set(zone, port, state, wanted, signal) {
-      const change = (verb: string, ...more: string[]): Promise<string> =>
-        ask(host, ['firewall-cmd', ...more, `--zone=${zone}`, `--${verb}-port=${port}`], signal);
-      if (wanted.kept !== state.kept) await change(wanted.kept ? 'add' : 'remove', '--permanent');
-      if (wanted.now !== state.now) await change(wanted.now ? 'add' : 'remove');
+      const change = (verb: string, what: string, ...more: string[]): Promise<string> =>
+        ask(host, ['firewall-cmd', ...more, `--zone=${zone}`, `--${verb}-port=${what}`], signal);
+      const close = async (partly: string | undefined, ...more: string[]): Promise<void> => {
+        await change('remove', port, ...more);
+        // What a person had opened of it may have become one with it, and is gone with it.
+        const left = await list(zone, ...more);
+        for (const part of partly?.split(' ') ?? []) if (!isIn(left, part)) await change('add', part, ...more);
+      };
+      if (wanted.kept !== state.kept)
+        await (wanted.kept ? change('add', port, '--permanent') : close(wanted.partlyKept, '--permanent'));
+      if (wanted.now !== state.now) await (wanted.now ? change('add', port) : close(wanted.partlyNow));
     },
   };
 }
@@ -84,15 +121,20 @@ export function ufw(host: Host): PortFirewall {
     async look(_, ports) {
       const rules = (await ask(host, ['ufw', 'show', 'added'])).split('\n').map((line) => line.trim());
       return new Map(
-        ports.map((port) => {
-          const wanted = `ufw allow ${rule(port)}`;
-          const isOpen = rules.some((one) => one === wanted || one.startsWith(`${wanted} comment `));
-          return [port, { now: isOpen, kept: isOpen }];
+        ports.map((port): [string, PortState] => {
+          const said = rules.flatMap((one) => {
+            const [, verb = '', of] = /^ufw (allow|deny|reject|limit) (\S+)(?: comment .*)?$/.exec(one) ?? [];
+            return of === rule(port) ? [verb] : [];
+          });
+          const isOpen = said.includes('allow');
+          const [verb] = isOpen ? [] : said;
+          return [port, { now: isOpen, kept: isOpen, ...(verb === undefined ? {} : { verb }) }];
         }),
       );
     },
     async set(_, port, _state, wanted, signal) {
-      await ask(host, wanted.kept ? ['ufw', 'allow', rule(port)] : ['ufw', 'delete', 'allow', rule(port)], signal);
+      const verb = wanted.kept ? 'allow' : wanted.verb;
+      await ask(host, ['ufw', ...(verb === undefined ? ['delete', 'allow'] : [verb]), rule(port)], signal);
     },
   };
 }

@@ -85,7 +85,7 @@ export function createExecutors({ stateFolder, undo, files, gather, root = '', s
     mount: mountExecutor(root),
     package: packageExecutor(root),
     reboot: rebootExecutor(root),
-    repository: repositoryExecutor(root),
+    repository: repositoryExecutor(root, stateFolder),
     restore: restoreExecutor(undo, stateFolder),
     scan_ports: scanPortsExecutor,
     script: scriptExecutor(scripts),

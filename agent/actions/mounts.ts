@@ -49,7 +49,11 @@ export function mountsOf(host: Host, root: string): Mounts {
       );
       const path = folder === undefined ? src : `${root}/dev/disk/${folder}/${name}`;
       if (!path.startsWith('/')) return src;
-      return (await host.files.real(path)) ?? src;
+      const found = await host.files.real(path);
+      if (found !== undefined || folder === undefined) return found ?? src;
+      // Without udev there are no such links; mount(8) reads the devices themselves then, and so does findfs(8).
+      const { code, stdout } = await host.run(['findfs', `${tag}=${value}`], { timeoutMs: MOUNT_MS });
+      return code === 0 ? stdout.trim() : src;
     },
 
     mount: (path, { src, type, options }, signal) =>

@@ -1,9 +1,11 @@
 import { dirname } from 'node:path';
+import { z } from 'zod';
 import type { ActionInput, ActionOutput } from '../../shared/actions/index.ts';
 import { KkError } from '../../shared/errors.ts';
 import type { Diff } from '../../shared/share.ts';
 import type { FileStat } from '../host/host.ts';
 import { ABSENT } from '../undo/image.ts';
+import type { Attributes } from './attributes.ts';
 import { contentDiff } from './content-diff.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
 import { inTurn } from './in-turn.ts';
@@ -27,6 +29,20 @@ interface Part {
   before: { stat: FileStat; content: Buffer } | undefined;
   plan: FilePlan | { todo: 'remove'; diffs: Diff[] };
 }
+
+/** How a file was, to be taken back to. */
+const Before = z.strictObject({
+  path: z.string(),
+  /** Base64; absent: there was none. */
+  content: z.string().optional(),
+  mode: z.int().optional(),
+  uid: z.int().optional(),
+  gid: z.int().optional(),
+});
+type Before = z.infer<typeof Before>;
+
+/** The files of a repository that has not answered yet are on the disk: it is not done, whatever they say. */
+const Owed = z.strictObject({ before: z.array(Before) });
 
 interface Plan {
   path: string;
@@ -72,7 +88,27 @@ function checkedFingerprints({ name, fingerprints }: Input, key: Buffer | undefi
 }
 
 /** `root`: what /etc and /var are below. */
-export function repositoryExecutor(root: string): ActionExecutor<'repository'> {
+export function repositoryExecutor(root: string, stateFolder: string): ActionExecutor<'repository'> {
+  const owedPath = ({ name }: Input): string => `${stateFolder}/repositories/${name}.json`;
+
+  /** What an agent that was ended before the repository had answered found there; undefined: nothing is owed. */
+  async function owedOf(input: Input, { host }: ActionContext): Promise<Before[] | undefined> {
+    const bytes = await host.files.read(owedPath(input));
+    if (bytes === undefined) return undefined;
+    try {
+      return Owed.parse(JSON.parse(bytes.toString('utf8'))).before;
+    } catch {
+      // Of another version: that it is owed is known, and nothing to take back to.
+      return [];
+    }
+  }
+
+  /** From now on it is owed, with how its files were at first. */
+  async function owe(input: Input, before: Before[], { host }: ActionContext): Promise<void> {
+    await host.files.makeDirectory(dirname(owedPath(input)), { mode: 0o700 });
+    await host.files.writeAtomic(owedPath(input), Buffer.from(JSON.stringify({ before })), { mode: 0o600 });
+  }
+
   async function partOf(path: string, content: Buffer | undefined, { host }: ActionContext): Promise<Part[]> {
     const stat = await host.files.stat(path);
     onlyRegular(path, stat);
@@ -119,12 +155,11 @@ export function repositoryExecutor(root: string): ActionExecutor<'repository'> {
     await carryOutFile(path, plan, context);
   }
 
-  /** What a repository that cannot be used must not leave: the next run would take it for done. */
-  async function takeBack({ parts }: Plan, { files }: ActionContext['host']): Promise<void> {
-    for (const { path, before, plan } of parts.toReversed()) {
-      if (plan.todo === 'nothing') continue;
-      if (before === undefined) await files.remove(path);
-      else await files.writeAtomic(path, before.content, before.stat);
+  /** What a repository that cannot be used must not leave: the package manager would ask it at every turn. */
+  async function takeBack(all: readonly Before[], { files }: ActionContext['host']): Promise<void> {
+    for (const { path, content, ...attributes } of all.toReversed()) {
+      if (content === undefined) await files.remove(path);
+      else await files.writeAtomic(path, Buffer.from(content, 'base64'), attributes as Attributes);
     }
   }
 
@@ -133,9 +168,11 @@ export function repositoryExecutor(root: string): ActionExecutor<'repository'> {
     if (context.recovering !== undefined) await followPrograms(context, context.recovering.bootId);
     const manager = await packageManagerOf(host, root, signal);
     const plan = await planOf(input, manager, context);
-    for (const prefix of plan.lists) await context.remember({ kind: 'package_lists', id: prefix }, { state: 'lists' });
-    for (const part of plan.parts) await carryOut(part, context);
     const refreshes = input.state === 'present' && input.enabled;
+    const before = beforeOf(plan, await owedOf(input, context));
+    for (const prefix of plan.lists) await context.remember({ kind: 'package_lists', id: prefix }, { state: 'lists' });
+    if (refreshes) await owe(input, before, context);
+    for (const part of plan.parts) await carryOut(part, context);
     const askedAtMs = await manager.askedAtMs();
     if (refreshes) {
       try {
@@ -146,13 +183,15 @@ export function repositoryExecutor(root: string): ActionExecutor<'repository'> {
           lockWaitMs: input.lock_wait_seconds * 1000,
         });
       } catch (thrown) {
-        await takeBack(plan, host);
+        await takeBack(before, host);
+        await host.files.remove(owedPath(input));
         throw thrown;
       } finally {
         // Only this one was asked, and none of the others.
         await manager.setAskedAt(askedAtMs ?? 0);
       }
     } else for (const prefix of plan.lists) await removeLists(host, root, prefix);
+    await host.files.remove(owedPath(input));
     return { output: outputOf(plan, refreshes), changed: !isDone(plan), diffs: diffsOf(plan) };
   }
 
@@ -160,12 +199,32 @@ export function repositoryExecutor(root: string): ActionExecutor<'repository'> {
     async inspect(input, context) {
       const manager = await packageManagerOf(context.host, root, context.signal);
       const plan = await onPath(input.name, () => planOf(input, manager, context));
-      // An agent that was ended in the middle may not have asked it yet.
-      if (isDone(plan) && context.recovering === undefined) return { already: true, output: outputOf(plan, false) };
+      // An agent that was ended in the middle may not have asked it yet; nobody is owed one that is not to be asked.
+      const isOwed = input.state === 'present' && input.enabled && (await owedOf(input, context)) !== undefined;
+      if (isDone(plan) && !isOwed && context.recovering === undefined)
+        return { already: true, output: outputOf(plan, false) };
       return { already: false, diffs: diffsOf(plan), foreseen: outputOf(plan, true) };
     },
 
     apply: (input, context) =>
       inTurn(context.host.files, PACKAGES, () => onPath(input.name, () => work(input, context))),
   };
+}
+
+/** How the files are that the plan changes; of those that an earlier try has changed, how they were before it. */
+function beforeOf({ parts }: Plan, owed: readonly Before[] = []): Before[] {
+  const known = new Set(owed.map(({ path }) => path));
+  const changed = parts.filter(({ path, plan }) => plan.todo !== 'nothing' && !known.has(path));
+  return [
+    ...owed,
+    ...changed.map(({ path, before }) =>
+      before === undefined
+        ? { path }
+        : { path, content: before.content.toString('base64'), ...attributesOf(before.stat) },
+    ),
+  ];
+}
+
+function attributesOf({ mode, uid, gid }: FileStat): Required<Attributes> {
+  return { mode, uid, gid };
 }

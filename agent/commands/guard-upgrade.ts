@@ -4,7 +4,7 @@ import { KkError } from '../../shared/errors.ts';
 import { VERSION } from '../config/version.ts';
 import { bootId } from '../host/boot-id.ts';
 import { createHost } from '../host/index.ts';
-import { type Connected, guardUpgrade } from '../install/guard.ts';
+import { guardUpgrade, type PresentAgent } from '../install/guard.ts';
 import { LAYOUT } from '../install/layout.ts';
 import { packagedUnits } from '../install/units.ts';
 import { UpgradeFiles } from '../install/upgrade-files.ts';
@@ -28,7 +28,7 @@ export async function guard({
     version: VERSION,
     executable: process.execPath,
     units: packagedUnits(),
-    connected: () => connectedAgent(paths, boot),
+    agent: () => presentAgent(paths, boot),
     sleep: (ms) => setTimeout(ms),
   });
   if (outcome === 'done') process.stdout.write('the new agent is at work\n');
@@ -36,14 +36,14 @@ export async function guard({
     process.stdout.write(`the agent of before is back: ${new KkError(outcome).message}\n`);
 }
 
-/** By the lock, which only a living agent holds, and what that very process wrote of its connection. */
-async function connectedAgent(paths: StatePaths, boot: string): Promise<Connected | undefined> {
+/** By the lock, which only a living agent holds, and what that very process wrote of itself. */
+async function presentAgent(paths: StatePaths, boot: string): Promise<PresentAgent | undefined> {
   const holder = holderOf(paths.lock, boot);
   if (holder === undefined) return undefined;
   try {
     const status = JSON.parse(await readFile(paths.status, 'utf8')) as Partial<AgentStatus>;
-    if (status.state !== 'connected' || status.pid !== holder.pid || status.executable === undefined) return undefined;
-    return { pid: holder.pid, executable: status.executable };
+    if (status.pid !== holder.pid || status.executable === undefined) return undefined;
+    return { pid: holder.pid, executable: status.executable, isConnected: status.state === 'connected' };
   } catch {
     return undefined;
   }

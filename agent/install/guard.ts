@@ -5,14 +5,16 @@ import { type ErrorReport, isSystemError, reportOf } from '../../shared/errors.t
 import type { Host } from '../host/host.ts';
 import type { Layout } from './layout.ts';
 import { finishPlacing, forgetRelease, placeExecutable } from './place-executable.ts';
-import { enableUnits, type UnitTexts } from './units.ts';
+import { enableUnits, restartInTime, type UnitTexts } from './units.ts';
 import type { PendingUpgrade, UpgradeFiles } from './upgrade-files.ts';
 
-/** The agent that runs on this node now; undefined: none, or not connected to its controller. */
-export interface Connected {
+/** The agent that runs on this node now. */
+export interface PresentAgent {
   pid: number;
   /** Its executable, without symlinks. */
   executable: string;
+  /** To its controller, and welcomed. */
+  isConnected: boolean;
 }
 
 export interface GuardInput {
@@ -23,12 +25,15 @@ export interface GuardInput {
   version: string;
   executable: string;
   units: UnitTexts;
-  connected: () => Promise<Connected | undefined>;
+  /** Undefined: none runs, or it has not told anything of itself yet. */
+  agent: () => Promise<PresentAgent | undefined>;
   sleep: (ms: number) => Promise<void>;
 }
 
 const INSTALL_MS = 180_000;
 const LOOK_MS = 250;
+/** systemd ends what does not stop within 30 s, twice, before it starts the other. */
+const COME_BACK_MS = 90_000;
 /** An agent that is connected must stay so for this long: one that falls over its first task shall not be kept. */
 const SETTLE_MS = 3_000;
 const JOURNAL_LINES = 20;
@@ -87,11 +92,10 @@ async function installNew(
 /** Undefined: the new agent was welcomed, and still is. */
 async function watch(input: GuardInput, { to, limitMs }: PendingUpgrade): Promise<ErrorReport | undefined> {
   const { host, layout, sleep } = input;
-  // As processes name it, where a folder on the way is a link.
-  const wanted = `${await realpath(layout.library)}/${to}/kk-agent`;
+  const wanted = await runsFrom(layout, to);
   const isThere = async (): Promise<number | undefined> => {
-    const agent = await input.connected();
-    return agent?.executable === wanted ? agent.pid : undefined;
+    const agent = await input.agent();
+    return agent?.isConnected && agent.executable === wanted ? agent.pid : undefined;
   };
   const end = host.bootTimeMs() + limitMs;
   while (host.bootTimeMs() < end) {
@@ -108,6 +112,11 @@ async function watch(input: GuardInput, { to, limitMs }: PendingUpgrade): Promis
     evidence: await lastWords(host),
     remedy: 'The agent of before is back. Look at what the new one said, and at its way to the controller.',
   };
+}
+
+/** The executable of a release as processes name it, where a folder on the way is a link. */
+async function runsFrom({ library }: Layout, release: string): Promise<string> {
+  return `${await realpath(library)}/${release}/kk-agent`;
 }
 
 function isNoRoom(thrown: unknown): boolean {
@@ -131,9 +140,30 @@ async function lastWords(host: Pick<Host, 'run'>): Promise<string> {
 
 async function putBack(input: GuardInput, { to }: PendingUpgrade): Promise<void> {
   const { layout, host, executable, version, units } = input;
-  await placeExecutable(executable, version, layout.library);
-  // Always: the agent that runs may be at rest, or be the new one.
-  await enableUnits(host, layout.units, units, true);
+  const { release } = await placeExecutable(executable, version, layout.library);
+  const before = (await input.agent())?.pid;
+  try {
+    // Always: the agent that runs may be at rest, or be the new one.
+    await enableUnits(host, layout.units, units, true);
+  } catch (thrown) {
+    // systemd is slow, or hangs in something else (a generator, a unit that does not stop): it does what it was asked
+    // all the same, later. Asking again and again would end the agent that came back by the time.
+    await restartInTime(host).catch(() => {});
+    if (!(await cameBack(input, release, before))) throw thrown;
+  }
   await finishPlacing(layout.library);
   await forgetRelease(layout.library, to);
+}
+
+/** Whether by and by an agent of that release runs, as another process than `before`. */
+async function cameBack(input: GuardInput, release: string, before: number | undefined): Promise<boolean> {
+  const { layout, host, sleep } = input;
+  const wanted = await runsFrom(layout, release);
+  const end = host.bootTimeMs() + COME_BACK_MS;
+  while (host.bootTimeMs() < end) {
+    const now = await input.agent();
+    if (now?.executable === wanted && now.pid !== before) return true;
+    await sleep(LOOK_MS);
+  }
+  return false;
 }

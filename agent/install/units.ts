@@ -55,6 +55,11 @@ export async function enableUnits(
   return written;
 }
 
+/** Has systemd run the agent anew, and does not wait for it. Throws KkError SYSTEMD_FAILED. */
+export function restartInTime(host: Pick<Host, 'run'>): Promise<void> {
+  return systemctl(host, ['restart', '--no-block', SERVICE]);
+}
+
 /** Starts the guard of an upgrade and does not wait for it. Throws KkError SYSTEMD_FAILED. */
 export function startGuard(host: Pick<Host, 'run'>): Promise<void> {
   return systemctl(host, ['start', '--no-block', GUARD]);

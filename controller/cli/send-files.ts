@@ -1,4 +1,5 @@
 import { createReadStream } from 'node:fs';
+import { isEmptyDirectory } from '../../shared/blob.ts';
 import { blobsIn } from '../compile/blobs.ts';
 import { diskPath } from '../plan/index.ts';
 import type { Client } from './client.ts';
@@ -13,6 +14,7 @@ export async function sendFiles(
   if (named.length === 0) return;
   const missing = new Set(await client.missingBlobs({ sha256: named }));
   for (const [path, { sha256 }] of Object.entries(sources.files ?? {})) {
-    if (missing.delete(sha256)) await client.addBlob(sha256, createReadStream(diskPath(path)));
+    if (!isEmptyDirectory(path) && missing.delete(sha256))
+      await client.addBlob(sha256, createReadStream(diskPath(path)));
   }
 }

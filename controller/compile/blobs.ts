@@ -1,4 +1,4 @@
-import type { BlobRef } from '../../shared/blob.ts';
+import { type BlobRef, isEmptyDirectory } from '../../shared/blob.ts';
 import type { TaskGraph } from './graph.ts';
 
 /** A blob that tasks of a graph name. */
@@ -28,7 +28,8 @@ function collect(graph: TaskGraph): Map<string, NamedBlob> {
   for (const { index, rollback = [] } of graph.tasks) {
     const spec = graph.common.tasks[index];
     for (const one of [spec, ...(spec?.recover ?? []), ...rollback]) {
-      for (const blob of Object.values(one?.blobs ?? {})) {
+      for (const [name, blob] of Object.entries(one?.blobs ?? {})) {
+        if (isEmptyDirectory(name)) continue;
         const { tasks } = blobs.get(blob.sha256) ?? { tasks: [] };
         blobs.set(blob.sha256, { ...blob, tasks: tasks.at(-1) === index ? tasks : [...tasks, index] });
       }

@@ -27,6 +27,8 @@ export interface AgentsSide {
   packages: readonly AgentPackage[];
   blobs: Blobs;
   endpoints(): readonly string[];
+  /** Every join waits for a person. */
+  approve: boolean;
   stopping: AbortSignal;
 }
 
@@ -54,7 +56,15 @@ export async function agentsPort(side: AgentsSide): Promise<AgentApp> {
     secret: nodeSecrets(engine.runner, state.secrets),
     fetched: fetching(engine.runner, state.fetched, state.folder),
     async enrol(request, remote) {
-      const ports = { authority, tokens, pendings, ledger: identities, endpoints, clock: clock.nowMs };
+      const ports = {
+        authority,
+        tokens,
+        pendings,
+        ledger: identities,
+        approve: side.approve,
+        endpoints,
+        clock: clock.nowMs,
+      };
       const enrolled = await enrolNode(request, remote, ports);
       const code = enrolled.ok ? {} : { code: enrolled.report.code };
       const token = parseToken(request.token)?.id;

@@ -8,6 +8,7 @@ export const SETTINGS = [
     about: 'Address and port for the agents (as serve --listen), also when apply starts the controller',
   },
   { env: 'KK_ADVERTISE', about: 'Addresses told to the agents, separated by commas (as serve --advertise)' },
+  { env: 'KK_APPROVE', about: 'yes or no: each join waits for a person (as serve --approve, --no-approve)' },
   { env: 'KK_AGENTS', about: 'Folder of the packaged agents, for serve and for the controller that apply starts' },
   { env: 'NO_COLOR', about: 'Set to anything: no colours' },
 ] as const;
@@ -25,6 +26,8 @@ export interface Settings {
   /** `host:port`; undefined: as the controller of this state folder listened before. */
   listen: string | undefined;
   advertise: string[] | undefined;
+  /** As it stands in the environment. */
+  approve: string | undefined;
   /** Undefined: where `npm run package-agent` puts them. */
   agentFolder: string | undefined;
   color: boolean;
@@ -46,6 +49,7 @@ export function readSettings(
     stateFolder: env.KK_STATE || ownFolder,
     listen: env.KK_LISTEN || undefined,
     advertise: env.KK_ADVERTISE?.split(',').filter((endpoint) => endpoint !== ''),
+    approve: env.KK_APPROVE || undefined,
     agentFolder: env.KK_AGENTS || undefined,
     color: !env.NO_COLOR && env.TERM !== 'dumb',
     live: env.TERM !== 'dumb',
@@ -68,6 +72,8 @@ export interface ServeOptions {
    * before on this state folder.
    */
   advertise: string[] | undefined;
+  /** Every join waits for `nodes approve`, whatever its token says. Undefined: as before on this state folder; at first not. */
+  approve?: boolean | undefined;
   /** Ends by itself once no run is active and nobody asks for anything. */
   untilIdle: boolean;
   /** How long an agent may start new steps without hearing from the controller (ENGINE 2.6). */

@@ -87,6 +87,8 @@ export interface OperationsParts {
   shells: Shells;
   clock: Clock;
   endpoints(): readonly string[];
+  /** Every join waits for a person. */
+  approve: boolean;
   /** Who was let in, by whose word. */
   audit(what: string, details: object): void;
   /** Aborts when the controller stops. */
@@ -159,6 +161,7 @@ export function operations(parts: OperationsParts): Operations {
         pid: parts.pid,
         stateFolder: parts.stateFolder,
         endpoints: [...parts.endpoints()],
+        ...(parts.approve ? { approve: true } : {}),
         started: iso(parts.startedMs),
         nodes: { known: identities.all().filter((i) => !i.revoked).length, connected: fleet.size },
         ...(runner.heldBehind === undefined ? {} : { held: runner.heldBehind }),

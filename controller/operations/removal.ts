@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { reportIn } from '../../shared/error-report.ts';
 import { type ErrorReport, KkError } from '../../shared/errors.ts';
 import type { Fleet } from '../dispatch/fleet.ts';
+import type { NodeIdentity } from '../pki/ports.ts';
 import type { Runner } from '../run/runner.ts';
 import type { Identities } from '../store/identities.ts';
 import type { Nodes } from '../store/nodes.ts';
@@ -17,23 +18,37 @@ export interface RemovalParts {
   nodes: Pick<Nodes, 'remove'>;
   fleet: Fleet;
   installations: Installations;
-  runner: Pick<Runner, 'active'>;
+  runner: Pick<Runner, 'active' | 'departures' | 'removed'>;
   stop: AbortSignal;
   audit(what: string, details: object): void;
 }
 
 /**
  * Takes the agent off a node, then forgets the node: its certificate opens nothing any more and its name is free. `force`
- * also where a run is at work on it, and where nobody is there to be taken off. Throws KkError NODE_UNKNOWN, NODE_AWAY,
- * NODE_BUSY, AGENT_SILENT, STATE_CONFLICT, and why the agent refused.
+ * also where a run is at work on it, and where nobody is there to be taken off. No run begins there meanwhile. Throws
+ * KkError NODE_UNKNOWN, NODE_AWAY, NODE_BUSY, NODE_LEAVING, AGENT_SILENT, STATE_CONFLICT, and why the agent refused.
  */
 export async function removeNode(
   parts: RemovalParts,
   name: string,
-  { force, by }: { force: boolean; by: string },
+  wish: { force: boolean; by: string },
 ): Promise<RemovedView> {
   const known = parts.identities.node(name);
   if (known === undefined) throw nodeUnknown(name);
+  const left = parts.runner.departures.leave(name);
+  try {
+    return await remove(parts, known, wish);
+  } finally {
+    left();
+  }
+}
+
+async function remove(
+  parts: RemovalParts,
+  known: NodeIdentity,
+  { force, by }: { force: boolean; by: string },
+): Promise<RemovedView> {
+  const { name } = known;
   if (!force) refuseBusy(parts, name);
   const isThere = parts.fleet.isConnected(name);
   if (!isThere && !force && !known.revoked) throw nodeAway(name);
@@ -56,6 +71,8 @@ export async function removeNode(
     true,
   );
   const uninstalled = isThere && error === undefined;
+  // Its commands ended with it. Where nobody was there to be taken off they may go on: the lease says how long.
+  if (uninstalled) await parts.runner.removed(name);
   parts.audit('node removed', { node: name, by, uninstalled });
   return { node: name, uninstalled };
 }
@@ -80,7 +97,15 @@ async function uninstall({ fleet, installations, stop }: RemovalParts, name: str
 
 function refuseBusy({ runner }: RemovalParts, name: string): void {
   const run = [...runner.active.values()].find(({ nodes }) => nodes.has(name));
-  if (run === undefined) return;
+  if (run === undefined) {
+    if (!runner.departures.isEntered(name)) return;
+    throw new KkError({
+      code: 'NODE_BUSY',
+      message: `A run is just beginning on ${name}.`,
+      remedy: 'See `kk-controller runs`; wait for it or cancel it, or remove the node with --force.',
+      node: name,
+    });
+  }
   throw new KkError({
     code: 'NODE_BUSY',
     message: `Run ${run.record.id} (${run.record.name}) is at work on ${name}.`,

@@ -16,6 +16,8 @@ export interface EnrolPorts {
   tokens: TokenStore;
   ledger: IdentityLedger;
   pendings: PendingStore;
+  /** Every join waits for a person, whatever its token says; but for machines that kk itself is brought to by ssh. */
+  approve: boolean;
   /** Where agents shall connect, best first. */
   endpoints: () => readonly string[];
   /** Epoch milliseconds. */
@@ -68,15 +70,18 @@ export async function enrolNode(request: EnrolRequest, address: string, ports: E
   const token = await tokens.find(text.id);
   const asked = { name, keyHash, tokenId: text.id, address, ...(request.machine && { machine: request.machine }) };
   const pending = await ports.pendings.find(name);
+  const isAsked = pending !== undefined && isSameJoin(pending, asked);
   const judged = judgeToken(token, text.secret, {
     ...{ now, name, address, again },
-    waits: pending !== undefined && isSameJoin(pending, asked),
+    waits: isAsked,
   });
   if (!judged.ok) return judged;
   if (token === undefined) return tokenUsed(text.id);
   const named = judgeName({ name, known, keyHash, token });
   if (!named.ok) return named;
-  const approval = token.approve && !again ? judgeApproval(asked, pending, now) : undefined;
+  // One that was told to wait goes on waiting, also when joins that come now need not.
+  const wantsApproval = token.approve || (ports.approve && !token.ssh) || isAsked;
+  const approval = wantsApproval && !again ? judgeApproval(asked, pending, now) : undefined;
   if (approval?.next === 'answer') return { ok: false, report: approval.report };
   if (approval?.next === 'keep') {
     // The same join may come twice at once, and one that finds no place costs nothing.
@@ -112,7 +117,7 @@ export async function enrolNode(request: EnrolRequest, address: string, ports: E
     );
   }
   // Also when its answer was lost.
-  if (token.approve && pending !== undefined && isSameJoin(pending, asked)) await ports.pendings.remove(pending);
+  if (isAsked) await ports.pendings.remove(pending);
   return {
     ok: true,
     answer: {

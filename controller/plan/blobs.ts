@@ -57,7 +57,7 @@ function tableFor(src: string, task: TaskRead, found: RoleRead, library: Library
   if (why !== undefined) library.refuse(place, why);
   else {
     const there = Object.keys(isBesidePlan(src) ? {} : found.shipped);
-    const remedy = there.length > 0 ? suggest(src, there) : 'Correct the path; an empty folder has nothing to copy.';
+    const remedy = there.length > 0 ? suggest(src, there) : 'Correct the path.';
     problems.add('PLAN_MISSING', at, `The src "${src}" is not there; it would be ${place}.`, remedy);
   }
   return undefined;

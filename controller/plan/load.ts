@@ -1,7 +1,7 @@
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { BlobRef } from '../../shared/blob.ts';
+import { type BlobRef, EMPTY_DIRECTORY } from '../../shared/blob.ts';
 import { isSystemError, KkError } from '../../shared/errors.ts';
 import { isTemplate } from '../../shared/expr/index.ts';
 import { chosenFile } from './chosen-file.ts';
@@ -110,7 +110,7 @@ async function loadComponents(
   for (const path of overridePathsOf(plan)) await loader.taken(beside(planPath, path));
 }
 
-/** A file, or all that are below a folder, by absolute path; what cannot be taken is left out. Throws PLAN_TOO_MANY_FILES. */
+/** A file, or all that are below a folder, by absolute path; as in {@link Sources}, with folders that are empty. What cannot be taken is left out. Throws PLAN_TOO_MANY_FILES. */
 export async function hashTree(path: string): Promise<Record<string, BlobRef>> {
   const loader = new Loader('', BUILTINS);
   await loader.taken(path);
@@ -223,24 +223,27 @@ class Loader {
     return this.#each(path, async (child) => void (await this.text(child, MAX_ROLE_FILE)));
   }
 
-  /** The same by their digests, and small ones that are text as texts, too. */
+  /** The same by their digests, and small ones that are text as texts, too; and the folders in it that are empty. */
   shipped(path: string): Promise<void> {
-    return this.#each(path, async (child) => {
+    const take = async (child: string): Promise<void> => {
       const size = (await this.#file(child))?.size;
       if (size === undefined || size > MAX_ROLE_FILE || this.isKnown(child)) return;
       const text = await readText(diskPath(child, this.builtins), MAX_ROLE_FILE);
       if (typeof text === 'string') this.texts[child] = text;
-    });
+    };
+    // A role whose files/ is empty ships nothing.
+    return this.#each(path, take, (folder) => (folder === path ? undefined : this.#empty(folder)));
   }
 
-  /** A file, or all that are below a folder, by their digests. */
+  /** A file, or all that are below a folder, by their digests, and the folders that are empty. */
   async taken(path: string): Promise<void> {
     const at = diskPath(path, this.builtins);
     const isFolder = await stat(at).then(
       (found) => found.isDirectory(),
       () => false,
     );
-    if (isFolder) await this.#each(path, async (child) => void (await this.#file(child)));
+    const take = async (child: string): Promise<void> => void (await this.#file(child));
+    if (isFolder) await this.#each(path, take, (folder) => this.#empty(folder));
     else await this.#file(path);
   }
 
@@ -273,16 +276,26 @@ class Loader {
     return this.files[path];
   }
 
-  async #each(path: string, take: (child: string) => Promise<void>): Promise<void> {
+  #empty(folder: string): void {
+    this.files[`${folder.replace(/\/+$/, '')}/`] = EMPTY_DIRECTORY;
+  }
+
+  async #each(
+    path: string,
+    take: (child: string) => Promise<void>,
+    isEmpty: (folder: string) => void = () => {},
+  ): Promise<void> {
     const waiting = [path];
     let found = 0;
     for (let folder = waiting.shift(); folder !== undefined; folder = waiting.shift()) {
       const entries = await readdir(diskPath(folder, this.builtins), { withFileTypes: true }).catch(
         (thrown: unknown) => {
-          if (isSystemError(thrown, 'ENOENT') || isSystemError(thrown, 'ENOTDIR')) return [];
+          if (isSystemError(thrown, 'ENOENT') || isSystemError(thrown, 'ENOTDIR')) return undefined;
           throw thrown;
         },
       );
+      if (entries === undefined) continue;
+      if (entries.length === 0) isEmpty(folder);
       for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
         const child = `${folder}/${entry.name}`;
         found += 1;

@@ -15,7 +15,7 @@ export interface Sources {
   texts: Record<string, string>;
   /** The user's folders of playbooks and roles, searched before anything else. */
   playbookPath?: readonly string[];
-  /** Files of roles and those that tasks name by a path of their own: their digests; the bytes are asked for later. */
+  /** Files of roles and those that tasks name by a path of their own: their digests; the bytes are asked for later. A name with `/` at its end is an empty folder. */
   files?: Readonly<Record<string, BlobRef>>;
   /** Run these instead of the plan's own: what a command does with the machines of a plan. Its hooks are then left out. */
   playbooks?: readonly string[];

@@ -2,9 +2,10 @@ import { runHasEnded } from '../../shared/lifecycle.ts';
 import type { Hello, RunHeld } from '../../shared/protocol/messages.ts';
 import type { TaskGraph } from '../compile/graph.ts';
 import { graphFromJson, graphToJson } from '../compile/serialise.ts';
-import { type ActiveRun, blockersOf, type Candidate, newActiveRun, reviseRun } from './active-run.ts';
+import { type ActiveRun, blockersOf, type Candidate, newActiveRun, nodesWithSteps, reviseRun } from './active-run.ts';
 import { applyEvent } from './apply-event.ts';
 import { type Decision, decide, decideEnd, decideFor, permitsToGrant, wishPermit } from './decide.ts';
+import { Departures } from './departures.ts';
 import type { Revision, RunEvent } from './events.ts';
 import { LastPlans } from './forget.ts';
 import { Holds } from './hold.ts';
@@ -66,6 +67,7 @@ const MOST_LOST = 1000;
 export class Runner {
   /** In order of arrival. */
   readonly active = new Map<string, ActiveRun>();
+  readonly departures = new Departures();
   private readonly holds = new Holds();
   private readonly plans = new LastPlans();
   /** The highest revision of a run that a node has shown; above ours when we were restored from a backup. */
@@ -111,14 +113,23 @@ export class Runner {
     await this.idle();
   }
 
-  /** Stores a new run and starts it, or queues it behind a run that holds one of its nodes (ENGINE 2.10). */
+  /**
+   * Stores a new run and starts it, or queues it behind a run that holds one of its nodes (ENGINE 2.10). Throws KkError
+   * NODE_LEAVING.
+   */
   async create(graph: TaskGraph, { id, by }: Pick<RunRecord, 'id' | 'by'>): Promise<ActiveRun> {
     const { name, kind } = graph;
     const createdMs = this.parts.clock.nowMs();
     const record: RunRecord = { id, by, name, kind, status: 'queued', revision: 1, createdMs, endedMs: undefined };
-    await this.parts.log.createRun(record, graphToJson(graph));
-    const run = newActiveRun(record, graph, this.parts.clock.monotonicMs());
-    this.active.set(id, run);
+    const entered = this.departures.enter(nodesWithSteps(graph));
+    let run: ActiveRun;
+    try {
+      await this.parts.log.createRun(record, graphToJson(graph));
+      run = newActiveRun(record, graph, this.parts.clock.monotonicMs());
+      this.active.set(id, run);
+    } finally {
+      entered();
+    }
     this.startQueued();
     await this.flush();
     return run;
@@ -126,12 +137,13 @@ export class Runner {
 
   /**
    * Begins the next revision of a plan run (ENGINE 3.4): resume, retry and skip are this. `wish` is made from the run as it
-   * is when all that came before is stored. Throws KkError RUN_UNKNOWN, RUN_NOT_RESUMABLE, RUN_SUPERSEDED.
+   * is when all that came before is stored. Throws KkError RUN_UNKNOWN, RUN_NOT_RESUMABLE, RUN_SUPERSEDED, NODE_LEAVING.
    */
   async revise(id: string, wish: (run: ActiveRun) => RevisionWish): Promise<ActiveRun> {
     const begin = (run: ActiveRun): ActiveRun => {
       const wanted = wish(run);
       if (run.coming !== undefined) throw runNotEnded(id);
+      if (wanted.how !== 'adopt') this.departures.refuse(nodesWithSteps(wanted.graph ?? run.graph));
       this.beginRevision(run, wanted);
       return run;
     };
@@ -269,6 +281,19 @@ export class Runner {
   /** Why nothing new may be asked for: a person has to adopt the runs first. */
   get heldBehind(): string | undefined {
     return this.holds.reason;
+  }
+
+  /** The agent was taken off the node: runs at work do not wait until its lease would end. Stored when this resolves. */
+  async removed(node: string): Promise<void> {
+    const error = {
+      code: 'NODE_REMOVED',
+      message: `${node} was removed from the fleet while the run was at work on it.`,
+      remedy: 'See on the machine how far its steps came; take it out of the plan, or let it join again, and apply.',
+      node,
+    };
+    for (const { run, index } of this.runsOf(node))
+      this.record(run.record.id, { kind: 'given_up', at: this.parts.clock.nowMs(), node: index, error });
+    await this.flush();
   }
 
   /** Asks the nodes to stop; `force`: also what holds a permit. Throws KkError RUN_NOT_ACTIVE. */

@@ -28,6 +28,18 @@ export async function rememberServing(database: Database, serving: Serving): Pro
   await database.transact([{ sql, values: [JSON.stringify(serving)] }]);
 }
 
+/** Does every join wait for a person? Undefined: nobody has said. */
+export async function lastApprove(database: Database): Promise<boolean | undefined> {
+  const [row] = await database.select("SELECT value FROM meta WHERE key = 'approve'");
+  return row && row['value'] === 'yes';
+}
+
+export async function rememberApprove(database: Database, approve: boolean): Promise<void> {
+  const sql =
+    "INSERT INTO meta (key, value) VALUES ('approve', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+  await database.transact([{ sql, values: [approve ? 'yes' : 'no'] }]);
+}
+
 /** All runs but the adopted ones are held: agents have met a newer generation (ENGINE 3.6). */
 export interface GenerationHold {
   reason: string;

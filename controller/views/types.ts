@@ -235,6 +235,8 @@ export const StatusView = z.object({
   pid: z.number(),
   stateFolder: z.string(),
   endpoints: z.array(z.string()),
+  /** Every join waits for a person, whatever its token says. */
+  approve: z.boolean().optional(),
   started: z.string(),
   nodes: z.object({ known: z.number(), connected: z.number() }),
   /** Why nothing new starts until `runs adopt`. */

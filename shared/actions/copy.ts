@@ -12,7 +12,7 @@ export const PlanFile = z.string().min(1).max(4096);
  */
 export const copy = defineAction({
   kind: 'copy',
-  version: 2,
+  version: 3,
   summary: 'a file or a directory of the plan, put on the node',
   input: z
     .strictObject({

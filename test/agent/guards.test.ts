@@ -19,7 +19,12 @@ function guarded(dir: string, present: readonly string[]) {
       { running: present.includes(name), enabled: present.includes(name) },
     ]),
   );
-  const lists = { now: new Set(['22/tcp']), permanent: new Set(['22/tcp']), ufw: new Set(['22/tcp']) };
+  const lists = {
+    now: new Set(['22/tcp']),
+    permanent: new Set(['22/tcp']),
+    ufw: new Set(['22/tcp']),
+    limited: new Set<string>(),
+  };
   let policy = '-P INPUT ACCEPT\n';
   const conf = join(dir, 'root/etc/ufw/ufw.conf');
   const ok = (stdout = ''): RunOutput => ({ code: 0, stdout, stderr: '' });
@@ -51,6 +56,8 @@ function guarded(dir: string, present: readonly string[]) {
     else if (verb === 'remove' && !list.delete(port) && list.delete(ETCD_RANGE)) {
       for (const one of ETCD) if (one !== port) list.add(one);
     } else if (verb === undefined) return ok(`${[...list].join(' ')}\n`);
+    // A port within an opened range becomes one with it.
+    if (verb === 'add') for (const one of [...list]) if (one !== port && covers(port, one)) list.delete(one);
     if (ETCD.every((one) => list.has(one))) {
       for (const one of ETCD) list.delete(one);
       list.add(ETCD_RANGE);
@@ -60,9 +67,16 @@ function guarded(dir: string, present: readonly string[]) {
   const ufw = (argv: readonly string[]): RunOutput => {
     const [, verb, rule = '', last = ''] = argv;
     if (verb === 'status') return ok(`Status: ${isUfwOn() ? 'active' : 'inactive'}\n`);
-    if (verb === 'show') return ok(`Added user rules:\n${[...lists.ufw].map((one) => `ufw allow ${one}\n`).join('')}`);
-    if (verb === 'allow') lists.ufw.add(rule);
-    else if (verb === 'delete') lists.ufw.delete(last);
+    if (verb === 'show') {
+      const allowed = [...lists.ufw].map((one) => `ufw allow ${one}\n`).join('');
+      return ok(`Added user rules:\n${allowed}${[...lists.limited].map((one) => `ufw limit ${one}\n`).join('')}`);
+    }
+    // A rule for the same port takes the place of the one before.
+    if (verb === 'allow' || verb === 'limit') {
+      lists.limited.delete(rule);
+      lists.ufw.delete(rule);
+      (verb === 'allow' ? lists.ufw : lists.limited).add(rule);
+    } else if (verb === 'delete') lists.ufw.delete(last);
     return ok();
   };
   const host: Host = {
@@ -152,6 +166,25 @@ t.test('firewall: ports of firewalld and of ufw, and closed again', async (t) =>
   t.match(await ubuntu.node.do('r2', 'firewall', ports, 'x'), { changed: false });
   await ubuntu.node.undo('r1', 'x');
   t.same([...ubuntu.lists.ufw], ['22/tcp']);
+
+  // What a person had opened of it, or otherwise, is as it was.
+  ubuntu.lists.limited.add('2222/tcp');
+  await ubuntu.node.do('r3', 'firewall', { ports: ['2222/tcp'] }, 'x');
+  t.same([[...ubuntu.lists.ufw], [...ubuntu.lists.limited]], [['22/tcp', '2222/tcp'], []]);
+  await ubuntu.node.undo('r3', 'x');
+  t.same(
+    [[...ubuntu.lists.ufw], [...ubuntu.lists.limited]],
+    [['22/tcp'], ['2222/tcp']],
+    'its people are not locked out',
+  );
+  const { node: shared, lists } = guarded(t.testdir({ d: {} }), ['firewalld']);
+  lists.now.add('30080/tcp');
+  lists.permanent.add('30080/tcp').add('32000-33000/tcp');
+  const before = [...lists.now, ...lists.permanent].sort();
+  await shared.do('r1', 'firewall', { ports: ['30000-32767/tcp'] }, 'x');
+  t.same([...lists.now], ['22/tcp', '30000-32767/tcp'], 'one with the range');
+  await shared.undo('r1', 'x');
+  t.same([...lists.now, ...lists.permanent].sort(), before);
   const refuses = (input: object, why: RegExp) =>
     t.match(ACTIONS.firewall.input.safeParse(input).error?.message, why, JSON.stringify(input));
   refuses({}, /exactly one/);

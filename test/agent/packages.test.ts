@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import t from 'tap';
 import { parseDatabase, parsePolicy, parseSimulation } from '../../agent/actions/packages/apt.ts';
@@ -278,6 +287,7 @@ function dnfNode(dir: string) {
   const node = new Node(dir, host);
   return {
     node,
+    host,
     installed,
     locks,
     ran: () => ran.splice(0),
@@ -601,6 +611,81 @@ t.test('repository: a .repo with its key, once; refused with another key; gone w
   refuses({ name: 'x', uris: ['https://me:secret@x/'] }, /password/);
   refuses({ name: 'x', uris: ['https://x/\nTrusted: yes'] }, /blanks/);
   refuses({ name: 'x', uris: ['https://x/'], fingerprints: ['x'] }, /fingerprint/);
+});
+
+t.test('repository: an agent that is killed between its file and its answer leaves nothing half', async (t) => {
+  const dir = t.testdir();
+  const input = { name: 'k8s', uris: ['https://pkgs.example/v1/rpm/'] };
+  const file = join(dir, 'root/etc/yum.repos.d/k8s.repo');
+  /** The agent dies while it asks. */
+  const killed = async (run: string, wanted: object) => {
+    const { node, host } = dnfNode(dir);
+    await new Promise<void>((resolve) => {
+      host.commands.start = () => {
+        resolve();
+        return new Promise(() => {});
+      };
+      void node.do(run, 'repository', wanted, 'x');
+    });
+  };
+  await killed('r1', input);
+  t.ok(existsSync(file));
+  const { node, refuse, ran } = dnfNode(dir);
+  refuse(true);
+  const unreachable = { code: 'REPOSITORY_UNREACHABLE', remedy: /./ };
+  t.match(await failure(node.do('r2', 'repository', input, 'x')), unreachable, 'another run does not take it for done');
+  t.notOk(existsSync(file), 'no package manager asks in vain');
+  refuse(false);
+  t.match(await node.do('r3', 'repository', input, 'x'), { changed: true, output: { refreshed: true } });
+  ran();
+  t.match(await node.do('r4', 'repository', input, 'x'), { changed: false });
+
+  await killed('r5', { ...input, uris: ['https://moved.example/'] });
+  const after = dnfNode(dir);
+  after.refuse(true);
+  after.node.recovering = { bootId: 'b1' };
+  const moved = { ...input, uris: ['https://moved.example/'] };
+  t.match(await failure(after.node.do('r5', 'repository', moved, 'x')), unreachable, 'its own run, taken up again');
+  t.match(readFileSync(file, 'utf8'), 'pkgs.example', 'the one before is back');
+  after.node.recovering = undefined;
+  t.match(await after.node.undo('r5', 'x'), { changed: false }, 'there is nothing left to undo');
+  await killed('r6', moved);
+  await dnfNode(dir).node.undo('r6', 'x');
+  t.match(readFileSync(file, 'utf8'), 'pkgs.example');
+  await dnfNode(dir).node.undo('r3', 'x');
+  t.notOk(existsSync(file));
+});
+
+t.test('apt: an undo that a restart of the agent cuts short is followed, and ended', async (t) => {
+  const dir = t.testdir();
+  const foresees = {
+    'install serve': 'Inst serve (1.0 x [amd64])\n',
+    'remove serve': 'Remv serve [1.0]\n',
+  };
+  const first = aptNode(dir, foresees);
+  await first.node.do('r1', 'package', { name: 'serve' }, 'x');
+  await new Promise<void>((resolve) => {
+    first.host.commands.start = (folder) => {
+      mkdirSync(folder, { recursive: true });
+      resolve();
+      return new Promise(() => {});
+    };
+    void first.node.undo('r1', 'x');
+  });
+  const { node, host, installed, ran } = aptNode(dir, foresees);
+  installed.set('serve', { version: '1.0' });
+  const result = Promise.withResolvers<CommandResult>();
+  host.commands.recover = async () => {
+    setImmediate(() => {
+      installed.set('serve', { version: '1.0', left: true });
+      result.resolve(ended({ code: 0, stdout: '', stderr: '' }));
+    });
+    return { state: 'running', result: result.promise };
+  };
+  t.match(await node.undo('r1', 'x'), { changed: true });
+  t.match(ran(), [/ purge serve$/], 'nothing is removed twice; what was left to do is done');
+  t.notOk(installed.has('serve'));
+  t.same(readdirSync(join(node.state, 'undo-packages')), []);
 });
 
 t.test('what apt names the lists of a repository', (t) => {

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -7,6 +8,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +17,7 @@ import { parseUnits } from '../../agent/actions/swap-units.ts';
 import { parseSwaps } from '../../agent/actions/swaps.ts';
 import { ACTIONS, type ActionKind } from '../../shared/actions/index.ts';
 import { type Program, systemNode } from '../support/system-node.ts';
-import { failure } from '../support/undo-node.ts';
+import { failure, Node } from '../support/undo-node.ts';
 
 /** Refuses an input, and says why. */
 function refusing(t: Test, kind: ActionKind) {
@@ -470,4 +472,40 @@ t.test('timer: a service and its timer, once; brought back', async (t) => {
   refuses({ name: 'a', every: 'soon', job: 'x' }, /a span of time/);
   refuses({ name: 'a', every: '1h', job: 'x', persistent: true }, /belongs to on_calendar/);
   refuses({ name: 'a', state: 'absent', job: 'x' }, /only the name/);
+});
+
+/** A loop device with ext4 on an image in `dir`; or why there can be none. */
+function loopDevice(dir: string): { device: string; free(): void } | string {
+  if (process.getuid?.() !== 0) return 'needs root';
+  const image = join(dir, 'image');
+  const ask = (program: string, ...args: string[]) => spawnSync(program, args, { encoding: 'utf8' });
+  writeFileSync(image, '');
+  truncateSync(image, 16 * 1024 * 1024);
+  const made = ask('mkfs.ext4', '-q', '-L', 'kk label', '-U', UUID, image);
+  if (made.status !== 0) return 'needs mkfs.ext4';
+  const { status, stdout } = ask('losetup', '--find', '--show', image);
+  if (status !== 0) return 'needs loop devices';
+  return { device: stdout.trim(), free: () => void ask('losetup', '--detach', stdout.trim()) };
+}
+const UUID = 'f0e1d2c3-1111-4222-8333-0123456789ab';
+
+t.test('mount: a real device by its UUID and its label, also where no udev names it', async (t) => {
+  const dir = t.testdir({ root: { etc: { fstab: '' }, sys: {} }, mnt: {} });
+  const loop = loopDevice(dir);
+  if (typeof loop === 'string') return t.skip(loop);
+  t.teardown(loop.free);
+  for (const name of ['proc', 'dev']) symlinkSync(`/${name}`, join(dir, 'root', name));
+  const node = new Node(dir);
+  const path = join(dir, 'mnt');
+  t.teardown(() => spawnSync('umount', ['--quiet', path]));
+  for (const [run, src] of [`UUID=${UUID}`, 'LABEL=kk label'].entries()) {
+    const input = { path, src, fstype: 'ext4', opts: 'noatime' };
+    const done = await node.do(`r${run}`, 'mount', input, 'x');
+    t.match(done, { changed: true, output: { mounted: true, source: loop.device } }, src);
+    t.match(await node.do('again', 'mount', input, 'x'), { changed: false }, 'the second time nothing is changed');
+    t.match(readFileSync(join(dir, 'root/etc/fstab'), 'utf8'), `${src.replace(' ', '\\040')} ${path} ext4 noatime 0 0`);
+    await node.undo(`r${run}`, 'x');
+    t.equal(readFileSync(join(dir, 'root/etc/fstab'), 'utf8'), '');
+    t.notMatch(readFileSync('/proc/self/mountinfo', 'utf8'), path);
+  }
 });

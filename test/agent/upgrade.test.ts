@@ -11,7 +11,7 @@ import { hostFiles } from '../../agent/host/files.ts';
 import { type Identity, IdentityStore } from '../../agent/identity/identity-store.ts';
 import { makeKeyAndCsr } from '../../agent/identity/keys.ts';
 import { fetchRelease } from '../../agent/install/fetch-release.ts';
-import { type Connected, type GuardInput, guardUpgrade } from '../../agent/install/guard.ts';
+import { type GuardInput, guardUpgrade, type PresentAgent } from '../../agent/install/guard.ts';
 import type { Layout } from '../../agent/install/layout.ts';
 import { type InstallationParts, OwnInstallation } from '../../agent/install/own-installation.ts';
 import { finishPlacing, guardBy, placeExecutable } from '../../agent/install/place-executable.ts';
@@ -63,7 +63,7 @@ async function machine(top: string, programs: (argv: readonly string[]) => numbe
 type Machine = Awaited<ReturnType<typeof machine>>;
 
 /** What the guard meets after the new agent was fetched; `agent`: who is connected at a time. */
-async function guarded(m: Machine, agent: (ms: number) => Connected | undefined) {
+async function guarded(m: Machine, agent: (ms: number) => Omit<PresentAgent, 'isConnected'> | undefined) {
   const { layout } = m;
   const fetched = join(layout.library, '.incoming.upgrade', 'kk-agent');
   await mkdir(join(layout.library, '.incoming.upgrade'), { recursive: true });
@@ -73,7 +73,10 @@ async function guarded(m: Machine, agent: (ms: number) => Connected | undefined)
   await m.files.begin({ id: 'u1', from: m.from, to, name: 'n1', executable: fetched, limitMs: 10_000 });
   const input: GuardInput = {
     ...{ files: m.files, layout, host: m.host, version: '1.0.0', executable: m.executable, units: UNITS },
-    connected: async () => agent(m.now.ms),
+    agent: async () => {
+      const found = agent(m.now.ms);
+      return found && { ...found, isConnected: true };
+    },
     sleep: async (ms) => {
       m.now.ms += ms;
     },
@@ -102,7 +105,11 @@ t.test('the guard keeps a new agent that came to work, and stays there', async (
 t.test('the guard goes back by itself', async (t) => {
   const cases: Record<
     string,
-    { code: string; agent?: (wanted: string) => (ms: number) => Connected | undefined; fails?: true }
+    {
+      code: string;
+      agent?: (wanted: string) => (ms: number) => Omit<PresentAgent, 'isConnected'> | undefined;
+      fails?: true;
+    }
   > = {
     'a new agent that is never welcomed': { code: 'UPGRADE_NOT_CONNECTED' },
     'one that falls over each time it was welcomed': {
@@ -138,6 +145,53 @@ t.test('a guard that was killed in the middle is followed by one that ends it', 
   t.match(await m.files.pending(), { id: 'u1' }, 'the next boot knows');
   t.match(await guardUpgrade(input), { code: 'UPGRADE_NOT_CONNECTED' });
   t.equal(await current(m), m.from);
+});
+
+t.test('the way back also where systemd does not answer', async (t) => {
+  const hangs = (m: Machine, word: string, then: (argv: readonly string[]) => void): Machine['host'] => ({
+    ...m.host,
+    async run(argv: readonly string[]) {
+      if (argv[0] !== 'systemctl' || !argv.includes(word)) return m.host.run(argv);
+      m.asked.push(argv.filter((one) => !one.startsWith('--quiet') && !one.startsWith('--no-ask')).join(' '));
+      then(argv);
+      if (argv.includes('--no-block')) return { code: 0, stdout: '', stderr: '' };
+      m.now.ms += 60_000;
+      throw new KkError({ code: 'COMMAND_TIMEOUT', message: 'systemctl did not end.', remedy: 'See why it hangs.' });
+    },
+  });
+  for (const word of ['restart', 'daemon-reload']) {
+    await t.test(`${word} hangs, and the old agent comes up all the same`, async (t) => {
+      const m = await machine(join(t.testdir(), 'm'));
+      let asked = Number.POSITIVE_INFINITY;
+      const { fetched, input, wanted } = await guarded(m, (ms) =>
+        ms > asked + 20_000 ? { pid: 9, executable: m.executable } : { pid: 7, executable: wanted.replace('2', '3') },
+      );
+      await placeExecutable(fetched, '2.0.0', m.layout.library);
+      const host = hangs(m, word, () => {
+        asked = Math.min(asked, m.now.ms);
+      });
+      const outcome = await guardUpgrade({ ...input, host } as GuardInput);
+      t.match(outcome, { code: 'UPGRADE_NOT_CONNECTED' });
+      t.match(await m.files.outcome(), { id: 'u1', error: { code: 'UPGRADE_NOT_CONNECTED' } });
+      t.equal(await m.files.pending(), undefined, 'it is over: no other guard ends the agent that came back');
+      t.equal(await current(m), m.from);
+      t.ok(
+        m.asked.some((line) => line.includes('restart') && line.endsWith('kk-agent.service')),
+        'it was asked for',
+      );
+    });
+  }
+  await t.test('it does not come up: the next guard tries again, and judges nothing anew', async (t) => {
+    const m = await machine(join(t.testdir(), 'm'));
+    // The old one is there, at rest: the very process that was to be replaced.
+    const { fetched, input } = await guarded(m, () => ({ pid: 7, executable: m.executable }));
+    await placeExecutable(fetched, '2.0.0', m.layout.library);
+    const host = hangs(m, 'restart', () => {});
+    await t.rejects(guardUpgrade({ ...input, host } as GuardInput), { code: 'COMMAND_TIMEOUT' });
+    t.match(await m.files.pending(), { id: 'u1', returning: { code: 'UPGRADE_NOT_CONNECTED' } });
+    t.match(await guardUpgrade(input), { code: 'UPGRADE_NOT_CONNECTED' }, 'systemd answers again');
+    t.equal(await current(m), m.from);
+  });
 });
 
 t.test('what a guard has decided stays decided, whatever comes in between', async (t) => {

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { stat, writeFile } from 'node:fs/promises';
+import { chmod, stat, writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
 import { join } from 'node:path';
 import Fastify from 'fastify';
@@ -53,6 +53,51 @@ t.test('every command explains itself, with examples', async (t) => {
   t.match([typo.code, typo.err], [1, /error USAGE\n {2}Unknown command 'aply'\.\n {2}do: Did you mean apply\?/]);
   const bare = await run(['apply']);
   t.match([bare.code, bare.err], [1, /error USAGE\n.*plan\.yaml.*\n {2}do: See `kk-controller apply --help`/]);
+});
+
+t.test('the tab key in real shells', async (t) => {
+  const { run } = await desk(t, false);
+  const folder = t.testdir({
+    'kk-controller': t.fixture('file', '#!/bin/sh\nfor name in cp1 "w1"; do echo "$name"; done\necho "of-$2"\n'),
+    functions: {},
+  });
+  await chmod(join(folder, 'kk-controller'), 0o755);
+  const env = { PATH: `${folder}:${process.env['PATH']}`, HOME: folder, TERM: 'xterm' };
+  const isHere = (shell: string): boolean => spawnSync(shell, ['--version']).status === 0;
+  const by = (program: string, ...args: string[]): string[] => {
+    const { stdout } = spawnSync(program, args, { encoding: 'utf8', env, timeout: 100_000 });
+    return stdout.replace(/\n$/, '').split('\n');
+  };
+  await t.test('zsh', { skip: isHere('zsh') ? false : 'there is no zsh here' }, async (t) => {
+    const { out } = await run(['completion', 'zsh']);
+    await writeFile(join(folder, 'functions', '_kk-controller'), out);
+    const asFile = `fpath=(${folder}/functions $fpath); autoload -U compinit; compinit -u -D`;
+    const sourced = `autoload -U compinit; compinit -u -D; source ${folder}/functions/_kk-controller`;
+    const typed: Record<string, string> = {
+      'kk-controller token cr': 'kk-controller token create ',
+      'kk-controller exec --fo': 'kk-controller exec --forks ',
+      'kk-controller facts -o ya': 'kk-controller facts -o yaml ',
+      'kk-controller revoke w': 'kk-controller revoke w1 ',
+      'kk-controller --state /srv logs --node of': 'kk-controller --state /srv logs --node of-/srv ',
+    };
+    const lines = by('zsh', '-f', join(import.meta.dirname, '../support/tab.zsh'), asFile, ...Object.keys(typed));
+    t.same(lines, Object.values(typed));
+    const [first = ''] = Object.keys(typed);
+    t.same(by('zsh', '-f', join(import.meta.dirname, '../support/tab.zsh'), sourced, first), [typed[first]]);
+  });
+  await t.test('fish', { skip: isHere('fish') ? false : 'there is no fish here' }, async (t) => {
+    await writeFile(join(folder, 'functions', 'kk.fish'), (await run(['completion', 'fish'])).out);
+    const offered = (line: string): string[] => {
+      const script = `source ${folder}/functions/kk.fish; complete -C '${line}'`;
+      return by('fish', '--no-config', '-c', script).map((one) => one.split('\t')[0] ?? '');
+    };
+    t.same(offered('kk-controller token '), ['create', 'delete', 'list']);
+    t.same(offered('kk-controller exec --fo'), ['--forks']);
+    t.same(offered('kk-controller facts -o ya'), ['yaml']);
+    t.same(offered('kk-controller revoke w'), ['w1']);
+    t.same(offered('kk-controller --state /srv logs --node of'), ['of-/srv']);
+    t.same(offered('kk-controller exec token '), ['cp1', 'of-nodes', 'w1'], 'a node may be called as a command');
+  });
 });
 
 t.test('looking: tables for people, JSON and YAML for programs', async (t) => {

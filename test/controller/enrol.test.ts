@@ -114,6 +114,7 @@ async function serve(
     outcomes: [] as Enrolment[],
     now: START,
     from: '10.1.0.7',
+    approve: false,
     pendings,
   };
   const server = createServer({ ...tls, minVersion: 'TLSv1.3' }, async (request, response) => {
@@ -126,6 +127,7 @@ async function serve(
       ledger,
       tokens,
       pendings,
+      approve: seen.approve,
       clock: () => seen.now,
       endpoints: () => ['https://10.0.0.9:7443'],
     };
@@ -209,6 +211,7 @@ t.test('joining over TLS 1.3', async (t) => {
       ledger,
       tokens: ledger,
       pendings: seen.pendings,
+      approve: false,
       clock: () => START,
       endpoints: () => [],
     };
@@ -332,6 +335,17 @@ t.test('joining over TLS 1.3', async (t) => {
       { code: 'TOKEN_USED' },
       'a use is taken by asking: a flood ends there',
     );
+
+    // The controller wants every join approved, whatever its token says.
+    seen.approve = true;
+    const plain = { token: token(), name: 'plain', store: new IdentityStore(join(home, 'plain')) };
+    await t.rejects(join1(plain), { code: 'JOIN_PENDING' });
+    await join1({ token: token({ ssh: true, name: 'by-ssh' }), name: 'by-ssh' });
+    seen.approve = false;
+    await t.rejects(join1(plain), { code: 'JOIN_PENDING' }, 'who waits goes on waiting');
+    decide('plain', 'approved');
+    t.match(await join1(plain), { name: 'plain' });
+    t.notOk(pendings.waiting.has('plain'));
 
     const late = token({ approve: true });
     const first = new IdentityStore(join(home, 'late'));

@@ -87,12 +87,15 @@ t.test('files of a plan', async (t) => {
   await t.test('a rollback takes away what was made, and brings back what was there', async (t) => {
     await writeFile(at('out-n1/only.txt'), 'by hand\n');
     await writeFile(at('roles/web/files/conf.d/new.conf'), 'new\n');
+    await mkdir(at('roles/web/files/conf.d/void/deeper'), { recursive: true });
     const { view } = await line.apply(plan);
+    t.same(await readdir(at('out-n2/conf.d/void')), ['deeper'], 'directories without a file come, too');
+    t.match((await line.apply(plan, { check: true })).view.nodes, [{ changed: 0 }, { changed: 0 }]);
     t.equal(await readFile(at('out-n1/only.txt'), 'utf8'), 'beside the plan\n');
     const back = await line.client.rollback(view.id, { start: true });
     t.match((await line.follow(back.run ?? '')).view, { status: 'done' });
     t.equal(await readFile(at('out-n1/only.txt'), 'utf8'), 'by hand\n');
-    t.same(await readdir(at('out-n1/conf.d')), ['a.conf', 'deep']);
+    for (const node of ['n1', 'n2']) t.same(await readdir(at(`out-${node}/conf.d`)), ['a.conf', 'deep']);
   });
 
   await t.test('a rollback that needs a file which is gone is refused before it begins', async (t) => {
@@ -230,6 +233,9 @@ t.test('files of a plan', async (t) => {
     await cp(`n1,n2:${line.folder}/out-n1/cp`, at('two'));
     t.same(await readdir(at('two/n2/cp')), ['conf.d', 'only.txt'], 'of several: a folder each');
     t.match(await cp(`n1:${line.folder}/nothing`, at('one')), { code: 3, out: /n1 {2}FETCH_MISSING/ });
+    await mkdir(at('hollow'));
+    t.match(await cp(at('hollow'), `n1:${line.folder}/out-n1/hollow`), { code: 0, out: /n1 {2}0 files/ });
+    t.same(await readdir(at('out-n1/hollow')), []);
     t.match(await cp('a', 'b'), { code: 1, err: /USAGE/ });
     t.match(await cp('./nothing', 'n1:/x'), { code: 1, err: /SRC_MISSING/ });
     t.match(await cp(conf, 'n9:/x'), { code: 1, err: /SELECTOR_UNKNOWN/ });

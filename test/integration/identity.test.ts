@@ -14,6 +14,7 @@ import type { UpgradeLine } from '../../controller/server/operations.ts';
 import type { TokenBody } from '../../controller/views/requests.ts';
 import { encodeToController } from '../../shared/protocol/codec.ts';
 import type { FromAgent, Installation, InstallState } from '../../shared/protocol/messages.ts';
+import { FakeInstaller } from '../support/fake-installer.ts';
 import { type Credentials, openLink } from '../support/knock.ts';
 import { type Line, planOf, type Said, startLine } from '../support/line.ts';
 
@@ -323,6 +324,57 @@ t.test('agents that kk has not installed, and nodes that are forgotten', async (
   t.same(await client.nodes(), [], 'also after a restart');
 });
 
+t.test(
+  'no run begins on a node whose agent is just being taken off, and none waits for one that has left',
+  async (t) => {
+    const line = await startLine();
+    t.teardown(() => line.close());
+    const { client } = line;
+    /** An agent that kk has installed: it says that it leaves, and is gone when `leave` is called. */
+    const installed = async (name: string) => {
+      const installer = new FakeInstaller();
+      const asked = new Promise<void>((resolve) => {
+        installer.handle = ({ value: { id } }) => {
+          installer.tell({ id, state: 'INSTALL_STATE_LEAVING' });
+          resolve();
+        };
+      });
+      const agent = await line.agent(name, { installer });
+      await line.heard(({ who, message }) => who === name && message === 'connected to the controller');
+      return { asked, leave: () => agent.stop() };
+    };
+    const one = await installed('n1');
+    await installed('n2');
+    const removal = client.remove('n1', {});
+    await one.asked;
+    const play = `        - {name: works, hosts: all, tasks: [{name: say, debug: well}]}\n`;
+    const refused = { code: 'NODE_LEAVING', remedy: /all:!n1/ };
+    await t.rejects(line.apply(planOf(['n1', 'n2'], play)), refused);
+    await t.rejects(client.exec({ selector: ['all'], argv: ['true'] }), refused);
+    await t.rejects(client.remove('n1', { force: true }), refused);
+    t.equal(await works(line, 'n2'), 'done', 'the others are as before');
+    await one.leave();
+    t.match(await removal, { node: 'n1', uninstalled: true });
+    const { run: onAll } = await client.exec({ selector: ['all'], argv: ['true'] });
+    t.equal((await line.follow(onAll)).view.status, 'done', "who has left is in nobody's way");
+
+    const again = await installed('n3');
+    const { run } = await client.exec({
+      selector: ['n3'],
+      argv: ['sh', '-c', `while test -d ${line.folder}; do sleep 0.1; done`],
+    });
+    for await (const told of client.follow(run, { logs: false }, new AbortController().signal))
+      if (told.type === 'begun') break;
+    const forced = client.remove('n3', { force: true });
+    await again.asked;
+    await again.leave();
+    t.match(await forced, { uninstalled: true });
+    const { view, lines } = await line.follow(run);
+    t.equal(view.status, 'failed', 'its run does not wait for the lease to end');
+    t.match(JSON.stringify(lines), 'NODE_REMOVED');
+  },
+);
+
 t.test('a join that a person approves, while the controller is started anew', async (t) => {
   const line = await startLine();
   t.teardown(() => line.close());
@@ -366,6 +418,33 @@ t.test('a join that a person approves, while the controller is started anew', as
   t.equal(asked.length, 1, 'the log is not filled by asking again');
   t.ok(line.said.some(({ message, details }) => message === 'join approved' && details['by'] === 'ada'));
 });
+
+t.test(
+  'a controller that wants every join approved wants it also when it is started anew without a word',
+  async (t) => {
+    const options: { approve?: boolean | undefined } = { approve: true };
+    const line = await startLine(options);
+    t.teardown(() => line.close());
+    const again = async (approve: boolean | undefined) => {
+      options.approve = approve;
+      await line.stopController();
+      await line.startController();
+    };
+    await again(undefined);
+    t.match(await line.client.status(), { approve: true });
+    await t.rejects(line.join('n1'), { code: 'JOIN_PENDING' });
+    await again(false);
+    t.notMatch(await line.client.status(), { approve: true });
+    await line.join('n2');
+    t.match(
+      (await line.client.nodes()).map(({ name, pending }) => [name, pending?.state]),
+      [
+        ['n2', undefined],
+        ['n1', 'pending'],
+      ],
+    );
+  },
+);
 
 t.test("a node whose clock is behind the controller's certificate says so", async (t) => {
   const line = await startLine({}, 10 * DAY);

@@ -140,6 +140,7 @@ export const deskParts = (folder: string, out: Output, err: Output): CliParts =>
     stateFolder: folder,
     listen: '0.0.0.0:9443',
     advertise: [],
+    approve: undefined,
     agentFolder: undefined,
     color: false,
     live: true,

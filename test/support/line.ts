@@ -5,6 +5,7 @@ import { PassThrough } from 'node:stream';
 import { type RunningAgent, selfOf, startAgent } from '../../agent/agent.ts';
 import { enrol } from '../../agent/identity/enrol.ts';
 import { IdentityStore } from '../../agent/identity/identity-store.ts';
+import type { Installer } from '../../agent/link/installer.ts';
 import { type Dial, dialWith } from '../../agent/link/transport.ts';
 import { statePaths } from '../../agent/state-folder.ts';
 import { Client } from '../../controller/cli/client.ts';
@@ -35,7 +36,7 @@ export interface Line {
   /** Makes an identity for a node, at the controller's time; `replace`: for a known one. */
   join(name: string, options?: { replace?: true }): Promise<void>;
   /** Joins (if it is not yet) and starts an agent; `folder`: its state, when not the node's own. */
-  agent(name: string, options?: { folder?: string; machineId?: string }): Promise<RunningAgent>;
+  agent(name: string, options?: { folder?: string; machineId?: string; installer?: Installer }): Promise<RunningAgent>;
   /** Applies a plan text over the agents (all on 127.0.0.1 addresses) and waits for its end. */
   apply(plan: string, options?: { check?: boolean }): Promise<{ view: RunView; lines: StreamLine[] }>;
   start(plan: string, options?: { check?: boolean }): Promise<string>;
@@ -143,13 +144,14 @@ export async function startLine(options: Partial<ServeOptions> = {}, offsetMs = 
       const now = (): number => Date.now() + clock.offsetMs;
       await enrol({ endpoint: line.endpoint, token: text, name, facts: { machineId, bootId }, store, clock: now });
     },
-    async agent(name, { folder: own = name, machineId } = {}) {
+    async agent(name, { folder: own = name, machineId, installer } = {}) {
       const stateFolder = join(folder, own);
       if (!(await new IdentityStore(statePaths(stateFolder).identity).load())) await line.join(name);
       const agent = await startAgent({
         stateFolder,
         scripts: join(folder, `${own}-scripts`),
         ...(machineId === undefined ? {} : { machineId }),
+        ...(installer === undefined ? {} : { installer }),
         // Near the shortest pause before a reconnect.
         random: () => 0.02,
         version: 'test',

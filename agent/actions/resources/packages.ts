@@ -7,7 +7,7 @@ import { possible } from '../packages/going-back.ts';
 import { packageManagerOf } from '../packages/index.ts';
 import { versionIn } from '../packages/judge.ts';
 import type { Change, ChangeOptions, Database, Foreseen, PackageManager } from '../packages/manager.ts';
-import { runPrograms } from '../packages/transaction.ts';
+import { followPrograms, runPrograms } from '../packages/transaction.ts';
 
 /** The kind of the resource, and how diffs call it. */
 export const PACKAGES = 'packages';
@@ -48,20 +48,37 @@ export function resourcesOf(steps: Foreseen['steps'], hold: readonly string[], h
 
 /**
  * Packages by their names, separated by blanks. Facets: `<name>` its version or '', `<name> held`, `<name> auto` (it came for the sake of
- * another one), `<name> configuration` (only that is left of it).
+ * another one), `<name> configuration` (its version where only that is left of it, else '').
  */
 export function packagesResource(stateFolder: string, root: string): ResourceKind {
+  const folders = join(stateFolder, 'undo-packages');
+  /** Of this life of the agent. */
+  const own = new Set<string>();
+
+  /** Programs outlive the agent: what a former life has begun to bring back changes packages while one looks at them. */
+  async function followFormer({ host, signal }: Hands): Promise<void> {
+    const boot = (await host.files.read(`${root}/proc/sys/kernel/random/boot_id`))?.toString('utf8').trim() ?? '';
+    for (const name of (await host.files.list(folders)).filter((one) => !own.has(one))) {
+      const folder = join(folders, name);
+      await followPrograms({ host, folder, signal, log: () => {} }, boot);
+      await host.files.remove(folder);
+    }
+  }
+
   return {
-    async look(id, { host, signal }) {
+    async look(id, hands) {
+      const { host, signal } = hands;
+      await followFormer(hands);
       const database = await (await packageManagerOf(host, root, signal, LOCK_WAIT_MS)).database();
       const image: Image = { state: 'packages' };
       for (const name of id.split(' ')) {
         const found = database.get(name);
         image[name] = found === undefined || isConfiguration(database, name) ? '' : found.version;
+        // Stated also where there is none: that it is left over is no way to be as before.
+        image[`${name} configuration`] = found !== undefined && isConfiguration(database, name) ? found.version : '';
         if (found === undefined) continue;
         image[`${name} held`] = found.held;
-        if (isConfiguration(database, name)) image[`${name} configuration`] = found.version;
-        else image[`${name} auto`] = found.auto;
+        if (!isConfiguration(database, name)) image[`${name} auto`] = found.auto;
       }
       return image;
     },
@@ -69,11 +86,14 @@ export function packagesResource(stateFolder: string, root: string): ResourceKin
     restore: (id, before, present, hands) =>
       inTurn(hands.host.files, PACKAGES, async () => {
         const manager = await packageManagerOf(hands.host, root, hands.signal, LOCK_WAIT_MS);
-        const folder = join(stateFolder, 'undo-packages', randomUUID());
+        const name = randomUUID();
+        const folder = join(folders, name);
+        own.add(name);
         try {
           return await bringBack(id.split(' '), before, present, manager, { ...hands, folder });
         } finally {
           await hands.host.files.remove(folder);
+          own.delete(name);
         }
       }),
   };
@@ -115,7 +135,7 @@ async function bringBack(names: string[], before: Image, present: Image, manager
   const now = await manager.database();
   // Configuration that came with it goes with it; what was left of an earlier one stays, and what a person has changed.
   const rest = names.filter(
-    (name) => before[name] === '' && before[`${name} configuration`] === undefined && isConfiguration(now, name),
+    (name) => before[name] === '' && !before[`${name} configuration`] && isConfiguration(now, name),
   );
   const changed = await manager.changedConfiguration(rest);
   for (const [name, paths] of changed) notes.push(`${paths.join(', ')} of ${name} is left, because it was changed`);

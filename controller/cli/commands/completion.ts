@@ -1,7 +1,8 @@
 import { Argument, Command } from 'commander';
 import { PLAN_ACTIONS } from '../../../shared/actions/index.ts';
 import type { Cli } from '../cli.ts';
-import { completionScript, NAMED, type Named, SHELLS, type Shell } from '../output/completion-script.ts';
+import { NAMED, type Named } from '../output/completion-entries.ts';
+import { completionScript, SHELLS, type Shell } from '../output/completion-script.ts';
 
 /** Runs that are offered: who wants an older one looks it up. */
 const MOST_RUNS = 50;

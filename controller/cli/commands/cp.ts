@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { Command } from 'commander';
-import { type BlobRef, blobName } from '../../../shared/blob.ts';
+import { type BlobRef, blobName, isEmptyDirectory } from '../../../shared/blob.ts';
 import { KkError } from '../../../shared/errors.ts';
 import { hashTree } from '../../plan/index.ts';
 import type { CopyBody } from '../../views/requests.ts';
@@ -87,7 +87,7 @@ async function copiesTo({ paths, to }: Direction): Promise<Copies> {
       if (Object.keys(blobs).length === 0) {
         throw new KkError({
           code: 'SRC_MISSING',
-          message: `There is no file ${path} here, and no folder with files in it.`,
+          message: `There is no file or folder ${path} here.`,
           remedy: 'Correct the path.',
         });
       }
@@ -106,7 +106,7 @@ function copiesFrom({ paths, to }: Direction): Copies {
 async function sendBlobs(cli: Cli, copies: Copies): Promise<void> {
   const all = new Map<string, { path: string; blob: BlobRef }>();
   for (const { blobs = {} } of copies)
-    for (const [path, blob] of Object.entries(blobs)) all.set(blob.sha256, { path, blob });
+    for (const [path, blob] of Object.entries(blobs)) if (!isEmptyDirectory(path)) all.set(blob.sha256, { path, blob });
   const missing = await cli.client.missingBlobs({ sha256: [...all.keys()] });
   const wanted = missing.flatMap((sha256) => all.get(sha256) ?? []);
   const total = wanted.reduce((sum, { blob }) => sum + (blob.size ?? 0), 0);

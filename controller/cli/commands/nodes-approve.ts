@@ -22,7 +22,7 @@ export function nodesApproveCommand(cli: Cli): Command {
     .addHelpText(
       'after',
       `
-A machine waits when its token was made with --approve. Compare the fingerprint of its key with the one that it shows.
+A machine waits when its token was made with --approve, or the controller serves with --approve. Compare the fingerprint of its key with the one that it shows.
 
 Examples:
   kk-controller nodes approve worker7

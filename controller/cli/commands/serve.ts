@@ -7,6 +7,7 @@ import { durationOption, httpsEndpoint, listenAddress } from '../options.ts';
 interface Options {
   listen?: { host: string; port: number };
   advertise?: string[];
+  approve?: boolean;
   untilIdle?: boolean;
   lease: number;
   connectTimeout: number;
@@ -28,6 +29,11 @@ export function serveCommand(cli: Cli): Command {
       'how agents reach it, best first; may be repeated (default: as before; at first its own addresses)',
       httpsEndpoint,
     )
+    .option(
+      '--approve',
+      'each join waits for `nodes approve`, whatever its token says (default: as before; at first not)',
+    )
+    .option('--no-approve', 'only joins by tokens that say so wait')
     .option('--until-idle', 'end when nothing is left to do')
     .addOption(durationOption('--lease <duration>', 'how long agents may start new steps without contact', '1h'))
     .addOption(
@@ -48,10 +54,13 @@ export function serveCommand(cli: Cli): Command {
     .addHelpText(
       'after',
       `
+Where joins wait, machines that kk is brought to by ssh do not: who asked for them has approved them.
+
 Examples:
   kk-controller serve
   kk-controller serve --listen 10.0.0.5:9443 --advertise https://10.0.0.5:9443
-  kk-controller --state /srv/kk serve --lease 4h`,
+  kk-controller --state /srv/kk serve --lease 4h
+  kk-controller serve --approve`,
     );
   return cli.action(command, async (options: Options) => {
     const stop = new AbortController();
@@ -66,6 +75,7 @@ Examples:
             settings.advertise?.flatMap(
               (url) => fromEnvironment('KK_ADVERTISE', url, (text) => httpsEndpoint(text, [])) ?? [],
             ),
+          approve: options.approve ?? fromEnvironment('KK_APPROVE', settings.approve, yesOrNo),
           untilIdle: options.untilIdle ?? false,
           leaseSeconds: options.lease,
           connectTimeoutSeconds: options.connectTimeout,
@@ -77,6 +87,11 @@ Examples:
       stopListening();
     }
   });
+}
+
+function yesOrNo(text: string): boolean {
+  if (text === 'yes' || text === 'no') return text === 'yes';
+  throw new InvalidArgumentError('Write yes or no.');
 }
 
 /** A setting read as its option would be. Throws KkError SETTING_INVALID. */

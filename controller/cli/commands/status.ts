@@ -25,6 +25,7 @@ Examples:
           ['state', status.stateFolder],
           ['endpoints', status.endpoints.join(' ')],
           ['nodes', `${status.nodes.connected} of ${status.nodes.known} connected`],
+          ...(status.approve ? [['joins', 'each waits for `nodes approve`']] : []),
           ['fleet', `${status.fleetId}, generation ${status.generation}`],
         ],
       ),
