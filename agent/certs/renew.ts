@@ -71,7 +71,11 @@ export async function renewCertificates(options: RenewOptions, ports: RenewPorts
     const taken = await lease.take();
     if (!taken.taken && !verdict.alone) return await wait(`${whyNot(taken)}; ${verdict.why}${also}`);
     await tell('renewing', verdict.why);
-    const done = await renewHere(options, ports, earliest(certificates.filter(isKubeadms)));
+    const done = await renewHere(options, ports, earliest(certificates.filter(isKubeadms))).catch(async (thrown) => {
+      // No program was ended, in this try: if the one before left the node well, nobody has to wait for it.
+      if (isNotRenewed(thrown) && (await isReady(options, host))) await lease.free();
+      throw thrown;
+    });
     await lease.free();
     return await tell('renewed', done + also);
   } catch (thrown) {
@@ -114,6 +118,21 @@ async function renewHere(
     if (pod === 'kube-apiserver') await ownReadyz(options, { host, waiting });
   }
   return ['the certificates of kubeadm are new, and its programs have read them', ...copies].join('; also in ');
+}
+
+function isNotRenewed(thrown: unknown): boolean {
+  return thrown instanceof KkError && thrown.code === 'CERTS_NOT_RENEWED';
+}
+
+/** Does this node's own apiserver say that it is, now? */
+async function isReady(options: RenewOptions, host: Host): Promise<boolean> {
+  try {
+    const server = await ownApiserver(host, options.places.kubernetes);
+    const { code, stdout } = await kubectlOf(host, paths(options), server)(['get', '--raw', '/readyz']);
+    return code === 0 && stdout.trim() === 'ok';
+  } catch {
+    return false;
+  }
 }
 
 /** Asked with the new certificate, at this node's own apiserver. Throws CERTS_NOT_READY. */

@@ -1,4 +1,4 @@
-import { KkError, KkErrors } from '../../shared/errors.ts';
+import { type ErrorReport, KkError, KkErrors } from '../../shared/errors.ts';
 import type { Vars } from '../../shared/share.ts';
 import { compile } from '../compile/compile.ts';
 import type { TaskGraph } from '../compile/graph.ts';
@@ -21,6 +21,8 @@ export interface PlanOptions extends PlanVariables {
   prechecksOnly?: boolean;
   /** Instead of the plan's own. */
   playbooks?: string[];
+  /** Nothing is fetched: digests that nobody can be asked for now are told, and no error. */
+  looksOnly?: true;
 }
 
 export interface CheckedPlan {
@@ -54,7 +56,7 @@ export async function checkPlan(cli: Cli, file: string, options: PlanOptions): P
 export async function readPlan(
   cli: Cli,
   file: string,
-  options: Pick<PlanOptions, 'set' | 'playbookPath' | 'playbooks' | 'phase'>,
+  options: Pick<PlanOptions, 'set' | 'playbookPath' | 'playbooks' | 'phase' | 'looksOnly'>,
   refresh = false,
 ): Promise<{ sources: Sources; plan: Plan }> {
   const runVars = options.set ?? {};
@@ -73,8 +75,18 @@ export async function readPlan(
   if (components === undefined) return { sources, plan };
   for (const note of components.notes) cli.note(note);
   const { pinComponents, refreshLock } = await import('../components/pin.ts');
-  const pinned = await (refresh ? refreshLock : pinComponents)(sources, components, new AbortController().signal);
+  const { signal } = new AbortController();
+  const pinning = (refresh ? refreshLock : pinComponents)(sources, components, signal);
+  const pinned = await (options.looksOnly ? pinning.catch((thrown) => tellUnasked(cli, thrown, sources)) : pinning);
   return pinned === sources ? { sources, plan } : { sources: pinned, plan: parse(pinned) };
+}
+
+/** What a plan does can be shown without its digests; that they could not be asked is worth to know before it is applied. */
+function tellUnasked(cli: Cli, thrown: unknown, sources: Sources): Sources {
+  const isAway = ({ code }: ErrorReport): boolean => code === 'COMPONENT_UNREACHABLE';
+  if (!(thrown instanceof KkErrors) || !thrown.reports.every(isAway)) throw thrown;
+  for (const { message } of thrown.reports) cli.note(`${message} They will be when the plan is applied.`);
+  return sources;
 }
 
 /** What the compiler is told of `--tags` and `--phase`. */

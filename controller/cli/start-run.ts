@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
+import { KkError } from '../../shared/errors.ts';
 import { EXIT_CODE } from '../../shared/lifecycle.ts';
 import type { RevisedView } from '../views/types.ts';
 import type { Cli } from './cli.ts';
@@ -29,6 +30,7 @@ export interface StartOptions extends PlanOptions {
 /** Hands a checked plan to a controller (started when there is none) and follows the run, unless `detach`. */
 export async function startRun(cli: Cli, checked: CheckedPlan, options: StartOptions): Promise<number> {
   const { client } = cli;
+  if (!cli.parts.ask && !options.yes && !options.detach && !options.check) await refuseUnanswerable(checked);
   await startController(cli);
   if (options.autoRollback) for (const line of irrevocableLines(checked.graph)) cli.note(line);
   await sendFiles(client, checked);
@@ -40,6 +42,19 @@ export async function startRun(cli: Cli, checked: CheckedPlan, options: StartOpt
   const code = await followStarted(cli, { run }, options);
   if (options.autoRollback && code === EXIT_CODE.failed) await followRollback(cli, run, options);
   return code;
+}
+
+/** A run that comes to a question nobody can be asked would wait, and hold its nodes. */
+async function refuseUnanswerable({ graph }: CheckedPlan): Promise<void> {
+  const { questionsAhead } = await import('../views/questions.ts');
+  const questions = questionsAhead(graph);
+  if (questions.length === 0) return;
+  throw new KkError({
+    code: 'CONFIRM_NEEDED',
+    message: `Nothing was started, for a person has to confirm: ${questions.join(' ')}`,
+    remedy:
+      'There is no terminal to ask on. Say yes beforehand with --yes, or run it on a terminal. `apply --detach` starts a run that waits for `kk-controller runs confirm`.',
+  });
 }
 
 /** Follows what the controller does by itself after a run that failed; it begins a moment later, or not at all. */

@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import t from 'tap';
 import { parse as parseYaml } from 'yaml';
 import { colorsFor } from '../../controller/cli/output/colors.ts';
@@ -25,6 +27,41 @@ import {
 } from '../support/cli-desk.ts';
 import { fakeRun, graphOf, NOW, viewOf } from '../support/fake-operations.ts';
 import { Screen } from '../support/screen.ts';
+
+t.test('a question that nobody can be asked is told before anything is started', async (t) => {
+  const { folder, run, operations } = await desk(t);
+  const file = join(folder, 'asks.yaml');
+  const tasks = (...confirms: string[]) =>
+    writeFile(
+      file,
+      PLAN.replace(
+        '          tasks:\n            - {name: config',
+        `          vars: {sure: true}\n          tasks:\n${confirms.map((one) => `            - {on: controller, ${one}}\n`).join('')}            - {name: config`,
+      ),
+    );
+  await tasks(
+    'confirm: "Wipe {{ groups.worker | join }}?"',
+    'confirm: "And {{ size }}?", vars: {size: 3}, when: sure',
+    'confirm: Not this one?, when: not sure',
+    'confirm: "{{ facts.hostname }} too?"',
+  );
+  const refused = await run(['apply', file]);
+  t.equal(refused.code, 1);
+  t.match(
+    refused.err,
+    /CONFIRM_NEEDED\n {2}Nothing was started, for a person has to confirm: Wipe w1\? And 3\?\n.*--yes.*--detach/,
+  );
+  t.strictSame(operations.asked, [], 'the controller was told nothing');
+
+  const graph = graphOf(SOURCES);
+  operations.next = fakeRun('r1', graph, DONE);
+  t.equal((await run(['apply', file, '--yes'])).code, 0);
+  t.equal((await run(['apply', file, '--check'])).code, 0, 'a dry run asks nothing');
+  t.equal((await run(['apply', file, '--detach'])).code, 0, 'it may wait');
+  t.equal((await run(['apply', file], { ask: async () => 'n' })).code, 0, 'it will be asked in its turn');
+  await tasks('confirm: "{{ facts.hostname }} too?"');
+  t.equal((await run(['apply', file])).code, 0, 'what the run has to find out first is asked then');
+});
 
 t.test('apply in a pipe: a line for what is worth it, then the report; exit codes', async (t) => {
   const { run, plan, operations } = await desk(t);

@@ -185,7 +185,13 @@ t.test('what cannot be asked is told with address and remedy', async (t) => {
     /COMPONENT_NOT_FOUND[\s\S]*kubelet v1.29.3 for amd64[\s\S]*kubernetes.version/,
   );
   await server.stop();
-  const gone = await asks(`{mirror: "${server.url}"}`);
+  const looked = await asks(`{mirror: "${server.url}"}`);
+  t.match(
+    looked,
+    /^The sha256 of \S.* could not be asked\. They will be when the plan is applied\.\n$/,
+    'a look needs no network',
+  );
+  const gone = (await run(['components', plan])).err;
   t.match(gone, /COMPONENT_UNREACHABLE[\s\S]*ECONNREFUSED[\s\S]*download.mirror/);
   t.equal(gone.split('COMPONENT_UNREACHABLE').length, 2, 'one trouble, told once');
   const second = await mirror(t, { [`${AT}.sha256`]: SHA });

@@ -137,7 +137,7 @@ t.test('killed between its part and that of the nodes, the controller goes on wh
           tasks:
             - {name: look, command: [cat, "${site.home}/{{ node_name }}.conf"], register: conf, sensitive: true, changed_when: false}
             - {name: keep, on: controller, per: all, kubeconfig.keep: {name: "{{ node_name }}", content: "{{ conf.stdout }}"}, register: kept}
-            - {name: sure, on: controller, confirm: "Use them?"}
+            - {name: sure, on: controller, confirm: "Use {{ kept.name }} and the others?"}
             - {name: use, command: {shell: "echo {{ kept.name }} >> ${site.home}/used"}}
 `,
     ),
@@ -166,5 +166,5 @@ t.test('killed between its part and that of the nodes, the controller goes on wh
   t.equal((await stat(join(site.home, 'config'))).mode & 0o777, 0o600);
   const again = kk('apply', path, '--yes');
   t.equal(await again.ended, 0, again.err);
-  t.match(again.out, /Use them\? Confirmed: --yes/);
+  t.match(again.out, /Use n1 and the others\? Confirmed: --yes/);
 });

@@ -17,7 +17,8 @@ function deleteClusterCommand(cli: Cli): Command {
       'after',
       `
 Applies the playbook delete-cluster to the machines of the plan; what stays is said under \`delete\` in its config. The agents
-stay on the machines. Asks first, unless --yes or \`confirm: false\`.
+stay on the machines. Asks first, unless --yes or \`confirm: false\`; without a
+terminal to ask on it is refused.
 
 Examples:
   kk-controller delete cluster plan.yaml

@@ -14,7 +14,7 @@ export function planCommand(cli: Cli): Command {
       'after',
       `
 Needs no controller and no node. All problems of the plan are told at once. Digests of components that nothing states are
-asked for and written into the lock file, see kk-controller components.
+asked for and written into the lock file, see kk-controller components; where nobody can be asked, apply will do it.
 
 Examples:
   kk-controller plan plan.yaml
@@ -22,7 +22,7 @@ Examples:
   kk-controller plan plan.yaml -o json | jq '.plays[].roles[].role'`,
     );
   return cli.action(command, async (file: string, options: PlanOptions & { output: Format }) => {
-    const { graph } = await checkPlan(cli, file, options);
+    const { graph } = await checkPlan(cli, file, { ...options, looksOnly: true });
     const view = explain(graph);
     cli.show(options.output, view, () => explainLines(view, cli.colors));
     return 0;

@@ -114,7 +114,7 @@ function ownPart(graph: TaskGraph, task: number, name: string, value: Json): Jso
 const known = new WeakMap<TaskGraph, ReadonlyMap<string, readonly number[]>>();
 
 /** name -> tasks that bind it, in order. */
-function bindersOf(graph: TaskGraph): ReadonlyMap<string, readonly number[]> {
+export function bindersOf(graph: TaskGraph): ReadonlyMap<string, readonly number[]> {
   const found = known.get(graph);
   if (found) return found;
   const made = new Map<string, number[]>();
