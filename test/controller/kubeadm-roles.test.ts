@@ -149,6 +149,16 @@ t.test('what is not what was planned is seen: settings are compared without thei
   );
 });
 
+t.test('one that joined a cluster and is now named first gets no secrets of another', async (t) => {
+  const writes = (joined: boolean) =>
+    new RoleOn('kubernetes/init', {
+      name: 'cp1',
+      machines: MACHINES,
+      bound: { kubeadm_formed: { exists: false }, kubeadm_joined: { exists: joined } },
+    }).runs('configuration');
+  t.same([writes(true), writes(false)], [false, true]);
+});
+
 t.test('kubectl is where it is used: on control planes, and where a node states labels of its own', async (t) => {
   const has = (name: string, config: Vars = {}) =>
     new RoleOn('kubernetes/binaries', { name, machines: MACHINES, config }).runs('kubectl');

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Vars } from '../../shared/share.ts';
@@ -354,5 +354,39 @@ t.test('cni/bridge: the networks are asked for until every node has one', (t) =>
     message: /controller manager[\s\S]*w1\|\|/,
   });
   t.throws(asked("echo 'cp1|10.1.0.0/24|10.0.0.11'", '0'), { message: /Wanted: 2 nodes/ });
+  t.end();
+});
+
+t.test('what nobody remembers goes by kk’s mark, and nothing without it', (t) => {
+  const gone = (role: string, before: Record<string, string>): Record<string, string> => {
+    const dir = t.testdir({ bin: {}, etc: { systemd: { system: {} }, containerd: { 'certs.d': { reg: {} } } } });
+    writeFileSync(join(dir, 'bin/systemctl'), `#!/bin/sh\necho "$*" >>${dir}/calls\n`);
+    chmodSync(join(dir, 'bin/systemctl'), 0o755);
+    for (const [path, text] of Object.entries(before)) writeFileSync(join(dir, path), text);
+    const script = readFileSync(`controller/playbooks/roles/delete/${role}/files/remove-leftovers.sh`, 'utf8');
+    execFileSync('sh', ['-c', script.replaceAll('/etc/', `${dir}/etc/`), 'sh', join(dir, 'bin')], {
+      env: { PATH: `${join(dir, 'bin')}:/usr/bin:/bin` },
+    });
+    const left = Object.keys(before).filter((path) => existsSync(join(dir, path)));
+    return { left: left.join(' '), calls: readFileSync(join(dir, 'calls'), 'utf8') };
+  };
+  const units = 'etc/systemd/system';
+  const containerd = gone('containerd', {
+    [`${units}/containerd.service`]:
+      '# containerd v1.7.28, runc v1.1. Made by kk (role containerd), after upstream’s.\n',
+    'bin/ctr': '',
+    'etc/containerd/config.toml': '# Made by kk (role containerd).\n',
+    'etc/containerd/certs.d/reg/hosts.toml': '# Made by kk (role containerd): x\n',
+    'etc/containerd/own.toml': 'mine\n',
+  });
+  t.equal(containerd['left'], 'etc/containerd/own.toml');
+  const etcd = gone('etcd', {
+    [`${units}/etcd.service`]: '# Written by kk.\n',
+    [`${units}/kk-certs-renew.timer`]: '# Written by kk.\n',
+    [`${units}/kk-certs-renew.service`]: '# Written by kk;\n',
+  });
+  t.equal(etcd['left'], '', 'a member that is no control plane has the timer of its certificates, too');
+  t.match(etcd['calls'], 'disable --quiet --now kk-certs-renew.timer');
+  t.equal(gone('endpoint', { [`${units}/haproxy.service`]: 'mine\n' })['left'], `${units}/haproxy.service`);
   t.end();
 });
