@@ -1,14 +1,14 @@
 import { basename, dirname } from 'node:path';
 import type { ActionInput } from '../../shared/actions/index.ts';
 import { modeBits } from '../../shared/actions/mode.ts';
-import { type BlobRef, blobName, blobsOf, componentBlob, isEmptyDirectory } from '../../shared/blob.ts';
+import { type BlobRef, blobName, isEmptyDirectory } from '../../shared/blob.ts';
 import { KkError } from '../../shared/errors.ts';
 import type { Diff } from '../../shared/share.ts';
-import { architectureOf } from '../facts/index.ts';
 import type { Files } from '../files/files.ts';
 import { wantedAttributes } from './attributes.ts';
 import { lookAt, makeFolders } from './directory.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
+import { namedInPlan } from './named-in-plan.ts';
 import { type PlacedPlan, place, placedMode, planPlaced } from './placed-file.ts';
 import { onPath } from './system-errors.ts';
 
@@ -26,43 +26,8 @@ interface Plan {
   isDirectory: boolean;
 }
 
-/** Throws SRC_UNKNOWN, COMPONENT_NOT_HERE. */
-function sourceOf(
-  { src = '', component }: Input,
-  { blobs }: ActionContext,
-): NonNullable<ReturnType<typeof blobsOf<BlobRef>>> {
-  if (component !== undefined) return { file: componentFile(component, blobs) };
-  const found = blobsOf(blobs, src);
-  if (found !== undefined) return found;
-  throw srcUnknown(src, blobs);
-}
-
-/** The file of a component for this machine. Throws COMPONENT_NOT_HERE. */
-export function componentFile(component: string, blobs: Readonly<Record<string, BlobRef>>): BlobRef {
-  const architecture = architectureOf();
-  const found = blobs[componentBlob(component, architecture)];
-  if (found !== undefined) return found;
-  throw new KkError({
-    code: 'COMPONENT_NOT_HERE',
-    message: `The plan has no ${component} for ${architecture}, which this node is.`,
-    remedy: `Add ${architecture} to download.arch of the configuration, or take the node out of the play.`,
-    evidence: Object.keys(blobs).join('\n'),
-  });
-}
-
-/** What a template gave is not there. */
-export function srcUnknown(src: string, blobs: Readonly<Record<string, BlobRef>>): KkError {
-  const names = Object.keys(blobs);
-  return new KkError({
-    code: 'SRC_UNKNOWN',
-    message: `The plan has no file or folder ${src} for this task.`,
-    remedy: 'Put it into files/ of the role, or correct what the template gives; the evidence lists what is there.',
-    evidence: names.slice(0, 50).join('\n'),
-  });
-}
-
 async function plan(input: Input, context: ActionContext): Promise<Plan> {
-  const source = sourceOf(input, context);
+  const source = namedInPlan(input, context);
   const isDirectory = 'directory' in source;
   const name = basename(input.component ?? input.src ?? '');
   const into = input.dest.endsWith('/') && !isDirectory ? `${input.dest}${name}` : input.dest;

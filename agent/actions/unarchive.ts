@@ -2,15 +2,14 @@ import { createHash } from 'node:crypto';
 import { posix } from 'node:path';
 import { z } from 'zod';
 import type { ActionInput, ActionOutput } from '../../shared/actions/index.ts';
-import { type BlobRef, blobsOf } from '../../shared/blob.ts';
 import { KkError } from '../../shared/errors.ts';
 import type { Files } from '../files/files.ts';
 import { Away } from '../files/source.ts';
 import { fileFromWeb, shown } from '../files/web.ts';
 import { Listed, listArchive } from './archive-listing.ts';
 import { type Attributes, wantedAttributes } from './attributes.ts';
-import { componentFile, srcUnknown } from './copy.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
+import { fileInPlan } from './named-in-plan.ts';
 import { onPath } from './system-errors.ts';
 import { isDone, planUnpack, unpack, unpackDiffs } from './unpack.ts';
 import { questionOf } from './web-question.ts';
@@ -30,14 +29,6 @@ interface Archive {
   use<T>(work: (path: string) => Promise<T>): Promise<T>;
 }
 
-/** Throws SRC_UNKNOWN, COMPONENT_NOT_HERE. */
-function fileOf({ src = '', component }: Input, { blobs }: ActionContext): BlobRef {
-  if (component !== undefined) return componentFile(component, blobs);
-  const found = blobsOf(blobs, src);
-  if (found === undefined || !('file' in found)) throw srcUnknown(src, blobs);
-  return found.file;
-}
-
 /** Throws SRC_UNKNOWN, COMPONENT_NOT_HERE, ARCHIVE_MISSING. */
 async function archiveOf(input: Input, files: Files, context: ActionContext): Promise<Archive> {
   const { signal } = context;
@@ -54,7 +45,7 @@ async function archiveOf(input: Input, files: Files, context: ActionContext): Pr
   }
   const name = input.component ?? input.src;
   if (name !== undefined) {
-    const { sha256, size } = fileOf(input, context);
+    const { sha256, size } = fileInPlan(input, context);
     const wanted = { sha256, size, source: files.fromController(sha256), signal };
     return {
       sha256,

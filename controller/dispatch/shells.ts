@@ -1,6 +1,5 @@
-import { z } from 'zod';
+import { reportIn } from '../../shared/error-report.ts';
 import { type ErrorReport, KkError } from '../../shared/errors.ts';
-import { bytesJson } from '../../shared/protocol/codec.ts';
 import type { ForAgent, FromAgent, ShellOpen } from '../../shared/protocol/messages.ts';
 
 /** About shells, from an agent. */
@@ -39,13 +38,6 @@ export interface OpenShell {
 
 /** Characters of it that are shown. */
 const EVIDENCE = 4096;
-
-const Report = z
-  .object({ code: z.string(), message: z.string(), remedy: z.string(), evidence: z.string().optional() })
-  .transform(
-    ({ evidence, ...report }): ErrorReport =>
-      evidence === undefined ? report : { ...report, evidence: evidence.slice(0, EVIDENCE) },
-  );
 
 interface Known {
   ears: ShellEars;
@@ -104,7 +96,7 @@ export class SessionShells {
         return;
       case 'shell_ended': {
         const { code, signal, error } = message.value;
-        this.end(shell, error.length > 0 ? { report: reportIn(error) } : { code, signal });
+        this.end(shell, error.length > 0 ? { report: shortReport(error, this.node) } : { code, signal });
         return;
       }
     }
@@ -132,15 +124,9 @@ export class SessionShells {
   }
 }
 
-/** Throws KkError FRAME_MALFORMED. */
-function reportIn(bytes: Uint8Array): ErrorReport {
-  const parsed = Report.safeParse(bytesJson(bytes));
-  if (parsed.success) return parsed.data;
-  throw new KkError({
-    code: 'FRAME_MALFORMED',
-    message: 'The agent sent an error report without code, message and remedy.',
-    remedy: 'Check that both sides have versions that fit (kk-controller version, kk-agent version).',
-  });
+function shortReport(bytes: Uint8Array, node: string): ErrorReport {
+  const { evidence, ...report } = reportIn(bytes, `The agent of ${node}`);
+  return evidence === undefined ? report : { ...report, evidence: evidence.slice(0, EVIDENCE) };
 }
 
 function nodeGone(node: string): KkError {

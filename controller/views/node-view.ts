@@ -1,5 +1,5 @@
-import type { MachineWord } from '../../shared/enrolment.ts';
 import { keyFingerprint } from '../../shared/identity.ts';
+import type { Pendings } from '../store/pendings.ts';
 import { iso } from './times.ts';
 import type { NodeView, TokenView } from './types.ts';
 
@@ -27,17 +27,8 @@ export interface LiveNode {
   release?: string | undefined;
 }
 
-/** A join that waits (pki/approval.ts PendingJoin); times: milliseconds since 1970. */
-export interface WaitingJoin {
-  name: string;
-  keyHash: string;
-  tokenId: string;
-  askedAt: number;
-  expiresAt: number;
-  address: string;
-  machine?: MachineWord;
-  decision?: { what: 'approved' | 'rejected'; by: string };
-}
+/** A join that waits, as the store has it. */
+export type WaitingJoin = Awaited<ReturnType<Pendings['all']>>[number];
 
 export function nodeView(known: KnownNode, live: LiveNode): NodeView {
   return {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Verdict } from '../../shared/checks/outcome.ts';
+import { ErrorReportShape } from '../../shared/error-report.ts';
 import { Facts } from '../../shared/facts.ts';
 import { RUN_STATUSES } from '../../shared/lifecycle.ts';
 
@@ -8,15 +9,8 @@ import { RUN_STATUSES } from '../../shared/lifecycle.ts';
  * durations milliseconds.
  */
 
-const Report = z.object({
-  code: z.string(),
-  message: z.string(),
-  remedy: z.string(),
-  evidence: z.string().optional(),
-  node: z.string().optional(),
-  task: z.string().optional(),
-  position: z.object({ file: z.string(), line: z.number(), column: z.number() }).optional(),
-});
+/** A newer controller may say more. */
+const Report = ErrorReportShape.strip();
 
 export const RunNodeView = z.object({
   node: z.string(),

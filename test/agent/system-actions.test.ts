@@ -492,7 +492,7 @@ const UUID = 'f0e1d2c3-1111-4222-8333-0123456789ab';
 t.test('mount: a real device by its UUID and its label, also where no udev names it', async (t) => {
   const dir = t.testdir({ root: { etc: { fstab: '' }, sys: {} }, mnt: {} });
   const loop = loopDevice(dir);
-  if (typeof loop === 'string') return t.skip(loop);
+  if (typeof loop === 'string') return t.plan(0, loop);
   t.teardown(loop.free);
   for (const name of ['proc', 'dev']) symlinkSync(`/${name}`, join(dir, 'root', name));
   const node = new Node(dir);

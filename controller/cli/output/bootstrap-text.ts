@@ -1,7 +1,7 @@
 import type { BootstrapLine } from '../client.ts';
-import { type Colors, painted } from './colors.ts';
+import type { Colors } from './colors.ts';
+import { nodesFrame } from './nodes-frame.ts';
 import { problemLines } from './problems.ts';
-import { table } from './table.ts';
 import { clean, count, names } from './text.ts';
 
 /** One line of a stream, for a pipe; a failure with its cause and remedy. */
@@ -11,19 +11,8 @@ export function bootstrapText(line: BootstrapLine, colors: Colors): string[] {
   return [head, ...problemLines(line.error, { colors, placed: false }).map((text) => `  ${text}`)];
 }
 
-/** The live table: who is at what; when there are more nodes than lines, those that are done are only counted. */
 export function bootstrapFrame(latest: readonly BootstrapLine[], style: { colors: Colors; rows: number }): string[] {
-  const { colors } = style;
-  const room = Math.max(3, style.rows - 4);
-  const open = latest.length > room ? latest.filter((line) => !line.done) : latest;
-  const shown = open.slice(0, room);
-  const rows = shown.map((line) => [clean(line.node), painted(stateOf(line), colors), clean(line.phase)]);
-  const left = latest.length - shown.length;
-  const done = latest.filter((line) => line.done && !line.error).length;
-  return [
-    ...table(['node', 'state', 'phase'], rows),
-    ...(left > 0 ? [colors.dim(`${left} more, ${done} of ${latest.length} done`)] : []),
-  ];
+  return nodesFrame(latest, { ...style, stateOf, isDone: (line) => line.done && !line.error });
 }
 
 export function bootstrapConclusion(latest: readonly BootstrapLine[], colors: Colors): string {

@@ -1,25 +1,14 @@
 import type { UpgradeLine } from '../client.ts';
 import { bootstrapText } from './bootstrap-text.ts';
-import { type Colors, painted } from './colors.ts';
-import { table } from './table.ts';
+import type { Colors } from './colors.ts';
+import { nodesFrame } from './nodes-frame.ts';
 import { clean, count, names } from './text.ts';
 
 /** One line of a stream, for a pipe; a failure with its cause and remedy. */
 export const upgradeText: (line: UpgradeLine, colors: Colors) => string[] = bootstrapText;
 
-/** The live table: who is at what; when there are more nodes than lines, those that are done are only counted. */
 export function upgradeFrame(latest: readonly UpgradeLine[], style: { colors: Colors; rows: number }): string[] {
-  const { colors } = style;
-  const room = Math.max(3, style.rows - 4);
-  const open = latest.length > room ? latest.filter((line) => !line.done) : latest;
-  const shown = open.slice(0, room);
-  const rows = shown.map((line) => [clean(line.node), painted(stateOf(line), colors), clean(line.phase)]);
-  const left = latest.length - shown.length;
-  const done = latest.filter((line) => line.done).length;
-  return [
-    ...table(['node', 'state', 'phase'], rows),
-    ...(left > 0 ? [colors.dim(`${left} more, ${done} of ${latest.length} done`)] : []),
-  ];
+  return nodesFrame(latest, { ...style, stateOf, isDone: ({ done }) => done });
 }
 
 export function upgradeConclusion(latest: readonly UpgradeLine[], colors: Colors): string {
