@@ -9,7 +9,7 @@ import { measured, story } from './story.ts';
 const NODES = ['node1', 'node2', 'node3', 'node4', 'node5'];
 const PLAN = 'lab-ha.yaml';
 /** What must be on a node before and after: units, network, mounts, users, settings, in an order of their own. */
-const LOOK = `systemctl list-unit-files --no-legend --state=enabled | awk '{ print $1 }' | sort
+export const LOOK = `systemctl list-unit-files --no-legend --state=enabled | awk '{ print $1 }' | sort
 ip -o link | awk '{ print $2 }'
 ip route
 iptables-save 2>/dev/null | grep -E '^-A|^:(KUBE|CNI)'

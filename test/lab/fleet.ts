@@ -129,7 +129,7 @@ export class Fleet {
   }
 
   /** An apply at a terminal, where Ctrl-C can be pressed. */
-  applying(plan: string, ...options: string[]): { interrupt(): void; ended: Promise<Applied> } {
+  applying(plan: string, ...options: string[]): { interrupt(): void; kill(): void; ended: Promise<Applied> } {
     const argv = ['apply', this.path(plan), '-o', 'json', ...options];
     const child = spawn(CONTROLLER, argv, { stdio: ['ignore', 'pipe', 'pipe'], env: this.#environment });
     const end = async (): Promise<Applied> => {
@@ -138,7 +138,7 @@ export class Fleet {
       if (last.type !== 'finished') throw new Error(`apply ended with ${code}:\n${stderr}${stdout.slice(-2000)}`);
       return { code, stderr, run: last.run };
     };
-    return { interrupt: () => void child.kill('SIGINT'), ended: end() };
+    return { interrupt: () => void child.kill('SIGINT'), kill: () => void child.kill('SIGKILL'), ended: end() };
   }
 
   async nodes(): Promise<NodeView[]> {
