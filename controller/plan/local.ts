@@ -8,7 +8,9 @@ const CONTROLLER = 'controller';
 
 /** Words about a node, its agent, or a program there. */
 const OF_NODES = ['alone', 'lock', 'permit', 'recover', 'on_interrupt', 'run_once'];
-const NOT_YET = ['loop', 'until', 'retries', 'delay', 'failed_when', 'changed_when', 'rollback'];
+const NOT_YET = ['loop', 'until', 'failed_when', 'changed_when', 'rollback'];
+/** Words about trying again: a person who has said no is not asked until they say yes. */
+const OF_ATTEMPTS = ['retries', 'delay'];
 
 /**
  * Is it a task of the controller's own (ENGINE 1.7)? Tells an action of the controller that is to run on nodes, `per`
@@ -37,13 +39,14 @@ export function readPlace(
     const message = `A task of the controller cannot be in a block, and this one is in "${around.block.name}".`;
     problems.add('PLAN_NOT_YET', on?.at ?? at, message, 'Put it before or after the block.');
   }
-  for (const word of [...OF_NODES, ...NOT_YET]) {
+  const senseless = [...OF_NODES, ...(action === 'confirm' ? OF_ATTEMPTS : [])];
+  for (const word of [...senseless, ...NOT_YET]) {
     if (!nodeAt(words, [word])) continue;
-    const isOfNodes = OF_NODES.includes(word);
-    const message = isOfNodes
-      ? `"${word}" makes no sense in a task of the controller.`
+    const isSenseless = senseless.includes(word);
+    const message = isSenseless
+      ? `"${word}" makes no sense in a ${action === 'confirm' ? 'question' : 'task of the controller'}.`
       : `"${word}" is not supported in a task of the controller yet.`;
-    problems.add(isOfNodes ? 'PLAN_TYPE' : 'PLAN_NOT_YET', keyPlace(words, word), message, 'Remove it.');
+    problems.add(isSenseless ? 'PLAN_TYPE' : 'PLAN_NOT_YET', keyPlace(words, word), message, 'Remove it.');
   }
   return CONTROLLER;
 }

@@ -11,6 +11,7 @@ import { shareOf } from '../../controller/compile/share-of.ts';
 import { openSealKey } from '../../controller/pki/seal-key.ts';
 import { Confirmations } from '../../controller/run/local/confirmations.ts';
 import type { LocalActions, LocalWork } from '../../controller/run/local/local-action.ts';
+import type { LocalParts } from '../../controller/run/local/worker.ts';
 import { pastOf } from '../../controller/run/past.ts';
 import { planRollback } from '../../controller/run/rollback.ts';
 import { Runner } from '../../controller/run/runner.ts';
@@ -57,7 +58,11 @@ function engine() {
   const done: LocalWork[] = [];
   const confirmations = { now: new Confirmations() };
   /** What a step of the controller does instead of what it is meant to. */
-  const odd: { act?: (work: LocalWork) => Promise<void>; facts?: () => Promise<undefined> } = {};
+  const odd: {
+    act?: (work: LocalWork) => Promise<void>;
+    facts?: () => Promise<undefined>;
+    timer?: LocalParts['timer'];
+  } = {};
   const key = newSealKey();
   const actions: LocalActions = {
     ...NOTHING_LOCAL.actions,
@@ -88,6 +93,7 @@ function engine() {
         ...NOTHING_LOCAL,
         actions,
         facts: async () => odd.facts?.(),
+        timer: odd.timer ?? NOTHING_LOCAL.timer,
         unseal: (value) => unseal(key.privateKey, value),
       },
       trouble(error) {
@@ -292,6 +298,61 @@ t.test('inputs of a node are not trusted, nor is its word on what the controller
   fleet.deliver(runner, 'n0');
   await runner.idle();
   t.match(fleet.refused.get('n0'), { report: { code: 'FRAME_MALFORMED' } });
+});
+
+t.test('what fails for a moment is tried again, and holds up nobody meanwhile', async (t) => {
+  const { fleet, log, done, odd, start } = engine();
+  const timers: { ms: number; then: () => void }[] = [];
+  odd.timer = (ms, then) => {
+    timers.push({ ms, then });
+    return { cancel() {} };
+  };
+  let code = 'AWAY';
+  odd.act = async ({ node }) => {
+    if (node === 'n1') throw new KkError({ code, message: 'The mirror is away.', remedy: 'Wait.' });
+  };
+  const runner = start();
+  for (const name of NODES) fleet.connect(runner, name);
+  const tries = (): number => done.filter(({ node }) => node === 'n1').length;
+  const sign = { ...SIGN, retries: 2, delay: 7 };
+  const fire = async (): Promise<void> => {
+    for (const { then } of timers.splice(0)) then();
+    await settle(runner, fleet);
+  };
+  await runner.create(graphFrom(planOf([REQUEST, sign])), { id: 'r1', by: 'me' });
+  await settle(runner, fleet);
+  t.match([tries(), timers], [1, [{ ms: 7000 }]]);
+  t.same(statesOf(log, runner, 'r1', 1), ['ok', 'begun', 'ok'], 'it has not failed yet');
+  await fire();
+  t.equal(tries(), 2);
+  odd.act = async () => {};
+  await fire();
+  t.equal(log.runs.get('r1')?.record.status, 'done', 'the last attempt was good');
+
+  odd.act = async ({ node }) => {
+    if (node === 'n1') throw new KkError({ code, message: 'no', remedy: 'yes' });
+  };
+  done.length = 0;
+  await runner.create(graphFrom(planOf([REQUEST, sign])), { id: 'r2', by: 'me' });
+  await settle(runner, fleet);
+  await fire();
+  await fire();
+  await fire();
+  t.same([tries(), log.runs.get('r2')?.record.status], [3, 'failed'], 'once, and two retries');
+
+  done.length = 0;
+  code = 'COMPONENT_WRONG_SHA256';
+  await runner.create(graphFrom(planOf([REQUEST, sign])), { id: 'r3', by: 'me' });
+  await settle(runner, fleet);
+  t.same([tries(), log.runs.get('r3')?.record.status], [1, 'failed'], 'not what will be as wrong again');
+
+  done.length = 0;
+  code = 'AWAY';
+  await runner.create(graphFrom(planOf([REQUEST, sign])), { id: 'r4', by: 'me' });
+  await settle(runner, fleet);
+  runner.cancel('r4', 'me');
+  await settle(runner, fleet);
+  t.same([tries(), log.runs.get('r4')?.record.status], [1, 'cancelled'], 'a cancel does not wait for it');
 });
 
 t.test('pause, cancel, timeouts and a controller that dies in the middle', async (t) => {

@@ -641,7 +641,13 @@ t.test('tasks of the controller: a closed list of actions, and words that make s
   single(t, 'per nobody', local('per: ▶al'), /PLAN_UNKNOWN_GROUP .*Did you mean "a"/);
   for (const word of ['alone: true', 'lock: a', 'permit: a', 'on_interrupt: rerun', 'run_once: true'])
     single(t, word, local(`▶${word}`), /PLAN_TYPE ".*" makes no sense in a task of the controller/);
-  for (const word of ['loop: [1]', 'retries: 3', 'changed_when: false', 'rollback: [{debug: a}]'])
+  single(
+    t,
+    'retries',
+    tasks('- {on: controller, confirm: Sure?, ▶retries: 3}\n'),
+    /"retries" makes no sense in a question/,
+  );
+  for (const word of ['loop: [1]', 'until: "true"', 'changed_when: false', 'rollback: [{debug: a}]'])
     single(t, word, local(`▶${word}`), /PLAN_NOT_YET ".*" is not supported in a task of the controller yet/);
   single(t, 'in a block', tasks(`- {block: [{on: ▶controller, ${make}}]}\n`), /PLAN_NOT_YET .*cannot be in a block/);
   single(t, 'a block', tasks('- {block: [debug: a], on: ▶controller}\n'), /PLAN_TYPE The controller does no block/);

@@ -41,6 +41,7 @@ const OK: RunOutput = { code: 0, stdout: '', stderr: '' };
 /** What all control planes of a cluster see. */
 export class Api {
   up = true;
+  ready = true;
   lease: { metadata: { resourceVersion: string }; spec: { holderIdentity?: string; renewTime?: string } } | undefined;
   /** Called between the look at the Lease and the write of it. */
   onLook: () => void = () => {};
@@ -50,7 +51,7 @@ export class Api {
     const refused = (stderr: string): RunOutput => ({ code: 1, stdout: '', stderr });
     if (!this.up) return refused('Unable to connect to the server: EOF\n');
     const words = args.join(' ');
-    if (words.includes('get --raw /readyz')) return { ...OK, stdout: 'ok' };
+    if (words.includes('get --raw /readyz')) return this.ready ? { ...OK, stdout: 'ok' } : refused('etcd failed\n');
     if (words.includes('get lease')) {
       const { lease } = this;
       this.onLook();

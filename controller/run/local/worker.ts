@@ -12,8 +12,10 @@ import type { LocalActions, LocalDone, LocalWork } from './local-action.ts';
 import { doneResult, failedResult, keptResult, skippedResult } from './results.ts';
 import type { Step } from './tasks.ts';
 
-/** Steps of the controller's own at work at once; who waits for a person is not counted. */
+/** Steps of the controller's own at work at once; who waits for a person, or to try again, is not counted. */
 const SLOTS = 4;
+/** Another attempt would give the same. */
+const NO_RETRY = /^(REGISTER_|COMPONENT_NOT_FOUND$|COMPONENT_WRONG_SHA256$)/;
 
 export interface LocalParts {
   actions: LocalActions;
@@ -50,7 +52,8 @@ class Stopped extends Error {
 export class LocalWorker {
   /** At work or queued, by run, revision and step. */
   readonly #jobs = new Map<string, Job>();
-  #queue: Job[] = [];
+  /** Those that wait for a slot. */
+  #queue: (() => void)[] = [];
   #atWork = 0;
   readonly #parts: LocalParts;
 
@@ -65,8 +68,7 @@ export class LocalWorker {
     if (this.#jobs.has(id)) return;
     const job: Job = { id, run, revision, state: run.state, task, node, abort: new AbortController() };
     this.#jobs.set(id, job);
-    this.#queue.push(job);
-    this.#pump();
+    void this.#live(job);
   }
 
   /** The run was cancelled: what is at work ends so. */
@@ -88,22 +90,33 @@ export class LocalWorker {
     for (const job of this.#jobs.values()) if (which(job)) job.abort.abort(new Stopped(outcome));
   }
 
+  async #live(job: Job): Promise<void> {
+    const takesSlot = specOf(job).action !== 'confirm';
+    if (takesSlot) await this.#slot();
+    await this.#do(job);
+    this.#jobs.delete(job.id);
+    if (takesSlot) this.#giveSlot();
+  }
+
+  #slot(): Promise<void> {
+    return new Promise((take) => {
+      this.#queue.push(take);
+      this.#pump();
+    });
+  }
+
+  #giveSlot(): void {
+    this.#atWork -= 1;
+    this.#pump();
+  }
+
   #pump(): void {
-    const rest: Job[] = [];
-    for (const job of this.#queue) {
-      const waits = specOf(job).action === 'confirm';
-      if (!waits && this.#atWork >= SLOTS) {
-        rest.push(job);
-        continue;
-      }
-      if (!waits) this.#atWork += 1;
-      void this.#do(job).finally(() => {
-        this.#jobs.delete(job.id);
-        if (!waits) this.#atWork -= 1;
-        this.#pump();
-      });
+    while (this.#atWork < SLOTS) {
+      const take = this.#queue.shift();
+      if (take === undefined) return;
+      this.#atWork += 1;
+      take();
     }
-    this.#queue = rest;
   }
 
   /** Never rejects. */
@@ -175,13 +188,44 @@ export class LocalWorker {
     this.#record(job, { kind: 'begun', at: this.#parts.clock.nowMs(), node, task, attempt: 1, items: 1, ...asks });
   }
 
-  /** Throws what the action throws, TASK_TIMEOUT, or {@link Stopped}. */
+  /** As often as the task says. Throws what the last attempt throws, or {@link Stopped}. */
   async #act(job: Job, inputs: Json): Promise<LocalDone> {
-    const { signal } = job.abort;
-    const { timeout } = specOf(job);
-    const timer = timeout > 0 ? this.#parts.timer(timeout * 1000, () => job.abort.abort(timedOut(timeout))) : undefined;
+    const { retries, delay } = specOf(job);
+    for (let number = 1; ; number += 1) {
+      try {
+        return await this.#attempt(job, inputs);
+      } catch (thrown) {
+        const { code, message } = reportOf(thrown);
+        if (thrown instanceof Stopped || number > retries || NO_RETRY.test(code)) throw thrown;
+        this.#workOf(job, inputs).tell?.(`${message} Tried again in ${delay} s (${number} of ${retries}).`);
+        await this.#pause(job, delay * 1000);
+      }
+    }
+  }
+
+  /** Others may use the slot meanwhile. Throws {@link Stopped}. */
+  async #pause({ abort: { signal } }: Job, ms: number): Promise<void> {
+    this.#giveSlot();
+    let timer: { cancel(): void } | undefined;
     try {
-      return await Promise.race([this.#call(this.#workOf(job, inputs), specOf(job)), aborted(signal)]);
+      const over = new Promise<void>((resolve) => {
+        timer = this.#parts.timer(ms, resolve);
+      });
+      await Promise.race([over, aborted(signal)]);
+    } finally {
+      timer?.cancel();
+      await this.#slot();
+    }
+  }
+
+  /** Throws what the action throws, TASK_TIMEOUT, or {@link Stopped}. */
+  async #attempt(job: Job, inputs: Json): Promise<LocalDone> {
+    const { timeout } = specOf(job);
+    const late = new AbortController();
+    const signal = AbortSignal.any([job.abort.signal, late.signal]);
+    const timer = timeout > 0 ? this.#parts.timer(timeout * 1000, () => late.abort(timedOut(timeout))) : undefined;
+    try {
+      return await Promise.race([this.#call(this.#workOf(job, inputs, signal), specOf(job)), aborted(signal)]);
     } catch (thrown) {
       // Who obeys the signal may say so in words of its own.
       throw signal.aborted ? signal.reason : thrown;
@@ -210,12 +254,12 @@ export class LocalWorker {
     return { changed: look === undefined || (await look(this.#workOf(job, inputs))).changed };
   }
 
-  #workOf({ run, state, node, task, abort }: Job, inputs: Json): LocalWork {
+  #workOf({ run, state, node, task, abort }: Job, inputs: Json, signal = abort.signal): LocalWork {
     const { name: plan, nodes, tasks } = state.graph;
     const place = { node: nodes[node] ?? '', task: tasks[task]?.key ?? '' };
     const { id } = run.record;
     const tell = (text: string): void => this.#parts.tell(id, place, text);
-    return { run: id, plan, ...place, inputs, signal: abort.signal, tell };
+    return { run: id, plan, ...place, inputs, signal, tell };
   }
 
   #record({ run, revision }: Job, event: RunEvent): void {
