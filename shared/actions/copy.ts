@@ -7,7 +7,7 @@ import { Mode } from './mode.ts';
 export const PlanFile = z.string().min(1).max(4096);
 
 /**
- * Files that travel with the plan, of any kind and size, or a whole directory of them. They come from the controller by their
+ * Files that travel with the plan, of any kind and size, or a whole directory of them, with empty ones in it. They come from the controller by their
  * digest, once, and lie in the node's cache.
  */
 export const copy = defineAction({

@@ -1,9 +1,11 @@
-import { chmodSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import t from 'tap';
 import { remoteCommand, sshArguments } from '../../controller/bootstrap/ssh-command.ts';
 import { classifySshFailure } from '../../controller/bootstrap/ssh-errors.ts';
 import { type BootstrapInput, bootstrapNode } from '../../controller/bootstrap/ssh-step.ts';
+import { Bootstrapper, type BootstrapperParts, type Bringable } from '../../controller/operations/bootstrapper.ts';
 import type { SshSettings } from '../../controller/plan/types.ts';
 import { errorText, parseErrorText } from '../../shared/error-text.ts';
 import { controllerStandIn, standInAgent } from '../support/agent-stand-in.ts';
@@ -178,4 +180,52 @@ t.test('a node gets its agent', { skip: noSpareSshd() }, async (t) => {
   t.match(await boot(root, { environment: { PATH: top } }), { code: 'SSH_CLIENT_MISSING' });
   await sshd.newHostKey();
   t.match(await boot(), { code: 'SSH_HOST_KEY_CHANGED', remedy: /ssh-keygen -R/ });
+});
+
+/** `KK_NODES=200 npm test -- test/controller/ssh-step.test.ts` measures a fleet (docs/bench.md). */
+const NODES = Number(process.env['KK_NODES'] ?? 4);
+
+t.test('many nodes get theirs at once, each from an sshd of its own', { skip: noSpareSshd() }, async (t) => {
+  const top = t.testdir({ agent: {}, packages: { 'linux-x64': {} } });
+  const agent = standInAgent(`${top}/agent`, `touch ${top}/joined-$2`);
+  copyFileSync(agent.gzPath, `${top}/packages/linux-x64/kk-agent.gz`);
+  writeFileSync(`${top}/packages/linux-x64/manifest.json`, JSON.stringify(agent.manifest));
+  const controller = await controllerStandIn(agent, () => 'script');
+  t.teardown(controller.close);
+  const nodes: Bringable[] = [];
+  for (let index = 1; index <= NODES; index += 1) {
+    const folder = `${top}/sshd-${index}`;
+    mkdirSync(folder);
+    const sshd = await spareSshd(new SpareMachine(`${top}/machine-${index}`), folder, []);
+    t.teardown(sshd.stop);
+    const key = { privateKeyFile: sshd.id, knownHostsFile: `${folder}/known` };
+    nodes.push({ name: `n${index}`, ssh: { ...SSH, ...key, host: '127.0.0.1', port: sshd.port } });
+  }
+  const bootstrapper = new Bootstrapper({
+    authority: { caHash: 'a'.repeat(64), controllerKeyPin: controller.pin },
+    ledger: { node: () => undefined },
+    tokens: { add: async () => {}, remove: async () => true },
+    dispatcher: { isConnected: (node: string) => existsSync(`${top}/joined-${node}`) },
+    clock: { nowMs: Date.now, monotonicMs: () => performance.now() },
+    random: randomBytes,
+    agentFolder: `${top}/packages`,
+    port: () => controller.port,
+    endpoints: () => [controller.endpoint],
+    environment: { PATH: '/usr/bin:/bin' },
+  } as unknown as BootstrapperParts);
+  const ended = new Map<string, unknown>();
+  const begun = performance.now();
+  await bootstrapper.bring(
+    nodes,
+    { phase: () => {}, done: (node, error) => ended.set(node, error) },
+    new AbortController().signal,
+  );
+  t.comment(`${NODES} nodes in ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+  t.same(
+    [...ended].filter(([, error]) => error !== undefined),
+    [],
+  );
+  t.equal(ended.size, NODES);
+  const fetched = controller.requests.filter((path) => path.startsWith('/agent/'));
+  t.equal(fetched.length, NODES, 'each fetched its agent itself');
 });
