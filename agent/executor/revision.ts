@@ -102,9 +102,12 @@ export function endAtOnce(
 
 /** It failed in a block that ended ok all the same: doing it again would not go with what the rescue has made of the node. */
 function wasRescued(run: RunRecord, task: number, specs: readonly TaskSpec[], rerun: readonly number[]): boolean {
+  const last = run.earlier.get(specs[task]?.key ?? '')?.last;
+  const isBlocked = last !== undefined && 'blocked' in last;
   return blocksAround(specs, task).some(({ block }) => {
-    const key = specs[block]?.key;
-    return key !== undefined && !rerun.includes(block) && run.earlier.get(key)?.done !== undefined;
+    const around = rerun.includes(block) ? undefined : run.earlier.get(specs[block]?.key ?? '');
+    // One that was blocked with its whole block, which had ended ok before that, was not rescued.
+    return around?.done !== undefined && !(isBlocked && around.last !== undefined);
   });
 }
 

@@ -8,7 +8,8 @@ export const TROUBLES = {
   FIO_FAILED: 'run fio by hand in that directory, see what it says, mend the disk or the directory and check again',
   DIRECTORY_UNUSABLE: 'make the path a directory that root can write to, or configure another one',
   DISK_FULL: 'free space on the file system of the directory, or configure a directory on a larger one',
-  FACTS_MISSING: 'see the agent’s log on the node for what it could not read',
+  FACTS_MISSING:
+    'check again; if it stays so, look on the node for what hangs or cannot be read (load, disks, network mounts)',
   RULE_UNKNOWN: 'bring the agent to the version of the controller: it does not know this rule',
   PARAMS_INVALID: 'correct the values under precheck in the plan',
   CANCELLED: 'run the precheck again',

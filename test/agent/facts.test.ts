@@ -86,6 +86,16 @@ t.test('the facts of this machine are what its own programs say', async (t) => {
   t.equal(root?.total, Number(sh('stat -f -c "%b %S" / | awk \'{printf "%.0f", $1 * $2}\'')));
 });
 
+t.test('an agent that stood still longer than a gatherer may take has lost nothing by that', async (t) => {
+  const still = hostWith({
+    run: (argv) => {
+      if (argv[0] === 'df') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2600);
+      return undefined;
+    },
+  });
+  t.notOk((await gatherFacts(still, 2000)).missing);
+});
+
 t.test('a part that fails or is odd costs only itself', async (t) => {
   const broken = hostWith({
     files: { '/proc/meminfo': 'nothing of use', '/proc/swaps': new Error('EIO'), '/etc/machine-id': 'uninitialized\n' },

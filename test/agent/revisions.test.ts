@@ -184,6 +184,24 @@ t.test('what a rescue has made good is not tried again', async (t) => {
   t.equal(bench.commands.calls.filter((call) => call === 'join').length, 5, 'unless it is asked for');
 });
 
+t.test('a block that was done and then blocked goes on when what blocked it is gone', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  bench.commands.answers.set('look, and fail', { code: 1 });
+  const tasks = (look: string) => [
+    made('look', look),
+    task('safely', { action: 'block', inputs: {}, needs: [{ task: 0 }] }),
+    task('join', { within: { block: 1, part: 'block' }, needs: [{ task: 0 }] }),
+    task('after', { needs: [{ task: 1 }] }),
+  ];
+  for (const [index, look] of ['look', 'look, and fail', 'look'].entries()) {
+    bench.push(tasks(look), index === 0 ? {} : { revision: index + 1, ...revised() });
+    await bench.settle();
+  }
+  t.same(bench.commands.calls, ['look', 'join', 'after', 'look, and fail', 'look']);
+  t.same(bench.outcomes(), { 0: 'ok', 1: 'ok', 2: 'ok', 3: 'ok' });
+});
+
 t.test('a loop that failed does the items again that had not ended', async (t) => {
   let bench = await Bench.open();
   bench.lease();

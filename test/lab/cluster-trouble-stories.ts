@@ -99,8 +99,9 @@ export async function clusterTroubleStories(t: Test, fleet: Fleet, lab: TroubleL
     await squat(fleet, 'node1', 6443);
     says(t, await resume(), 3, [
       /node1: init\/kubernetes\/init\/init failed/,
-      /Port 6443 is in use|Port-6443/,
-      /systemd-socket/,
+      /port 6443 of this node is taken/,
+      /saw: .*\[ERROR Port-6443\][\s\S]*systemd-socket/,
+      /do: See who has it.*`apply --resume`/,
     ]);
     await leave(fleet, 'node1');
   });
@@ -135,7 +136,7 @@ export async function clusterTroubleStories(t: Test, fleet: Fleet, lab: TroubleL
       await plan({});
       await squat(fleet, 'node2', 10250);
       const applying = resume();
-      t.ok(await fleet.eventually('node1', 'test -e /etc/kubernetes/manifests/kube-apiserver.yaml', MOMENT_MS));
+      t.ok(await fleet.eventually('node1', 'pgrep -x kube-apiserver', MOMENT_MS));
       await kill(fleet.name, 'node1');
       await fleet.bootAgain('node1');
       says(t, await applying, 3, [

@@ -12,12 +12,20 @@ telling() {
 # they said before the file BEGUN was written tells nothing of this try.
 evidence() {
   echo "kubeadm $1 says:"
-  grep -vE '^[[:space:]]*$|^To see the stack trace|^\[(certs|kubeconfig|preflight)\] (Using|Generat|Writing|Pulling)' "$2" | tail -n 6 | cut -c1-400
-  echo "the kubelet (journalctl -u kubelet):"
+  grep -E '\[ERROR [A-Z]' "$2" | head -n 4 | cut -c1-400
+  # Not what it advises (indented), nor what went well.
+  grep -vE '^[[:space:]]|^$|\[ERROR [A-Z]|^To see the stack trace|^\[(certs|kubeconfig|preflight)\] (Using|Generat|Writing|Pulling|Running|If you know)|^\[init\] Using' "$2" |
+    tail -n 4 | cut -c1-400
+  for port in $(sed -nE 's/.*\[ERROR Port-([0-9]+)\].*/\1/p' "$2"); do
+    ss -Hltnp "sport = :$port" 2>/dev/null | head -n 2
+  done
   journalctl -u kubelet --output cat --no-pager --since "@$(stat -c %Y "$3")" --lines 400 2>/dev/null >"$2.kubelet"
   # Over and over: what it ends with, and what it complains of.
-  grep -E '^F[0-9]{4}' "$2.kubelet" | telling 2
-  grep -E '^E[0-9]{4}|rror|ailed' "$2.kubelet" | grep -vE '^F[0-9]{4}' | telling 4
+  {
+    grep -E '^F[0-9]{4}' "$2.kubelet" | telling 2
+    grep -E '^E[0-9]{4}|rror|ailed' "$2.kubelet" | grep -vE '^F[0-9]{4}' | telling 4
+  } >"$2.told"
+  [ ! -s "$2.told" ] || { echo "the kubelet (journalctl -u kubelet):" && cat "$2.told"; }
   for name in etcd kube-apiserver; do
     log=$(ls -t /var/log/pods/kube-system_$name-*/*/*.log 2>/dev/null | head -n 1)
     [ -n "$log" ] && [ "$log" -nt "$3" ] || continue
