@@ -110,5 +110,8 @@ export async function restoreOfEtcd(t: Test, cluster: LabCluster): Promise<void>
     );
     await cluster.check(t, NODES);
     await cluster.kubectl('delete', 'configmap', 'before');
+    const { code, run } = await fleet.apply(PLANS.ha);
+    const changes = run.changes.map(({ node, task }) => `${node} ${task}`);
+    t.same({ code, changes }, { code: 0, changes: [] }, 'and is as the plan says');
   });
 }
