@@ -247,8 +247,8 @@ async function controller(t: Test, folder?: string) {
   return { at, blobs, fetch, failing, pauses };
 }
 
-/** The file or a range of it; `cut`: how many bytes come before the connection breaks. */
-function gives(file: Buffer, cut: () => number, etag = '"one"'): Answer {
+/** The file or a range of it; `cut`: how many bytes come before the connection breaks, once they have `arrived`. */
+function gives(file: Buffer, cut: () => number, etag = '"one"', arrived = (_size: number) => true): Answer {
   return ({ headers }, reply) => {
     const isSame = headers['if-range'] === undefined || headers['if-range'] === etag;
     const [, from] = (isSame && /^bytes=(\d+)-$/.exec(headers.range ?? '')) || [];
@@ -258,7 +258,11 @@ function gives(file: Buffer, cut: () => number, etag = '"one"'): Answer {
     reply.writeHead(from ? 206 : 200, { 'content-length': rest.length, etag, ...range });
     const bytes = cut();
     if (bytes >= rest.length) return void reply.end(rest);
-    reply.write(rest.subarray(0, bytes), () => reply.destroy());
+    const end = Number(from ?? 0) + bytes;
+    reply.write(rest.subarray(0, bytes), function breakOff() {
+      if (bytes === 0 || arrived(end)) reply.destroy();
+      else setTimeout(breakOff, 5);
+    });
   };
 }
 
@@ -267,7 +271,11 @@ const WHOLE = () => Number.POSITIVE_INFINITY;
 t.test('a file is fetched once, goes on where it broke off, and lies in the store under its sha256', async (t) => {
   const { at, blobs, fetch, pauses } = await controller(t);
   const cuts = [100_000, 0, 100_000];
-  const server = await mirror(t, { [AT]: gives(KUBELET, () => cuts.shift() ?? Number.POSITIVE_INFINITY) });
+  const folder = join(at, 'downloads');
+  const arrived = (size: number) => readdirSync(folder).some((name) => statSync(join(folder, name)).size >= size);
+  const server = await mirror(t, {
+    [AT]: gives(KUBELET, () => cuts.shift() ?? Number.POSITIVE_INFINITY, undefined, arrived),
+  });
   const both = await Promise.all([fetch([server.url + AT]), fetch([server.url + AT])]);
   t.match(both[0], {
     changed: true,
