@@ -1,6 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { createTwoFilesPatch } from 'diff';
+import { modeText } from '../../shared/actions/mode.ts';
+import { isPrivate } from '../../shared/actions/private-file.ts';
 import type { Diff } from '../../shared/share.ts';
 
 /** Characters of each side that travel, and of the unified form: together at most 64 KiB of a text in one script. */
@@ -60,4 +62,24 @@ export function describedDiff(path: string, before: string | undefined, after: s
   const [was, becomes] = [before ?? 'no file', after ?? 'no file'];
   const sides = { before: before === undefined ? '' : `[${was}]`, after: after === undefined ? '' : `[${becomes}]` };
   return { path, ...sides, unified: `--- ${path}\n+++ ${path}\n-[${was}]\n+[${becomes}]\n` };
+}
+
+/** Is a file of this mode kept from others? Then what lies there may be secret, and nobody has said so to this run. */
+export function isHidden(mode: number): boolean {
+  return isPrivate(modeText(mode));
+}
+
+/**
+ * {@link contentDiff} where a file is or was private: its text, and what is made of that, is shown to nobody. No digests: they
+ * give away what is short and secret.
+ */
+export function hiddenDiff(path: string, before: Uint8Array | undefined, after: Uint8Array | undefined): Diff {
+  const words = (content: Uint8Array | undefined): string | undefined =>
+    content && `${content.length} bytes, not shown: not everybody may read the file`;
+  return describedDiff(path, words(before), words(after));
+}
+
+/** {@link contentDiff} of a file that is there with that mode. */
+export function presentDiff(path: string, mode: number, before: Uint8Array, after: Uint8Array | undefined): Diff {
+  return (isHidden(mode) ? hiddenDiff : contentDiff)(path, before, after);
 }

@@ -3,7 +3,7 @@ import { KkError } from '../../shared/errors.ts';
 import type { Diff } from '../../shared/share.ts';
 import { ABSENT } from '../undo/image.ts';
 import { accountsOf } from './accounts.ts';
-import { contentDiff } from './content-diff.ts';
+import { presentDiff } from './content-diff.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
 import { carryOutFile, type FilePlan, planFile } from './regular-file.ts';
 import { onPath } from './system-errors.ts';
@@ -30,7 +30,7 @@ export function cronExecutor(root: string): ActionExecutor<'cron'> {
     const present = await textFile(path, host);
     if (input.state === 'absent') {
       if (present === undefined) return { todo: 'nothing', output: { path } };
-      return { todo: 'remove', diffs: [contentDiff(path, present.content, undefined)] };
+      return { todo: 'remove', diffs: [presentDiff(path, present.stat.mode, present.content, undefined)] };
     }
     if ((await host.files.stat(folder)) === undefined) {
       throw new KkError({

@@ -2,7 +2,7 @@ import type { ActionInput } from '../../shared/actions/index.ts';
 import type { Diff } from '../../shared/share.ts';
 import { ABSENT } from '../undo/image.ts';
 import { wantedAttributes } from './attributes.ts';
-import { contentDiff } from './content-diff.ts';
+import { presentDiff } from './content-diff.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
 import { carryOutFile, type FilePlan, inspectedFile, onlyRegular, planFile } from './regular-file.ts';
 import { onPath } from './system-errors.ts';
@@ -16,14 +16,14 @@ async function plan(input: ActionInput<'file'>, context: ActionContext): Promise
   const stat = await files.stat(path);
   onlyRegular(path, stat);
   const content = stat === undefined ? undefined : await files.read(path);
+  const present = stat === undefined || content === undefined ? undefined : { stat, content };
 
   if (input.state === 'absent') {
-    if (stat === undefined) return { todo: 'nothing', output: { path } };
-    return { todo: 'remove', diffs: [contentDiff(path, content, undefined)] };
+    if (present === undefined) return { todo: 'nothing', output: { path } };
+    return { todo: 'remove', diffs: [presentDiff(path, present.stat.mode, present.content, undefined)] };
   }
 
   const attributes = await wantedAttributes(input, context.host);
-  const present = stat === undefined || content === undefined ? undefined : { stat, content };
   return planFile(path, present, wantedContent(input, context), attributes);
 }
 

@@ -4,7 +4,7 @@ import { KkError } from '../../shared/errors.ts';
 import type { Diff } from '../../shared/share.ts';
 import type { Host } from '../host/host.ts';
 import { ABSENT } from '../undo/image.ts';
-import { contentDiff } from './content-diff.ts';
+import { contentDiff, presentDiff } from './content-diff.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
 import { inTurn } from './in-turn.ts';
 import { moduleBuiltIn, moduleFailed, moduleParamsDiffer } from './kernel-module-errors.ts';
@@ -68,7 +68,9 @@ async function planOfKept(path: string, content: string | undefined, host: Host)
   const present = await textFile(path, host);
   if (content !== undefined) return [{ path, plan: planFile(path, present, Buffer.from(content), {}) }];
   if (present === undefined) return [];
-  return [{ path, plan: { todo: 'remove', diffs: [contentDiff(path, present.content, undefined)] } }];
+  return [
+    { path, plan: { todo: 'remove', diffs: [presentDiff(path, present.stat.mode, present.content, undefined)] } },
+  ];
 }
 
 /** `root`: what /proc, /sys, /lib and /etc are below. */

@@ -4,7 +4,7 @@ import { modeText } from '../../shared/actions/mode.ts';
 import type { Diff } from '../../shared/share.ts';
 import type { FileStat, Host } from '../host/host.ts';
 import { type Attributes, attributesDiff, differing } from './attributes.ts';
-import { contentDiff, describedDiff } from './content-diff.ts';
+import { contentDiff, describedDiff, presentDiff } from './content-diff.ts';
 import type { ActionContext } from './executor.ts';
 import { onlyRegular } from './regular-file.ts';
 
@@ -61,7 +61,7 @@ export async function planPlaced(wanted: WantedFile, { host, signal }: ActionCon
   const left = { mode, uid, gid, ...attributes };
   const before = wanted.content === undefined ? undefined : await smallContent(path, stat, host);
   const seen = present === undefined ? `${stat.size} bytes` : `sha256 ${present}`;
-  const diffs = [contentOf(wanted, before, seen), ...(more === undefined ? [] : [more])];
+  const diffs = [contentOf(wanted, before && { mode, content: before }, seen), ...(more === undefined ? [] : [more])];
   return { wanted, todo: 'write', change: left, left, diffs };
 }
 
@@ -70,8 +70,13 @@ function smallContent(path: string, { size }: FileStat, { files }: Host): Promis
 }
 
 /** `seen`: what is there, in words; undefined: nothing. */
-function contentOf({ path, sha256, content }: WantedFile, before: Buffer | undefined, seen: string | undefined): Diff {
-  if (content !== undefined && (before !== undefined || seen === undefined)) return contentDiff(path, before, content);
+function contentOf(
+  { path, sha256, content }: WantedFile,
+  before: { mode: number; content: Buffer } | undefined,
+  seen: string | undefined,
+): Diff {
+  if (content !== undefined && before !== undefined) return presentDiff(path, before.mode, before.content, content);
+  if (content !== undefined && seen === undefined) return contentDiff(path, undefined, content);
   return describedDiff(path, seen, `sha256 ${sha256}`);
 }
 
@@ -101,8 +106,8 @@ export async function place(
   const before = stat === undefined ? undefined : await smallContent(path, stat, host);
   const content = await buffer(open());
   await host.files.writeAtomic(path, content, left);
-  const isSeen = before !== undefined || stat === undefined;
-  return isSeen ? [contentDiff(path, before, content), ...plan.diffs.slice(1)] : plan.diffs;
+  if (stat === undefined) return [contentDiff(path, undefined, content), ...plan.diffs.slice(1)];
+  return before === undefined ? plan.diffs : [presentDiff(path, stat.mode, before, content), ...plan.diffs.slice(1)];
 }
 
 export function placedMode({ left }: PlacedPlan): string {

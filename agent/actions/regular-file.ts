@@ -4,7 +4,7 @@ import { KkError } from '../../shared/errors.ts';
 import type { Diff } from '../../shared/share.ts';
 import type { FileStat } from '../host/host.ts';
 import { type Attributes, attributesDiff, differing } from './attributes.ts';
-import { contentDiff, sha256 } from './content-diff.ts';
+import { contentDiff, presentDiff, sha256 } from './content-diff.ts';
 import type { ActionContext, Applied, Inspected } from './executor.ts';
 
 /** As the actions tell it. */
@@ -18,6 +18,8 @@ export interface FileLeft {
 export interface PresentFile {
   stat: FileStat;
   content: Buffer;
+  /** Nothing in it is secret, whoever may read it. */
+  isOpen?: true;
 }
 
 /** What is left to do, found out without touching anything. */
@@ -47,7 +49,7 @@ export function planFile(
     const content = after ?? Buffer.alloc(0);
     return { todo: 'write', content, attributes, diffs: [contentDiff(path, undefined, content)] };
   }
-  const { stat, content: before } = present;
+  const { stat, content: before, isOpen } = present;
   const change = differing(attributes, stat);
   const diff = attributesDiff(path, change, stat);
   const diffs = diff === undefined ? [] : [diff];
@@ -57,7 +59,7 @@ export function planFile(
       todo: 'write',
       content: after,
       attributes: { mode, uid, gid, ...attributes },
-      diffs: [contentDiff(path, before, after), ...diffs],
+      diffs: [isOpen ? contentDiff(path, before, after) : presentDiff(path, mode, before, after), ...diffs],
     };
   }
   const mode = change.mode ?? stat.mode;

@@ -6,7 +6,7 @@ import type { Diff } from '../../shared/share.ts';
 import type { FileStat } from '../host/host.ts';
 import { ABSENT } from '../undo/image.ts';
 import type { Attributes } from './attributes.ts';
-import { contentDiff } from './content-diff.ts';
+import { presentDiff } from './content-diff.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
 import { inTurn } from './in-turn.ts';
 import { packageManagerOf } from './packages/index.ts';
@@ -116,7 +116,11 @@ export function repositoryExecutor(root: string, stateFolder: string): ActionExe
     if (content !== undefined) return [{ path, before: present, plan: planFile(path, present, content, {}) }];
     if (present === undefined) return [];
     return [
-      { path, before: present, plan: { todo: 'remove', diffs: [contentDiff(path, present.content, undefined)] } },
+      {
+        path,
+        before: present,
+        plan: { todo: 'remove', diffs: [presentDiff(path, present.stat.mode, present.content, undefined)] },
+      },
     ];
   }
 

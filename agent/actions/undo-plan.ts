@@ -5,7 +5,7 @@ import type { Image, Resource } from '../undo/image.ts';
 import { type Difference, judge } from '../undo/judge.ts';
 import type { Hands } from '../undo/resource.ts';
 import type { Remembered, UndoStore } from '../undo/store.ts';
-import { contentDiff, describedDiff } from './content-diff.ts';
+import { contentDiff, describedDiff, hiddenDiff, isHidden } from './content-diff.ts';
 import { onPath } from './system-errors.ts';
 
 /** The part of the store that undoing needs. */
@@ -74,7 +74,8 @@ async function diffsOf(
     diffs.push(describedDiff(id, `sha256 ${is}`, was && `sha256 ${was}`));
   else if (present['content'] !== to['content']) {
     const after = was === undefined ? undefined : (saw.get(was) ?? (await hands.content(was)));
-    diffs.push(contentDiff(id, is === undefined ? undefined : saw.get(is), after));
+    const isKept = [present, to].some(({ mode }) => typeof mode === 'number' && isHidden(mode));
+    diffs.push((isKept ? hiddenDiff : contentDiff)(id, is === undefined ? undefined : saw.get(is), after));
   }
   const facets = [...new Set([...Object.keys(present), ...Object.keys(to)])].filter(
     (facet) => facet !== 'content' && present[facet] !== to[facet],

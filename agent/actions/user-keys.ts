@@ -40,7 +40,9 @@ export async function planKeys(input: ActionInput<'user'>, owner: Owner, host: H
   const lines = linesOf(present?.content.toString('utf8') ?? '');
   const after = Buffer.from(textOf(withKeys(lines, input.authorized_keys, input.keys_exact)));
   if (present === undefined && after.length === 0) return undefined;
-  return planFile(path, present, after, { mode: 0o600, ...(isNew ? {} : { uid, gid }) });
+  // Public keys: who may log in is to be seen.
+  const open = present === undefined ? undefined : { ...present, isOpen: true as const };
+  return planFile(path, open, after, { mode: 0o600, ...(isNew ? {} : { uid, gid }) });
 }
 
 export async function writeKeys(plan: FilePlan | undefined, owner: Owner, context: ActionContext): Promise<void> {

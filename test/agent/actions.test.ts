@@ -207,6 +207,16 @@ t.test('a failure that is known says its cause and its remedy', async (t) => {
   t.match(secret, { message: /: … holds the lock\.$/, remedy: 'End …, then apply again.' }, 'nothing that was printed');
   t.match(commandFailure(await run('echo something else; exit 1')), { remedy: /failed_when/ });
   t.notOk((await run('echo "lock: held by apt"')).known, 'it went well');
+  const long = 'a'.repeat(40);
+  const endless = [{ match: '(a+)+$', cause: 'endless.', remedy: 'none' }];
+  const slow = contextWith(host, join(dir, 'slow'));
+  const { output } = await step('command', { shell: `echo ${long}!; exit 1`, remedies: endless }, slow);
+  t.notOk(output.known, 'a pattern that does not come to an end tells nothing, and holds nobody up for long');
+  const wide = contextWith(host, join(dir, 'wide'));
+  const shell = `head -c 60000 /dev/zero | tr '\\0' a; echo; echo "lock: held by apt"; exit 1`;
+  t.match((await step('command', { shell, remedies: [...remedies.slice(0, 1), ...endless] }, wide)).output, {
+    known: { cause: 'apt holds the lock.' },
+  });
   const late = failure(run('echo "lock: held by apt"; exec sleep 60', { timeoutMs: 300 }));
   t.match(await late, { code: 'COMMAND_TIMEOUT', message: /apt holds the lock/, remedy: /^End apt/ });
 });
@@ -301,8 +311,23 @@ t.test('file: written whole with its diff, then already; touched by hand, mended
 
   t.match(await step('file', { path, state: 'absent' }, context), {
     changed: true,
-    diffs: [{ after: '', unified: /-c/ }],
+    diffs: [{ before: '[2 bytes, not shown: not everybody may read the file]', after: '' }],
   });
+
+  // A password of an earlier run, of which this one knows nothing.
+  const secret = { path, content: 'password = hunter2\nport = 1\n', mode: '0600' };
+  await step('file', secret, context);
+  const without = { path, content: 'port = 1\n', mode: '0644' };
+  const removed = await step('file', without, context);
+  t.match(removed.diffs, [{ path, before: /28 bytes/, after: /9 bytes/ }, { after: 'mode: 0644' }]);
+  t.notMatch(JSON.stringify(removed.diffs), /hunter2/);
+  await step('file', secret, context);
+  const edited = await step('line_in_file', { path, line: 'port = 2', regexp: '^port' }, context);
+  t.equal(edited.changed, true);
+  t.notMatch(JSON.stringify(edited.diffs), /hunter2/);
+  const gone = await step('file', { path, state: 'absent' }, context);
+  t.equal(gone.changed, true);
+  t.notMatch(JSON.stringify(gone.diffs), /hunter2/);
   t.match(await step('file', { path, state: 'absent' }, context), { already: true });
   t.same(await host.files.list(dir), [], 'no temporary file is left');
 });
