@@ -67,24 +67,38 @@ export class FileCache {
   }
 
   /**
-   * Has `work` done with the whole file, pulled first if it is not here; it is not removed meanwhile. Throws what the source
-   * throws, BLOB_WRONG_SHA256 when something else came, DISK_FULL, and the signal's reason.
+   * Has `work` done with the whole file, pulled first if it is not here; it is not removed meanwhile. What turns out to be
+   * damaged is pulled anew, and `work` done once more. Throws what the source throws, BLOB_WRONG_SHA256 when something else came, DISK_FULL, and the signal's reason.
    */
   async use<T>(wanted: Wanted, work: (path: string) => Promise<T>): Promise<T> {
     const { sha256 } = wanted;
     this.#held.set(sha256, (this.#held.get(sha256) ?? 0) + 1);
     try {
       await this.#open();
-      while ((await sizeOf(this.#path(sha256))) === undefined) await this.#pulled(wanted);
-      const now = Date.now() / 1000;
-      await utimes(this.#path(sha256), now, now);
-      return await work(this.#path(sha256));
+      const there = await sizeOf(this.#path(sha256));
+      if (there !== undefined && wanted.size !== undefined && there !== wanted.size)
+        await rm(this.#path(sha256), { force: true });
+      try {
+        return await this.#worked(wanted, work);
+      } catch (thrown) {
+        // Found out while it was read, and removed: a power cut spoils what was not synced.
+        if (!(thrown instanceof KkError) || thrown.code !== 'BLOB_DAMAGED') throw thrown;
+        return await this.#worked(wanted, work);
+      }
     } finally {
       const users = (this.#held.get(sha256) ?? 1) - 1;
       if (users > 0) this.#held.set(sha256, users);
       else this.#held.delete(sha256);
       await this.#evict(0);
     }
+  }
+
+  async #worked<T>(wanted: Wanted, work: (path: string) => Promise<T>): Promise<T> {
+    const path = this.#path(wanted.sha256);
+    while ((await sizeOf(path)) === undefined) await this.#pulled(wanted);
+    const now = Date.now() / 1000;
+    await utimes(path, now, now);
+    return await work(path);
   }
 
   /** A file whose digest nobody knows: pulled anew each time, and named by what came. */

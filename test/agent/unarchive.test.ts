@@ -207,15 +207,16 @@ t.test('an archive that was damaged in the cache is not unpacked, but brought an
   const input = { src: 'a.tar', dest: join(dir, 'out') };
   const cached = join(dir, 'files', sha256);
   writeFileSync(cached, tarOf([{ path: 'a', content: 'wrong' }]));
-  t.match(await failure(node.do('r', 'unarchive', input)), { code: 'BLOB_DAMAGED' });
-  t.throws(() => lstatSync(input.dest), { code: 'ENOENT' }, 'nothing was written');
   await node.do('r', 'unarchive', input);
   t.equal(readFileSync(join(dir, 'out/a'), 'utf8'), 'right');
   writeFileSync(join(dir, 'out/a'), 'by hand');
   writeFileSync(cached, tarOf([{ path: 'a', content: 'wrong' }]));
-  t.match(await failure(node.do('r', 'unarchive', input)), { code: 'BLOB_DAMAGED' }, 'also when its list is known');
   await node.do('r', 'unarchive', input);
-  t.equal(readFileSync(join(dir, 'out/a'), 'utf8'), 'right');
+  t.equal(readFileSync(join(dir, 'out/a'), 'utf8'), 'right', 'also when its list is known');
+  writeFileSync(join(dir, 'out/a'), 'by hand');
+  writeFileSync(cached, '');
+  await node.do('r', 'unarchive', input);
+  t.equal(readFileSync(join(dir, 'out/a'), 'utf8'), 'right', 'an empty one, as a power cut leaves it');
 });
 
 t.test('a symlink is exchanged at once: whatever the agent dies of, one of the two is there', async (t) => {
