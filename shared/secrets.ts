@@ -19,5 +19,7 @@ export function hiddenPartsOf(value: string): string[] {
   } catch {
     return [value];
   }
-  return [value, ...parts.filter((part) => typeof part === 'string').filter((part) => part.length >= TELLING)];
+  const texts = parts.filter((part) => typeof part === 'string').filter((part) => part.length >= TELLING);
+  // As it stands in what is written with quotes around it.
+  return [value, ...new Set(texts.flatMap((text) => [text, JSON.stringify(text).slice(1, -1)]))];
 }

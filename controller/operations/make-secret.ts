@@ -53,6 +53,7 @@ export function makeSecret({ secrets, random, readFile }: MakeSecretParts): Loca
       const isNew = await secrets.add({ plan, name, run: of, kind, madeBy: { run, task } }, value);
       const found = isNew ? undefined : await secrets.find(plan, name, of);
       if (found !== undefined && found.kind !== kind) throw otherKind(name, found.kind, kind);
+      if (kind === 'files' && found !== undefined && found.value !== value) throw otherLines(files);
       // One that ends with its run changes nothing that lasts: a second apply is without changes.
       return { changed: isNew && keep === 'plan', output: { name } };
     },
@@ -91,6 +92,15 @@ function badFile(name: string, path: string, what: string, cause?: unknown): KkE
     remedy:
       "Put the one line there, on the controller's machine, for the user who runs the controller to read; then go on with `apply --resume`.",
     ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+/** Nodes may have got what an earlier revision of the run has read, and are told of each secret once. */
+function otherLines(files: Record<string, string>): KkError {
+  return new KkError({
+    code: 'SECRET_FILE',
+    message: `This run has read other secrets than those that ${Object.values(files).join(', ')} have now; a run does not change its secrets.`,
+    remedy: 'Apply again without --resume: a new run reads them anew.',
   });
 }
 

@@ -195,7 +195,14 @@ t.test(
     await writeFile(join(folder, 'reg'), 'pass word\n');
     await made(lines, 'r5');
     t.equal(await value('logins', 'r5'), '{"reg":"pass word"}');
+    t.match(await made(lines, 'r5'), { changed: false }, 'the same again');
+    await writeFile(join(folder, 'reg'), 'new word\n');
+    await t.rejects(made(lines, 'r5'), { code: 'SECRET_FILE', message: /other secrets/, remedy: /without --resume/ });
+    await made(lines, 'r6');
+    t.equal(await value('logins', 'r6'), '{"reg":"new word"}');
     t.same(hiddenPartsOf('{"reg":"pass word","b":"x"}'), ['{"reg":"pass word","b":"x"}', 'pass word']);
+    const quoted = JSON.stringify({ reg: 'pass"wo\\rd' });
+    t.same(hiddenPartsOf(quoted), [quoted, 'pass"wo\\rd', 'pass\\"wo\\\\rd'], 'also as files of JSON and TOML have it');
 
     for (const file of await readdir(folder))
       if (file.startsWith('controller.db')) t.notMatch(await readFile(join(folder, file), 'latin1'), token, file);
