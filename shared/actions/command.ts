@@ -71,7 +71,7 @@ export const ProgramEnd = z.object({
 /** A program of the plan's own. It outlives the agent (ENGINE 3.1). */
 export const command = defineAction({
   kind: 'command',
-  version: 1,
+  version: 2,
   summary: 'run a program or a line of shell',
   input: z
     .strictObject({
