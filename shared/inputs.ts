@@ -1,4 +1,4 @@
-import { ACTIONS, contractOf, type PlanActionKind } from './actions/index.ts';
+import { ACTIONS, contractOf, type PlanActionKind, runsProgram } from './actions/index.ts';
 import { isPrivate, writesWithMode } from './actions/private-file.ts';
 import { KkError } from './errors.ts';
 import { escaped, holds, originOf, renderDeep } from './evaluate.ts';
@@ -18,7 +18,7 @@ export interface Inputs {
  */
 export function inputsOf(spec: TaskSpec, kind: PlanActionKind, scope: Scope): Inputs {
   const contract = contractOf(kind);
-  const rendered = kind === 'assert' ? judged(spec, scope) : renderDeep(spec.inputs, spec, '/inputs', scope);
+  const rendered = kind === 'assert' ? judged(spec, scope) : renderedInputs(spec, kind, scope);
   const isMap = typeof rendered === 'object' && rendered !== null && !Array.isArray(rendered);
   const full = isMap ? rendered : contract.shorthand?.(rendered);
   const parsed = contract.input.safeParse(full);
@@ -37,6 +37,15 @@ export function inputsOf(spec: TaskSpec, kind: PlanActionKind, scope: Scope): In
   const { repeatable } = contract;
   const isRepeatable = typeof repeatable === 'boolean' ? repeatable : repeatable(parsed.data as never);
   return { value: parsed.data, repeatable: isRepeatable };
+}
+
+/** What remedies say stays as it is written: braces in them are meant for a person, and show themselves only when something failed. */
+function renderedInputs(spec: TaskSpec, kind: PlanActionKind, scope: Scope): Json {
+  const { inputs } = spec;
+  const hasRemedies = typeof inputs === 'object' && inputs !== null && !Array.isArray(inputs) && 'remedies' in inputs;
+  if (!runsProgram(kind) || !hasRemedies) return renderDeep(inputs, spec, '/inputs', scope);
+  const { remedies, ...rest } = inputs;
+  return { ...(renderDeep(rest, spec, '/inputs', scope) as { [key: string]: Json }), remedies: remedies ?? null };
 }
 
 /** The inputs of `assert`: its conditions are expressions, judged here; the action only says which did not hold. */

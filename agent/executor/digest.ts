@@ -1,4 +1,5 @@
 /** What names the evaluated inputs of a step: equal digests mean that it would do the same (ENGINE 3.4). */
+import { runsProgram } from '../../shared/actions/index.ts';
 import { blobsOf } from '../../shared/blob.ts';
 import { renderFile } from '../../shared/evaluate.ts';
 import type { Scope } from '../../shared/expr/index.ts';
@@ -24,10 +25,17 @@ export function inputsDigest(
   const rendered = written === undefined ? undefined : renderFile(written, `${spec.role}/templates/${template}`, scope);
   const named = spec.blobs ?? {};
   const blobs = typeof src === 'string' ? blobsOf(named, src) : component === undefined ? undefined : named;
-  const parts = [spec.action, item ?? null, inputs.value, rendered ?? null, text('files', source) ?? null];
+  const parts = [spec.action, item ?? null, counted(spec, inputs), rendered ?? null, text('files', source) ?? null];
   if (blobs !== undefined) parts.push(blobs);
   if (Array.isArray(beside)) parts.push(beside.map((name) => text('files', name) ?? null));
   return digest(JSON.stringify(ordered(parts)));
+}
+
+/** What is said of failures is no part of what is done. */
+function counted({ action }: TaskSpec, { value }: Inputs): unknown {
+  if (!runsProgram(action)) return value;
+  const { remedies: _remedies, ...rest } = value as { remedies?: unknown };
+  return rest;
 }
 
 /** Of the whole step; undefined: an item that its `when` left out. */

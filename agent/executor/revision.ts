@@ -23,7 +23,14 @@ export interface Earlier {
   /** A revision after that did not want it (its `when`): what it made may since have been made otherwise by another step. */
   unwanted?: true;
   /** Items of a loop that ended ok while others did not. */
-  items: readonly { inputs: string; end: ItemEnd }[];
+  items: readonly ItemLeft[];
+}
+
+export interface ItemLeft {
+  inputs: string;
+  end: ItemEnd;
+  /** A revision after that did not want the step: see {@link Earlier.unwanted}. */
+  unwanted?: true;
 }
 
 /** By task key, which holds however the graph has changed meanwhile. */
@@ -47,13 +54,13 @@ function leftBy(step: StepRecord, byPerson: boolean, before: Earlier | undefined
   const last = ending ?? (state === 'blocked' && cause !== undefined ? { blocked: cause } : undefined);
   const isOver =
     state === 'failed' || state === 'interrupted' || state === 'blocked' || (state === 'skipped' && byPerson);
-  const left: Earlier = { items };
+  const isUnwanted = state === 'skipped' && !byPerson;
+  const left: Earlier = { items: isUnwanted ? items.map((item) => ({ ...item, unwanted: true })) : items };
   if (last !== undefined && isOver) left.last = last;
   const done = state === 'ok' ? ending : hasBegun ? undefined : before?.done;
   if (done === undefined) return left;
   left.done = done;
-  const isUnwanted = state === 'skipped' ? !byPerson : state !== 'ok' && before?.unwanted === true;
-  if (isUnwanted) left.unwanted = true;
+  if (isUnwanted || (state !== 'ok' && before?.unwanted === true)) left.unwanted = true;
   return left;
 }
 

@@ -195,8 +195,9 @@ export class Step {
     if (kept.length === 0 || (this.#spec.sensitive && this.#spec.register !== undefined)) return undefined;
     try {
       const scope = this.#variables.scopeOf(this.#spec, extra);
-      const digest = this.#digestOf(inputsOf(this.#spec, this.#kind(), scope), scope, extra);
-      const at = kept.findIndex(({ inputs }) => inputs === digest);
+      const now = inputsOf(this.#spec, this.#kind(), scope);
+      const digest = this.#digestOf(now, scope, extra);
+      const at = kept.findIndex(({ inputs, unwanted }) => inputs === digest && !(unwanted && now.repeatable));
       return at < 0 ? undefined : kept.splice(at, 1)[0];
     } catch {
       // The item itself will say what is wrong with it.

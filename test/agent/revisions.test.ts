@@ -82,6 +82,43 @@ t.test(
   },
 );
 
+t.test('so are items of a loop that was half done: only what cannot be repeated safely counts', async (t) => {
+  for (const repeatable of [true, false]) {
+    const bench = await Bench.open();
+    bench.lease();
+    bench.commands.answers.set('b', (call) => ({ code: call === 1 ? 1 : 0 }));
+    const wish: TaskWish = repeatable ? { inputs: { shell: '{{ item }}', creates: '/x' } } : { run: '{{ item }}' };
+    for (const [index, when] of ['true', 'false', 'true'].entries()) {
+      const tasks = [task('loop', { loop: ['a', 'b'], ...wish, when }), task('other', { run: `other ${index}` })];
+      bench.push(tasks, index === 0 ? {} : { revision: index + 1, ...revised({ rerun: [1] }) });
+      await bench.settle();
+    }
+    const loops = bench.commands.calls.filter((call) => !call.startsWith('other'));
+    t.same(loops, repeatable ? ['a', 'b', 'a', 'b'] : ['a', 'b', 'b']);
+  }
+});
+
+t.test('a step that a person takes out stays unwanted where it was', async (t) => {
+  const bench = await Bench.open();
+  bench.lease();
+  const skip = [{ task: 0, reason: 'not now' }];
+  for (const [index, [when, more]] of (
+    [
+      ['true', {}],
+      ['false', {}],
+      ['true', { skip }],
+      ['true', {}],
+    ] as const
+  ).entries()) {
+    bench.push(
+      [made('often', 'settings', { when })],
+      index === 0 ? {} : { revision: index + 1, ...revised({ ...more } as Partial<Revised>) },
+    );
+    await bench.settle();
+  }
+  t.same(bench.commands.calls, ['settings', 'settings']);
+});
+
 t.test('the text of a template counts as an input; the order of keys does not', async (t) => {
   const spec = task('file', { action: 'file', inputs: { path: '/etc/x', template: 'x' } });
   const scope = {
@@ -100,6 +137,22 @@ t.test('the text of a template counts as an input; the order of keys does not', 
     );
   t.equal(digest('port {{ port }}'), digest('port 1', { template: 'x', path: '/etc/x' }));
   t.not(digest('port 1'), digest('port 2'));
+
+  const program = (inputs: { shell: string; remedies?: { match: string; cause: string; remedy: string }[] }) =>
+    inputsDigest(
+      (all) => all,
+      { files: {} } as never,
+      { ...spec, action: 'command', inputs },
+      inputsOf({ ...spec, inputs }, 'command', scope as never),
+      scope as never,
+      undefined,
+    );
+  const remedies = [{ match: 'full', cause: 'it is full', remedy: 'make room' }];
+  const braces = [{ match: 'full', cause: 'it is full', remedy: 'See {{ this }} and {% that' }];
+  const written = inputsOf({ ...spec, inputs: { shell: 'x {{ port }}', remedies: braces } }, 'command', scope as never);
+  t.match(written.value, { shell: 'x 1', remedies: braces }, 'what is meant for a person is no template');
+  t.equal(program({ shell: 'x', remedies }), program({ shell: 'x' }), 'what is said of failures does not count either');
+  t.not(program({ shell: 'x' }), program({ shell: 'y' }));
 });
 
 t.test('what failed ends again as it had when nobody asked to retry; a skip satisfies edges', async (t) => {
