@@ -350,9 +350,17 @@ t.test('what fails for a moment is tried again, and holds up nobody meanwhile', 
   code = 'AWAY';
   await runner.create(graphFrom(planOf([REQUEST, sign])), { id: 'r4', by: 'me' });
   await settle(runner, fleet);
+  const triedOnce = tries();
+  odd.act = () => new Promise(() => {});
+  for (const id of ['r5', 'r6', 'r7', 'r8']) await runner.create(graphFrom(planOf([REQUEST, sign])), { id, by: 'me' });
+  await settle(runner, fleet);
   runner.cancel('r4', 'me');
   await settle(runner, fleet);
-  t.same([tries(), log.runs.get('r4')?.record.status], [1, 'cancelled'], 'a cancel does not wait for it');
+  t.same(
+    [triedOnce, log.runs.get('r4')?.record.status],
+    [1, 'cancelled'],
+    'a cancel waits for nothing: no slot is free',
+  );
 });
 
 t.test('pause, cancel, timeouts and a controller that dies in the middle', async (t) => {

@@ -36,6 +36,7 @@ interface Job extends Step {
   revision: number;
   state: ActiveRun['state'];
   abort: AbortController;
+  hasSlot: boolean;
 }
 
 /** Why a step of the controller's own is stopped. */
@@ -66,7 +67,7 @@ export class LocalWorker {
     const { id: runId, revision } = run.record;
     const id = `${runId}/${revision}/${task}@${node}`;
     if (this.#jobs.has(id)) return;
-    const job: Job = { id, run, revision, state: run.state, task, node, abort: new AbortController() };
+    const job: Job = { id, run, revision, state: run.state, task, node, abort: new AbortController(), hasSlot: false };
     this.#jobs.set(id, job);
     void this.#live(job);
   }
@@ -91,21 +92,23 @@ export class LocalWorker {
   }
 
   async #live(job: Job): Promise<void> {
-    const takesSlot = specOf(job).action !== 'confirm';
-    if (takesSlot) await this.#slot();
+    if (specOf(job).action !== 'confirm') await this.#takeSlot(job);
     await this.#do(job);
     this.#jobs.delete(job.id);
-    if (takesSlot) this.#giveSlot();
+    this.#giveSlot(job);
   }
 
-  #slot(): Promise<void> {
-    return new Promise((take) => {
+  async #takeSlot(job: Job): Promise<void> {
+    await new Promise<void>((take) => {
       this.#queue.push(take);
       this.#pump();
     });
+    job.hasSlot = true;
   }
 
-  #giveSlot(): void {
+  #giveSlot(job: Job): void {
+    if (!job.hasSlot) return;
+    job.hasSlot = false;
     this.#atWork -= 1;
     this.#pump();
   }
@@ -203,9 +206,10 @@ export class LocalWorker {
     }
   }
 
-  /** Others may use the slot meanwhile. Throws {@link Stopped}. */
-  async #pause({ abort: { signal } }: Job, ms: number): Promise<void> {
-    this.#giveSlot();
+  /** Others may use the slot meanwhile; who is stopped needs none any more. Throws {@link Stopped}. */
+  async #pause(job: Job, ms: number): Promise<void> {
+    const { signal } = job.abort;
+    this.#giveSlot(job);
     let timer: { cancel(): void } | undefined;
     try {
       const over = new Promise<void>((resolve) => {
@@ -214,8 +218,8 @@ export class LocalWorker {
       await Promise.race([over, aborted(signal)]);
     } finally {
       timer?.cancel();
-      await this.#slot();
     }
+    await this.#takeSlot(job);
   }
 
   /** Throws what the action throws, TASK_TIMEOUT, or {@link Stopped}. */
