@@ -5,7 +5,7 @@ import { type ErrorReport, isSystemError, reportOf } from '../../shared/errors.t
 import type { Host } from '../host/host.ts';
 import type { Layout } from './layout.ts';
 import { finishPlacing, forgetRelease, placeExecutable } from './place-executable.ts';
-import { enableUnits, restartInTime, type UnitTexts } from './units.ts';
+import { enableUnits, restartInTime, restartTimerInTime, type UnitTexts } from './units.ts';
 import type { PendingUpgrade, UpgradeFiles } from './upgrade-files.ts';
 
 /** The agent that runs on this node now. */
@@ -150,6 +150,9 @@ async function putBack(input: GuardInput, { to }: PendingUpgrade): Promise<void>
     // all the same, later. Asking again and again would end the agent that came back by the time.
     await restartInTime(host).catch(() => {});
     if (!(await cameBack(input, release, before))) throw thrown;
+    // What was not come to, as far as systemd does it: the old agent is at work, and nothing may be undone by this.
+    await enableUnits(host, layout.units, units, false).catch(() => {});
+    await restartTimerInTime(host).catch(() => {});
   }
   await finishPlacing(layout.library);
   await forgetRelease(layout.library, to);

@@ -60,6 +60,11 @@ export function restartInTime(host: Pick<Host, 'run'>): Promise<void> {
   return systemctl(host, ['restart', '--no-block', SERVICE]);
 }
 
+/** Has systemd run the timer of renewals by its newest unit, and does not wait for it. Throws KkError SYSTEMD_FAILED. */
+export function restartTimerInTime(host: Pick<Host, 'run'>): Promise<void> {
+  return systemctl(host, ['restart', '--no-block', TIMER]);
+}
+
 /** Starts the guard of an upgrade and does not wait for it. Throws KkError SYSTEMD_FAILED. */
 export function startGuard(host: Pick<Host, 'run'>): Promise<void> {
   return systemctl(host, ['start', '--no-block', GUARD]);

@@ -179,6 +179,8 @@ t.test('the way back also where systemd does not answer', async (t) => {
         m.asked.some((line) => line.includes('restart') && line.endsWith('kk-agent.service')),
         'it was asked for',
       );
+      t.match(m.asked.at(-1), /restart .*kk-agent-renew\.timer$/, 'certificates are renewed, too');
+      t.ok(m.asked.some((line) => line.includes('enable') && line.includes('kk-agent-renew.timer')));
     });
   }
   await t.test('it does not come up: the next guard tries again, and judges nothing anew', async (t) => {
