@@ -124,6 +124,8 @@ async function machine(t: Tap): Promise<Machine> {
 }
 type Tap = { testdir(): string };
 
+const remedies = async (): Promise<KnownFailure[]> => parse(await readFile(join(ROLES, 'remedies.yaml'), 'utf8'));
+
 t.test('an init that failed or was cut off is begun anew, with the pki it had', async (t) => {
   const node = await machine(t);
   const init = () => node.run('init/files/init.sh', node.bin, '/run/c.sock', 'addon/coredns');
@@ -196,6 +198,18 @@ const FAILURES: [kubeadm: string, kubelet: string, cause: RegExp, remedy: RegExp
     '',
     /not given to us/,
     /auth \(username and password_file\)/,
+  ],
+  [
+    `${PREFLIGHT}[ERROR ImagePull]: failed to pull image reg.example/pause:3.9: rpc error: dial tcp 10.0.0.1:443: connect: permission denied`,
+    '',
+    /reg\.example\/pause:3\.9 cannot be fetched\.$/,
+    /crictl pull/,
+  ],
+  [
+    `${PREFLIGHT}[ERROR FileAvailable--etc-kubernetes-pki-ca.crt]: /etc/kubernetes/pki/ca.crt already exists`,
+    '',
+    /files of another cluster \(-etc-kubernetes-pki-ca\.crt,/,
+    /delete cluster/,
   ],
   [
     KUBELET,
@@ -291,7 +305,7 @@ const FAILURES: [kubeadm: string, kubelet: string, cause: RegExp, remedy: RegExp
 ];
 
 t.test('what a failed init or join means is told, and what to do', async (t) => {
-  const known = parse(await readFile(join(ROLES, 'remedies.yaml'), 'utf8')) as KnownFailure[];
+  const known = await remedies();
   const node = await machine(t);
   for (const [kubeadm, kubelet, cause, remedy] of FAILURES) {
     await node.set('journal', `${kubelet}\n`);
@@ -331,7 +345,10 @@ t.test('who is not in the cluster is found; token and certificates are renewed f
   const node = await machine(t);
   await node.set('nodes', 'cp1=True\ncp10=True\nw1=False\n');
   const { out } = await node.run('init/files/outsiders.sh', node.bin, 'cp1', 'cp10', 'w1', 'w10');
-  t.equal(out, 'w1\nw10\n', 'one that is not Ready may have to join again');
+  t.equal(out, 'w1 (not Ready)\nw10\n', 'one that is not Ready may have to join again');
+  await node.program('kubectl', '#!/bin/sh\necho "Error from server: etcdserver: request timed out" >&2; exit 1\n');
+  const { err } = await node.run('init/files/outsiders.sh', node.bin, 'cp1');
+  t.match(knownFailure(await remedies(), err), { cause: /etcdserver: request timed out$/, remedy: /crictl logs/ });
   await node.set('kubeadm-renewal.yaml', 'new token\n');
   await rm(join(node.etc, 'kubeadm-init.yaml'));
   t.equal((await node.run('init/files/renew.sh', node.bin)).code, 0);
@@ -438,8 +455,7 @@ echo data >"ETC/data/.kk-snapshot.db"
   await node.set('mute', '');
   const failed = await take();
   t.equal(failed.code, 1);
-  const known = parse(await readFile(join(ROLES, 'remedies.yaml'), 'utf8')) as KnownFailure[];
-  t.match(knownFailure(known, failed.err), {
+  t.match(knownFailure(await remedies(), failed.err), {
     cause: /^ETCD_NO_SNAPSHOT: .*context deadline exceeded/,
     remedy: /apply --resume/,
   });

@@ -254,6 +254,7 @@ t.test('endpoint: every node knows all control planes, on the same port', (t) =>
     t.notOk(on('endpoint', 'w2', { kubernetes: { control_plane_endpoint: { type } } }).runs('haproxy'), type);
   const own = on('endpoint', 'w2').text('service', 'systemd');
   t.match(own, /ExecStart=\/usr\/sbin\/haproxy -Ws -f \/etc\/kk-haproxy\/haproxy\.cfg\n/);
+  t.match(own, /StartLimitIntervalSec=0\n[\s\S]*\[Service\][\s\S]*RestartSec=2\n/, 'it never gives up');
   for (const task of ['folder', 'config'])
     t.match(on('endpoint', 'w2').inputs(task, task === 'folder' ? 'directory' : 'file'), {
       path: /^\/etc\/kk-haproxy/,
