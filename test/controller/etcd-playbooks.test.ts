@@ -193,7 +193,7 @@ case $* in *' get deployments,daemonsets --selector k8s-app!=kube-proxy '*) prin
   t.equal(error, null, 'one that is paused fails no restore');
   t.match(said, /cannot restart paused[\s\S]*by hand \(.*\): deployment\.apps\/coredns\n$/);
   t.match(asked, /restart daemonset\.apps\/net/, 'and the others go on');
-  const [silent] = await failing("*apps/coredns*", 'connection refused');
+  const [silent] = await failing('*apps/coredns*', 'connection refused');
   t.ok(silent, 'an API that does not answer is asked again by the task');
 });
 
@@ -280,5 +280,8 @@ t.test('why a member does not start is told, with what to do', async (t) => {
     cause: /invalid value "many" for ETCD_MAX_SNAPSHOTS: parse error\)/,
     remedy: /extra_env/,
   });
+  t.match(await say('listen tcp 10.0.0.9:2380: bind: cannot assign requested address'), { cause: /10\.0\.0\.9:2380/ });
+  t.match(await say('rejected connection, remote error: tls: bad certificate'), { cause: /of different CAs/ });
+  t.match(await say('dial tcp 10.0.0.2:2380: connect: permission denied'), { cause: /does not start/ }, 'of no file');
   t.match(await say('panic: something new'), { err: /something new/, cause: /does not start/, remedy: /journalctl/ });
 });

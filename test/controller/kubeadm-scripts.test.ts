@@ -540,8 +540,12 @@ t.test('a reset takes what is of the cluster, and nothing of others beside it', 
     lib: {
       kubelet: { 'config.yaml': '' },
       cni: {
-        networks: { 'kk-pods': { '10.9.0.2': 'a1' }, podman: { '10.8.0.2': 'b2' } },
-        results: { 'kk-pods-a1-eth0': '{}', 'podman-b2-eth0': '{}' },
+        networks: {
+          'kk-pods': { '10.9.0.2': 'a1' },
+          podman: { '10.8.0.2': 'b2' },
+          cbr0: { '10.7.0.2': 'a1\r\neth0', lock: '' },
+        },
+        results: { 'kk-pods-a1-eth0': '{}', 'podman-b2-eth0': '{}', 'cbr0-a1-eth0': '{}' },
       },
     },
     data: { pods: { a: '' }, pki: {}, cpu_manager_state: '', 'thesis.txt': '', member: {}, db: { x: '' } },
@@ -595,6 +599,7 @@ t.test('a reset takes what is of the cluster, and nothing of others beside it', 
       .split('\n')
       .filter((line) => !/KUBE|kk-pods|0a1/.test(line)),
   );
+  t.notOk((await readdir(join(folder, 'lib'))).includes('cni.kk-kept'));
   const again = await reset();
   t.strictSame([again.code, again.out], [0, ''], 'once more: nothing to do');
 });
