@@ -264,9 +264,10 @@ t.test('endpoint: every node knows all control planes, on the same port', (t) =>
     'kk-haproxy.service',
     'a haproxy of others stays',
   );
-  const came = (changed: boolean) =>
-    on('endpoint', 'w2', {}, { endpoint_package: { changed } }).runs('package-service');
+  const came = (exists: boolean) => on('endpoint', 'w2', {}, { endpoint_marked: { exists } }).runs('package-service');
   t.same([came(true), came(false)], [true, false], 'their service, too');
+  const marks = (exists: boolean) => on('endpoint', 'w2', {}, { endpoint_program: { exists } }).runs('mark');
+  t.same([marks(true), marks(false)], [false, true], 'known also when the node goes down after the package came');
   t.end();
 });
 

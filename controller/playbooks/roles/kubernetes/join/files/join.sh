@@ -46,7 +46,7 @@ if [ -e "$begun" ]; then
     until answers; do
       if [ "$(now)" -ge "$end" ]; then
         echo "ETCD_QUORUM_LOST: the join of this control plane was interrupted, etcd lists it as a member, and without it there is no quorum within three minutes." >&2
-        echo "Its data stays. Bring the other control planes back, or restore etcd from a snapshot (in $5 on the first one); then apply --resume." >&2
+        echo "Its data stays. Bring the other control planes back, or restore etcd by hand from a snapshot (in $5 on the first one; docs/etcd.md, Stacked etcd, says how); then apply --resume." >&2
         exit 1
       fi
       sleep 2
