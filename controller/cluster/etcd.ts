@@ -2,7 +2,10 @@ import { z } from 'zod';
 import { AbsolutePath, DataFolder, Duration, Port } from './fields.ts';
 
 const Backup = z.strictObject({
-  enabled: z.boolean().default(true),
+  enabled: z
+    .boolean()
+    .default(true)
+    .describe('the timer. One before control planes join a cluster that is there (mode internal) is taken in any case'),
   dir: AbsolutePath.default('/var/lib/etcd-backup'),
   keep: z.int().min(1).default(5).describe('snapshots'),
   schedule: z.string().min(1).default('*-*-* 02:00:00').describe('OnCalendar of systemd'),

@@ -178,6 +178,23 @@ case $* in *' get deployments,daemonsets --selector k8s-app!=kube-proxy '*) prin
   const [, ...restarts] = readFileSync(join(folder, 'asked'), 'utf8').trim().split('\n');
   t.match(restarts, [/kube-system rollout restart deployment.apps\/coredns$/, /rollout restart daemonset.apps\/net$/]);
   t.equal(restarts.length, 2);
+
+  const failing = (which: string, text: string) =>
+    new Promise<[Error | null, string, string]>((resolve) => {
+      const refused = `case $* in ${which}) echo '${text}' >&2; exit 1 ;; esac\n`;
+      writeFileSync(join(folder, 'kubectl'), kubectl.replace('case', `${refused}case`), { mode: 0o755 });
+      writeFileSync(join(folder, 'asked'), '');
+      execFile('sh', [script, folder], (error, _out, err) =>
+        resolve([error, err, readFileSync(join(folder, 'asked'), 'utf8')]),
+      );
+    });
+  const paused = "*'restart deployment.apps/coredns'";
+  const [error, said, asked] = await failing(paused, 'cannot restart paused deployment');
+  t.equal(error, null, 'one that is paused fails no restore');
+  t.match(said, /cannot restart paused[\s\S]*by hand \(.*\): deployment\.apps\/coredns\n$/);
+  t.match(asked, /restart daemonset\.apps\/net/, 'and the others go on');
+  const [silent] = await failing('*apps/coredns*', 'connection refused');
+  t.ok(silent, 'an API that does not answer is asked again by the task');
 });
 
 t.test('a member that is no control plane looks after its certificates, and gives the timer back', async (t) => {
@@ -263,5 +280,8 @@ t.test('why a member does not start is told, with what to do', async (t) => {
     cause: /invalid value "many" for ETCD_MAX_SNAPSHOTS: parse error\)/,
     remedy: /extra_env/,
   });
+  t.match(await say('listen tcp 10.0.0.9:2380: bind: cannot assign requested address'), { cause: /10\.0\.0\.9:2380/ });
+  t.match(await say('rejected connection, remote error: tls: bad certificate'), { cause: /of different CAs/ });
+  t.match(await say('dial tcp 10.0.0.2:2380: connect: permission denied'), { cause: /does not start/ }, 'of no file');
   t.match(await say('panic: something new'), { err: /something new/, cause: /does not start/, remedy: /journalctl/ });
 });

@@ -149,14 +149,20 @@ t.test('what is not what was planned is seen: settings are compared without thei
   );
 });
 
-t.test('one that joined a cluster and is now named first gets no secrets of another', async (t) => {
-  const writes = (joined: boolean) =>
-    new RoleOn('kubernetes/init', {
+t.test('one that joined a cluster and is now named first gets nothing of another', async (t) => {
+  const writes = (joined: boolean, version: string) => {
+    const role = new RoleOn('kubernetes/init', {
       name: 'cp1',
       machines: MACHINES,
+      config: { kubernetes: { version } },
       bound: { kubeadm_formed: { exists: false }, kubeadm_joined: { exists: joined } },
-    }).runs('configuration');
-  t.same([writes(true), writes(false)], [false, true]);
+    });
+    return [...role.files().keys()];
+  };
+  for (const version of ['v1.20.2', 'v1.33.1']) {
+    t.same(writes(true, version), []);
+    t.equal(writes(false, version).length, 2);
+  }
 });
 
 t.test('kubectl is where it is used: on control planes, and where a node states labels of its own', async (t) => {
@@ -164,6 +170,9 @@ t.test('kubectl is where it is used: on control planes, and where a node states 
     new RoleOn('kubernetes/binaries', { name, machines: MACHINES, config }).runs('kubectl');
   const labels: Vars = { node_labels: { disk: 'fast' } };
   t.same([has('cp1'), has('w1'), has('w1', labels)], [true, false, true]);
+  const alone = (config: Vars) => new RoleOn('kubernetes/finish', { name: 'w1', machines: MACHINES, config });
+  for (const task of ['kubectl', 'own-labels'])
+    t.same([alone({}).runs(task), alone(labels).runs(task)], [false, true], 'and where only the last phase is run');
 });
 
 t.test('a snapshot of etcd is taken where control planes join a cluster that is there', async (t) => {
@@ -179,6 +188,7 @@ t.test('a snapshot of etcd is taken where control planes join a cluster that is 
     }).runs('snapshot');
   t.ok(takes('cp1', 'internal', true, 'cp3\nw1'));
   t.notOk(takes('cp1', 'internal', true, 'w1'), 'workers are no members');
+  t.notOk(takes('cp1', 'internal', true, 'cp1\ncp3 (not Ready)\nw1'), 'nobody joins');
   t.notOk(takes('cp1', 'internal', false, ''), 'it was made in this run');
   t.notOk(takes('cp1', 'external', true, 'cp3'));
   t.notOk(takes('cp2', 'internal', true, 'cp3'));

@@ -254,6 +254,7 @@ t.test('endpoint: every node knows all control planes, on the same port', (t) =>
     t.notOk(on('endpoint', 'w2', { kubernetes: { control_plane_endpoint: { type } } }).runs('haproxy'), type);
   const own = on('endpoint', 'w2').text('service', 'systemd');
   t.match(own, /ExecStart=\/usr\/sbin\/haproxy -Ws -f \/etc\/kk-haproxy\/haproxy\.cfg\n/);
+  t.match(own, /StartLimitIntervalSec=0\n[\s\S]*\[Service\][\s\S]*RestartSec=2\n/, 'it never gives up');
   for (const task of ['folder', 'config'])
     t.match(on('endpoint', 'w2').inputs(task, task === 'folder' ? 'directory' : 'file'), {
       path: /^\/etc\/kk-haproxy/,
@@ -263,9 +264,10 @@ t.test('endpoint: every node knows all control planes, on the same port', (t) =>
     'kk-haproxy.service',
     'a haproxy of others stays',
   );
-  const came = (changed: boolean) =>
-    on('endpoint', 'w2', {}, { endpoint_package: { changed } }).runs('package-service');
+  const came = (exists: boolean) => on('endpoint', 'w2', {}, { endpoint_marked: { exists } }).runs('package-service');
   t.same([came(true), came(false)], [true, false], 'their service, too');
+  const marks = (exists: boolean) => on('endpoint', 'w2', {}, { endpoint_program: { exists } }).runs('mark');
+  t.same([marks(true), marks(false)], [false, true], 'known also when the node goes down after the package came');
   t.end();
 });
 

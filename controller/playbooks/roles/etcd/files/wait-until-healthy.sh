@@ -19,7 +19,7 @@ restarts() { systemctl show --property=NRestarts --value etcd.service; }
 
 reasons() {
   journalctl --unit etcd.service --output cat --no-pager --lines 200 |
-    grep -iE 'fatal|panic|error|fail|refused|mismatch|in use|denied|no space|already been bootstrapped' |
+    grep -iE 'fatal|panic|error|fail|refused|mismatch|in use|cannot assign|x509|denied|no space|already been bootstrapped' |
     grep -vE 'grpc: addrConn|^etcd\.service: (Main process exited|Failed with result)|^Failed to start' |
     awk '!seen[$0]++' | tail -n 8 | cut -c1-400
 }

@@ -25,9 +25,23 @@ namespaces=$(
 
 # kubeadm empties /var/lib/cni, where other networks (podman's) keep which addresses they have given out, too.
 CNI_KEPT=/var/lib/cni.kk-kept
+# Not what the pods of this cluster have, whatever the network is called (flannel's is cbr0): their addresses would never be free again.
+without_pods() {
+  sandboxes=$(find /run/containerd/io.containerd.runtime.v[12].*/k8s.io -mindepth 1 -maxdepth 1 2>/dev/null | sed 's|.*/||' | tr '\n' ' ')
+  for id in $sandboxes; do rm -f "$1"/results/*-"$id"-* "$1"/cache/results/*-"$id"-*; done
+  for network in "$1"/networks/*/; do
+    dropped=
+    for lease in "$network"*; do
+      # host-local ends its lines as DOS does.
+      id=$(head -n 1 "$lease" 2>/dev/null | tr -d '\r')
+      case " $sandboxes" in *" ${id:-/} "*) rm -f "$lease" && dropped=yes ;; esac
+    done
+    [ -z "$dropped" ] || [ -n "$(find "$network" -type f ! -name 'last_reserved_ip.*' ! -name lock)" ] || rm -rf "$network"
+  done
+}
 if [ -d /var/lib/cni ] && [ ! -e "$CNI_KEPT" ]; then
   rm -rf "$CNI_KEPT.new"
-  cp -a /var/lib/cni "$CNI_KEPT.new" && mv "$CNI_KEPT.new" "$CNI_KEPT"
+  cp -a /var/lib/cni "$CNI_KEPT.new" && without_pods "$CNI_KEPT.new" && mv "$CNI_KEPT.new" "$CNI_KEPT"
 fi
 
 # 3. kubeadm, without a kubeconfig: with one it asks the API for its settings, 45 seconds long where that is dead.
@@ -91,7 +105,13 @@ empty /var/log/containers '*'
 if [ -d "$CNI_KEPT" ]; then
   # What has changed meanwhile is newer than what was kept.
   mkdir -p /var/lib/cni && cp -an "$CNI_KEPT/." /var/lib/cni/
-  rm -rf "$CNI_KEPT"
+  # What cp returns for a file that it does not overwrite depends on its version.
+  missing=$(cd "$CNI_KEPT" && find . | while read -r path; do [ -e "/var/lib/cni/$path" ] || echo "$path"; done)
+  if [ -z "$missing" ]; then
+    rm -rf "$CNI_KEPT"
+  else
+    echo "Not put back into /var/lib/cni, and kept in $CNI_KEPT: $(echo "$missing" | tr '\n' ' ')" >&2
+  fi
 fi
 for folder in /var/lib/cni/networks/$NETWORK /var/lib/cni/results/$NETWORK-* /var/lib/cni/cache/results/$NETWORK-*; do
   if [ -e "$folder" ]; then rm -rf "$folder" && did "$folder"; fi

@@ -1,7 +1,10 @@
-# Read by init.sh and join.sh: what kubeadm may show, and what there is to see when it failed.
+# Read by init.sh and join.sh: what kubeadm may show, and what there is to see and to take back when it failed.
 
 # What kubeadm prints names the token and the key.
 masked() { sed -u -E 's/\b[a-z0-9]{6}\.[a-z0-9]{16}\b/(token)/g; s/\b[0-9a-f]{64}\b/(key)/g'; }
+
+# only_looked SAID: kubeadm ended in its preflight, which changes nothing. That is just when the machine may hold what is not ours.
+only_looked() { grep -qE '^(error: )?error execution phase preflight' "$1"; }
 
 # telling LINES: the last so many of a log's lines, without their times, each once.
 telling() {

@@ -30,7 +30,9 @@ if [ -e "$here/kubeadm-joined" ]; then
 elif [ ! -e "$begun" ] && [ -n "$(ls "$here/kubelet.conf" "$here"/manifests/*.yaml 2>/dev/null)" ]; then
   in_cluster "it has a kubelet.conf or static pods in $here, and no init of kk made them" "$away"
 fi
+earlier=
 if [ -e "$begun" ]; then
+  earlier=yes
   echo "an earlier kubeadm init did not come to its end: what it left is removed, its pki is kept"
   kept=$here/pki.kept
   if [ -d "$here/pki" ] && [ ! -d "$kept" ]; then
@@ -61,6 +63,11 @@ cat "$here/kubeadm-init.yaml" "$here/kubeadm-settings.yaml" >"$work/config.yaml"
 
 if [ "$(cat "$work/status")" != 0 ]; then
   evidence init "$work/said" "$begun" >&2
+  # What an earlier try has left is still to be removed; this one has left nothing.
+  if only_looked "$work/said"; then
+    [ -n "$earlier" ] || { rm -f "$begun" && sync; }
+    exit 1
+  fi
   exit 1
 fi
 cp "$here/kubeadm-settings.yaml" "$here/kubeadm-formed.yaml.new" && sync

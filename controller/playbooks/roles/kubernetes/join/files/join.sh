@@ -36,7 +36,9 @@ if [ -e "$here/kubeadm-formed.yaml" ]; then
 elif [ ! -e "$begun" ] && [ -n "$(ls "$here/kubelet.conf" "$here"/manifests/*.yaml 2>/dev/null)" ]; then
   in_cluster "it has a kubelet.conf or static pods in $here, and no join of kk made them" "$away"
 fi
+earlier=
 if [ -e "$begun" ]; then
+  earlier=yes
   echo "an earlier kubeadm join did not come to its end: what it left is removed"
   if [ "$3" = internal ] && [ -e "$here/manifests/etcd.yaml" ] && [ -e "$here/admin.conf" ]; then
     systemctl start kubelet
@@ -44,7 +46,7 @@ if [ -e "$begun" ]; then
     until answers; do
       if [ "$(now)" -ge "$end" ]; then
         echo "ETCD_QUORUM_LOST: the join of this control plane was interrupted, etcd lists it as a member, and without it there is no quorum within three minutes." >&2
-        echo "Its data stays. Bring the other control planes back, or restore etcd from a snapshot (in $5 on the first one); then apply --resume." >&2
+        echo "Its data stays. Bring the other control planes back, or restore etcd by hand from a snapshot (in $5 on the first one; docs/etcd.md, Stacked etcd, says how); then apply --resume." >&2
         exit 1
       fi
       sleep 2
@@ -68,6 +70,11 @@ cat "$here/kubeadm-join.yaml" >"$work/config.yaml"
 
 if [ "$(cat "$work/status")" != 0 ]; then
   evidence join "$work/said" "$begun" >&2
+  # What an earlier try has left is still to be removed; this one has left nothing.
+  if only_looked "$work/said"; then
+    [ -n "$earlier" ] || { rm -f "$begun" && sync; }
+    exit 1
+  fi
   # A worker that is not in takes no part: its kubelet would go on trying. One that is registered is taken out by the next try.
   if [ ! -e "$here/admin.conf" ]; then
     if [ -e "$here/kubelet.conf" ]; then systemctl stop kubelet; else reset >/dev/null; fi
