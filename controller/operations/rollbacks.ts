@@ -101,11 +101,23 @@ export class Rollbacks {
     const { archive, automatic, log } = this.parts;
     const found = await archive.find(run);
     if (found?.record.status === 'failed' && (await archive.named(rollbackName(run))).length === 0) {
-      const view = await this.roll(run, EVERYTHING, { start: true, by });
+      const view = await this.rollInTime(run, by);
       log.info({ run, rollback: view.run }, 'the run failed and is rolled back');
     }
     // The run stays arranged for until it is known that nothing is left to do.
     if (found === undefined || runHasEnded(found.record.status)) await automatic.remove(run);
+  }
+
+  /** Nobody asks again for what is to be done by itself: it waits for nodes that are just being removed. */
+  private async rollInTime(run: string, by: string): Promise<RollbackView> {
+    for (;;) {
+      try {
+        return await this.roll(run, EVERYTHING, { start: true, by });
+      } catch (thrown) {
+        if (!(thrown instanceof KkError) || thrown.code !== 'NODE_LEAVING') throw thrown;
+        await this.parts.runner.departures.ended();
+      }
+    }
   }
 
   private async plan(run: string, wish: RollbackWish): Promise<RollbackPlan> {

@@ -6,6 +6,8 @@ import { KkError } from '../../shared/errors.ts';
  */
 export class Departures {
   private readonly leaving = new Set<string>();
+  /** Who waits for the end of one. */
+  private readonly waiting: (() => void)[] = [];
   /** Nodes of runs that are on their way into the store. */
   private readonly entering = new Set<ReadonlySet<string>>();
 
@@ -13,7 +15,16 @@ export class Departures {
   leave(node: string): () => void {
     this.refuse([node]);
     this.leaving.add(node);
-    return () => void this.leaving.delete(node);
+    return () => {
+      this.leaving.delete(node);
+      for (const go of this.waiting.splice(0)) go();
+    };
+  }
+
+  /** Resolves when a removal has ended that is under way; at once if none is. */
+  ended(): Promise<void> {
+    if (this.leaving.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.waiting.push(resolve));
   }
 
   /** A run begins there; until the answer is called it is not among the active ones. Throws KkError NODE_LEAVING. */
