@@ -17,7 +17,7 @@ const MAY_IMPORT = {
     views: ['compile', 'run', 'store'],
     server: ['views', 'plan', 'pki'],
     operations: ['server', 'views', 'plan', 'compile', 'run', 'dispatch', 'store', 'pki', 'bootstrap'],
-    // Commands talk to the controller over its API; only `serve` reaches compose, through main.
+    // Commands talk to the controller over its API; only `serve` reaches compose, through client.
     cli: ['plan', 'cluster', 'components', 'compile', 'config', 'views'],
   },
   agent: {

@@ -19,6 +19,7 @@ import { createFiles } from './files/files.ts';
 import { secretFromController } from './files/secret-from-controller.ts';
 import type { ProxyEnvironment } from './files/web.ts';
 import { bootId } from './host/boot-id.ts';
+import { Standby } from './host/command-standby.ts';
 import type { Host } from './host/host.ts';
 import { createHost } from './host/index.ts';
 import { IdentityStore } from './identity/identity-store.ts';
@@ -40,6 +41,8 @@ export interface AgentOptions {
   version: string;
   /** How a command's wrapper is started; its folder is appended. */
   wrapper: readonly [string, ...string[]];
+  /** One wrapper waits for the next command, so that it need not be started then; default: none. */
+  standby?: boolean;
   logger: Logger;
   /** Nothing more can be done in this process; the supervisor shall start a new one. */
   onFatal: (error: KkError) => void;
@@ -93,8 +96,9 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     bootId: options.bootId ?? own.bootId,
   };
   const unlock = await lockState(paths, self.bootId);
+  const standby = options.standby === true ? new Standby(options.wrapper) : undefined;
   try {
-    const { host, clock, disk, gather } = machineOf(options);
+    const { host, clock, disk, gather } = machineOf(options, standby);
     const patience: Patience = {
       pause: (ms) => new Promise((resolve) => clock.after(ms, resolve)),
       onTrouble: (report) =>
@@ -181,6 +185,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
       ending.abort();
+      standby?.close();
       link.stop();
       executor.close();
       await journal.close();
@@ -194,13 +199,14 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
       },
     };
   } catch (thrown) {
+    standby?.close();
     await unlock();
     throw thrown;
   }
 }
 
-function machineOf({ wrapper, machine = {} }: AgentOptions): Machine {
-  const host = machine.host ?? createHost({ wrapper: { argv: wrapper } });
+function machineOf({ wrapper, machine = {} }: AgentOptions, standby: Standby | undefined): Machine {
+  const host = machine.host ?? createHost({ wrapper: { argv: wrapper, standby } });
   return {
     host,
     clock: machine.clock ?? systemClock(host),

@@ -36,7 +36,10 @@ export function cli({ wrapper, exit }: CliOptions): Command {
     )
     .addOption(new Option(SETTINGS.cache.flag, SETTINGS.cache.about).default(fallback('cache')))
     .addOption(new Option(SETTINGS.bandwidth.flag, SETTINGS.bandwidth.about).default(fallback('bandwidth')))
-    .action(async (options: StateOptions & { logLevel: string; cache: string; bandwidth: string }) => {
+    .addOption(
+      new Option(SETTINGS.standby.flag, SETTINGS.standby.about).choices(['on', 'off']).default(fallback('standby')),
+    )
+    .action(async (options: StateOptions & { logLevel: string; cache: string; bandwidth: string; standby: string }) => {
       const { runAgent } = await import('./commands/run.ts');
       await runAgent({ ...options, wrapper, exit });
     });

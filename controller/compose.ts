@@ -9,7 +9,7 @@ import { makeEngine } from './compose/engine.ts';
 import type { OnEnd } from './compose/on-end.ts';
 import { openState } from './compose/state.ts';
 import { PATIENCE, type ServeIo, type ServeOptions, socketPath } from './config/settings.ts';
-import { VERSION } from './config/version.ts';
+import { BUILD, BUILD_HEADER, VERSION } from './config/version.ts';
 import { blobs } from './operations/blobs.ts';
 import { Bootstrapper } from './operations/bootstrapper.ts';
 import { bringNodes } from './operations/bring.ts';
@@ -140,7 +140,7 @@ async function serve(options: ServeOptions, io: ServeIo, log: Logger, onEnd: OnE
     approve,
     stop,
   };
-  const api = operatorApi(operations(parts));
+  const api = operatorApi(operations(parts), { [BUILD_HEADER]: BUILD });
   onEnd(async () => {
     shells.close();
     await api.close();

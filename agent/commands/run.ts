@@ -9,6 +9,7 @@ export async function runAgent(options: {
   logLevel: string;
   cache: string;
   bandwidth: string;
+  standby: string;
   wrapper: readonly [string, ...string[]];
   exit: (code: number) => never;
 }): Promise<void> {
@@ -21,6 +22,7 @@ export async function runAgent(options: {
     stateFolder: options.state,
     version: VERSION,
     wrapper: options.wrapper,
+    standby: options.standby !== 'off',
     cacheBytes: bytesOf('cache', options.cache) ?? DEFAULT_CACHE_BYTES,
     bytesPerSecond: bytesOf('bandwidth', options.bandwidth),
     logger,

@@ -20,6 +20,12 @@ export const SETTINGS = {
     default: '',
     about: 'at most so many bytes a second when files are brought: bytes, or with K, M, G; empty: no limit',
   },
+  standby: {
+    flag: '--standby <on|off>',
+    env: 'KK_AGENT_STANDBY',
+    default: 'on',
+    about: 'keep a process ready, so that the next command of a plan begins at once',
+  },
   logLevel: { flag: '--log-level <level>', env: 'KK_AGENT_LOG', default: 'info', about: 'debug, info, warn or error' },
 } as const;
 

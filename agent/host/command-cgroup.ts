@@ -6,15 +6,32 @@
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Makes a cgroup of that name; undefined: there is none to be had here. */
-export function makeCgroup(name: string): string | undefined {
+/**
+ * Makes a cgroup of that name and goes into it, so that what is started is in it from its first moment; undefined: there is
+ * none to be had here. It takes 10 ms: the kernel waits until all its CPUs have noticed.
+ */
+export function enterCgroup(name: string): string | undefined {
   try {
     const unit = unitFolder(readFileSync('/proc/self/cgroup', 'utf8'), readFileSync('/proc/self/mountinfo', 'utf8'));
     if (unit === undefined) return undefined;
-    mkdirSync(join(unit, name));
-    return join(unit, name);
+    const cgroup = join(unit, name);
+    mkdirSync(cgroup);
+    if (enter(cgroup)) return cgroup;
+    rmdirSync(cgroup);
   } catch {
-    return undefined;
+    // It is not ours to make.
+  }
+  return undefined;
+}
+
+/** Goes back to the unit's, and takes the cgroup away; one that a daemon lives on in stays. */
+export function leaveCgroup(cgroup: string | undefined): void {
+  if (cgroup === undefined) return;
+  enter(join(cgroup, '..'));
+  try {
+    rmdirSync(cgroup);
+  } catch {
+    // It is not empty.
   }
 }
 
@@ -44,16 +61,6 @@ function mountOf(mounts: string, hierarchy: string): { root: string; at: string 
   return undefined;
 }
 
-/** Does what starts a process (at once, not later): the process is in the cgroup from its first moment, and we are not. */
-export function startedIn<T>(cgroup: string | undefined, start: () => T): T {
-  if (cgroup === undefined || !enter(cgroup)) return start();
-  try {
-    return start();
-  } finally {
-    enter(join(cgroup, '..'));
-  }
-}
-
 function enter(cgroup: string): boolean {
   try {
     const fd = openSync(join(cgroup, 'cgroup.procs'), 'w');
@@ -68,7 +75,7 @@ function enter(cgroup: string): boolean {
   }
 }
 
-/** Processes in the cgroup and in those below it, which a container runtime may have made. */
+/** Processes in the cgroup but our own, and in those below it, which a container runtime may have made. */
 export function processesIn(cgroup: string): number[] {
   try {
     const own = readFileSync(join(cgroup, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number);
@@ -77,14 +84,5 @@ export function processesIn(cgroup: string): number[] {
     return all.filter((pid) => pid !== process.pid);
   } catch {
     return [];
-  }
-}
-
-/** Takes the empty cgroup away; one that a daemon lives on in stays. */
-export function removeCgroup(cgroup: string | undefined): void {
-  try {
-    if (cgroup !== undefined) rmdirSync(cgroup);
-  } catch {
-    // It is not empty.
   }
 }

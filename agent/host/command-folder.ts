@@ -66,6 +66,9 @@ export const NAMES = {
   merged: 'merged',
 } as const;
 
+/** In place of the folder: it is told on stdin, in a line, when there is a command. */
+export const LATER = '-';
+
 /** Bytes of head and of tail that are kept in memory. */
 export const KEPT = 16 * 1024;
 

@@ -1,7 +1,6 @@
 import { type SpawnOptions, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import type { Capture } from './command-capture.ts';
-import { startedIn } from './command-cgroup.ts';
 import type { Status, WrapperSpec } from './command-folder.ts';
 
 /** A line that ends a terminal's input (VEOF of termios(3), as it is set at first): ^D. */
@@ -22,15 +21,13 @@ interface Streams {
   stderr: Capture;
 }
 
-/** Starts the command, in its cgroup. Throws KkError PTY_MISSING, and the system's error when it cannot be started. */
-export function begin(spec: WrapperSpec, cgroup: string | undefined, streams: Streams): Promise<Program> {
+/** Starts the command. Throws KkError PTY_MISSING, and the system's error when it cannot be started. */
+export function begin(spec: WrapperSpec, streams: Streams): Promise<Program> {
   const { terminal } = spec;
-  return terminal === undefined
-    ? withPipes(spec, cgroup, streams)
-    : onTerminal({ ...spec, ...terminal }, cgroup, streams.stdout);
+  return terminal === undefined ? withPipes(spec, streams) : onTerminal({ ...spec, ...terminal }, streams.stdout);
 }
 
-async function withPipes(spec: WrapperSpec, cgroup: string | undefined, streams: Streams): Promise<Program> {
+async function withPipes(spec: WrapperSpec, streams: Streams): Promise<Program> {
   const [file, ...args] = spec.argv;
   const options: SpawnOptions = {
     cwd: spec.cwd,
@@ -38,7 +35,7 @@ async function withPipes(spec: WrapperSpec, cgroup: string | undefined, streams:
     stdio: [spec.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     detached: true,
   };
-  const child = startedIn(cgroup, () => spawn(file, args, options));
+  const child = spawn(file, args, options);
   const exited = new Promise<Pick<Status, 'code' | 'signal'>>((resolve) => {
     child.once('exit', (code, signal) => resolve(signal === null ? { code: code ?? 0 } : { signal }));
   });
@@ -55,11 +52,7 @@ async function withPipes(spec: WrapperSpec, cgroup: string | undefined, streams:
   return { pid: child.pid as number, exited, closed };
 }
 
-async function onTerminal(
-  spec: WrapperSpec & NonNullable<WrapperSpec['terminal']>,
-  cgroup: string | undefined,
-  stdout: Capture,
-): Promise<Program> {
+async function onTerminal(spec: WrapperSpec & NonNullable<WrapperSpec['terminal']>, stdout: Capture): Promise<Program> {
   // Few commands want it, and the wrapper starts for each.
   const { Terminal } = await import('../pty/terminal.ts');
   const exited = Promise.withResolvers<Pick<Status, 'code' | 'signal'>>();
@@ -69,7 +62,7 @@ async function onTerminal(
     onExit: (code: number, signal: number) => exited.resolve(signal === 0 ? { code } : { signal: nameOf(signal) }),
     onEnd: () => closed.resolve(true),
   };
-  const terminal = await Terminal.open(spec, events, (start) => startedIn(cgroup, start));
+  const terminal = await Terminal.open(spec, events);
   terminal.write(END_OF_INPUT);
   return { pid: terminal.pid, exited: exited.promise, closed: closed.promise };
 }

@@ -20,6 +20,7 @@ import {
   type WrapperSpec,
 } from './command-folder.ts';
 import { capturedOutput, followOutput, type OnOutput, outputIsWhole } from './command-output.ts';
+import type { Standby } from './command-standby.ts';
 import type { CommandFound, CommandResult, CommandRunner, CommandSpec } from './host.ts';
 import { lives, type ProcessIdentity } from './process-identity.ts';
 import { launchAs } from './run-as.ts';
@@ -55,9 +56,14 @@ function bell(): { ring(): void; wait(ms: number): Promise<void> } {
 
 type Bell = ReturnType<typeof bell>;
 
+/** What a command's end and its output are read from; the other files of its folder tell nothing while it runs. */
+const TOLD: readonly string[] = [NAMES.status, 'stdout', 'stderr'];
+
 function watchFolder(folder: string, ring: () => void): () => void {
   try {
-    const watcher = watch(folder, ring).on('error', () => {});
+    const watcher = watch(folder, (_, name) => {
+      if (name === null || TOLD.includes(name)) ring();
+    }).on('error', () => {});
     return () => watcher.close();
   } catch {
     // No inotify watch left: the poll does it alone.
@@ -130,6 +136,16 @@ function killOrphan(folder: string): void {
   signalFamily(child, 'SIGKILL');
 }
 
+/** It may hold secrets, and nobody will read it now. */
+function dropSpec(folder: string): Promise<void> {
+  return rm(join(folder, NAMES.spec), { force: true });
+}
+
+async function neverBegun(folder: string): Promise<CommandResult> {
+  await dropSpec(folder);
+  return neverRan(folder);
+}
+
 function neverRan(folder: string): CommandResult {
   const none = (name: string) => ({ head: Buffer.alloc(0), tail: Buffer.alloc(0), bytes: 0, file: join(folder, name) });
   return { timedOut: false, cancelled: true, durationMs: 0, stdout: none('stdout'), stderr: none('stderr') };
@@ -157,6 +173,23 @@ async function writeSpec(folder: string, spec: CommandSpec): Promise<void> {
   if (!(await claim(path, JSON.stringify(wrapped), 'agent.command.spec'))) throw new Error(`${path} is there already`);
 }
 
+/** Sees a wrapper through to the end of its command; undefined: it ended before that began. */
+async function attend(
+  child: ChildProcess,
+  folder: string,
+  { onOutput, signal }: Options,
+): Promise<CommandResult | undefined> {
+  crash.at('agent.command.launched');
+  const door = bell();
+  child.once('exit', door.ring);
+  const alive = () => child.exitCode === null && child.signalCode === null;
+  const status = await withCancel(folder, signal, child.pid as number, alive, follow(folder, alive, door, onOutput));
+  if (status !== undefined) return resultOf(folder, status);
+  if (readJson<Started>(folder, NAMES.started)?.by !== 'wrapper') return undefined;
+  killOrphan(folder);
+  throw interrupted('the process that watched over it was killed');
+}
+
 function spawnWrapper(argv: readonly string[]): Promise<ChildProcess> {
   const [program, ...args] = argv as [string, ...string[]];
   // Detached: a session of its own, which the end of the agent does not touch. Nothing of the agent's environment.
@@ -167,30 +200,33 @@ function spawnWrapper(argv: readonly string[]): Promise<ChildProcess> {
   });
 }
 
-/** `wrapper`: the command line that runs `runWrapper` of its last argument, the folder. */
-export function commandRunner(wrapper: { argv: readonly string[] }): CommandRunner {
-  async function start(folder: string, spec: CommandSpec, { onOutput, signal }: Options): Promise<CommandResult> {
+/** `argv`: the command line that runs `runWrapper` of its last argument, the folder; `standby`: one that runs it already. */
+export function commandRunner({
+  argv,
+  standby,
+}: {
+  argv: readonly string[];
+  standby?: Standby | undefined;
+}): CommandRunner {
+  async function start(folder: string, spec: CommandSpec, options: Options): Promise<CommandResult> {
+    const { signal } = options;
     if (signal?.aborted) return neverRan(folder);
     await writeSpec(folder, spec);
-    const argv = [...wrapper.argv, folder];
     crash.at('agent.command.launch');
-    const child = await spawnWrapper(argv).catch(async (thrown) => {
-      // It may hold secrets, and nobody will read it now.
-      await rm(join(folder, NAMES.spec), { force: true });
+    const waiting = standby?.take(folder);
+    standby?.rest();
+    // One that waited may have died of what has nothing to do with the command; then the command gets one of its own.
+    const attended = waiting && (await attend(waiting, folder, options));
+    if (attended !== undefined) return attended;
+    if (signal?.aborted) return neverBegun(folder);
+    const child = await spawnWrapper([...argv, folder]).catch(async (thrown) => {
+      await dropSpec(folder);
       throw thrown;
     });
-    crash.at('agent.command.launched');
-    const door = bell();
-    child.once('exit', door.ring);
-    const alive = () => child.exitCode === null && child.signalCode === null;
-    const status = await withCancel(folder, signal, child.pid as number, alive, follow(folder, alive, door, onOutput));
-    if (status !== undefined) return resultOf(folder, status);
-    if (readJson<Started>(folder, NAMES.started)?.by === 'wrapper') {
-      killOrphan(folder);
-      throw interrupted('the process that watched over it was killed');
-    }
-    await rm(join(folder, NAMES.spec), { force: true });
-    if (signal?.aborted) return neverRan(folder);
+    const result = await attend(child, folder, options);
+    if (result !== undefined) return result;
+    if (signal?.aborted) return neverBegun(folder);
+    await dropSpec(folder);
     throw wrapperFailed(argv, `it ended with ${child.signalCode ?? `code ${child.exitCode}`} before it began`);
   }
 
@@ -198,7 +234,7 @@ export function commandRunner(wrapper: { argv: readonly string[] }): CommandRunn
   async function forestall(folder: string): Promise<boolean> {
     await makePrivateFolder(folder);
     if (!(await claimCommand(folder, { by: 'agent' }))) return false;
-    await rm(join(folder, NAMES.spec), { force: true });
+    await dropSpec(folder);
     return true;
   }
 
@@ -206,7 +242,7 @@ export function commandRunner(wrapper: { argv: readonly string[] }): CommandRunn
     const boot = await bootId();
     let who = readJson<Started>(folder, NAMES.started);
     // The claim is not synced: after a power cut there may be none though the command began, and even ended.
-    if (begunBootId !== boot) await rm(join(folder, NAMES.spec), { force: true });
+    if (begunBootId !== boot) await dropSpec(folder);
     else if (who === undefined) {
       if (await forestall(folder)) return { state: 'never-started' };
       who = readJson<Started>(folder, NAMES.started);

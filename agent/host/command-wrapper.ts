@@ -4,17 +4,19 @@ import { crash } from '../../shared/crash.ts';
 import { KkError } from '../../shared/errors.ts';
 import { claim, replace } from '../durable/files.ts';
 import { openCapture, openMerged } from './command-capture.ts';
-import { makeCgroup, removeCgroup } from './command-cgroup.ts';
+import { enterCgroup, leaveCgroup } from './command-cgroup.ts';
 import { type Family, familyLives, signalFamily } from './command-family.ts';
 import {
   CANCEL_SIGNAL,
   type Cancel,
   claimCommand,
+  LATER,
   NAMES,
   readJson,
   type Status,
   type WrapperSpec,
 } from './command-folder.ts';
+import { toldFolder } from './command-later.ts';
 import { begin, type Program } from './command-program.ts';
 import { whyUnfit } from './fitness.ts';
 import { startTicks } from './process-identity.ts';
@@ -32,10 +34,18 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 type Cause = 'timedOut' | 'cancelled' | 'interrupted';
 
 /**
- * Runs one command for the agent and outlives it (ENGINE 3.1). `folder` holds its spec and gets `started` before the
- * command begins, its output as it comes, and `status.json` when it ended. Ends this process.
+ * Runs one command for the agent and outlives it (ENGINE 3.1). `where` is its folder, or {@link LATER}. It holds its spec and
+ * gets `started` before the command begins, its output as it comes, and `status.json` when it ended. Ends this process.
  */
-export async function runWrapper(folder: string): Promise<never> {
+export async function runWrapper(where: string): Promise<never> {
+  const self = { pid: process.pid, startTicks: startTicks(process.pid) ?? 0 };
+  const cgroup = enterCgroup(`kk-command-${self.pid}-${self.startTicks}`);
+  const leave = (): never => {
+    leaveCgroup(cgroup);
+    process.exit(0);
+  };
+  const folder = where === LATER ? await toldFolder() : where;
+  if (folder === undefined) return leave();
   // First of all: whoever sees `started` may signal us.
   let early: Cause | undefined;
   let end: (cause: Cause) => void = (cause) => {
@@ -51,8 +61,8 @@ export async function runWrapper(folder: string): Promise<never> {
   const stdout = openCapture(folder, 'stdout', merged);
   const stderr = openCapture(folder, 'stderr', merged);
   const spec = readJson<WrapperSpec>(folder, NAMES.spec);
-  if (spec === undefined) process.exit(0);
-  if (!(await claimCommand(folder, { by: 'wrapper', bootId: ownBootId(), ...self() }))) process.exit(0);
+  if (spec === undefined) return leave();
+  if (!(await claimCommand(folder, { by: 'wrapper', bootId: ownBootId(), ...self }))) return leave();
   crash.at('agent.wrapper.claimed');
   rmSync(join(folder, NAMES.spec), { force: true });
 
@@ -65,17 +75,14 @@ export async function runWrapper(folder: string): Promise<never> {
     // On a full disk we wait for room: a command whose end is not known cannot be judged.
     // Without its folder nobody will ask: the run was forgotten.
     while (!(await writeStatus(folder, last)) && existsSync(folder)) await later(STATUS_RETRY_MS);
-    removeCgroup(cgroup);
-    process.exit(0);
+    return leave();
   };
 
   const unfit = whyUnfit(spec);
   if (unfit !== undefined) return finish({ error: unfit });
-  const { pid: ownPid, startTicks: since } = self();
-  const cgroup = makeCgroup(`kk-command-${ownPid}-${since}`);
   let program: Program;
   try {
-    program = await begin(spec, cgroup, { stdout, stderr });
+    program = await begin(spec, { stdout, stderr });
   } catch (thrown) {
     return finish({ error: whyNotBegun(thrown) });
   }
@@ -105,10 +112,6 @@ export async function runWrapper(folder: string): Promise<never> {
 
 function ownBootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-}
-
-function self(): { pid: number; startTicks: number } {
-  return { pid: process.pid, startTicks: startTicks(process.pid) ?? 0 };
 }
 
 function whyNotBegun(thrown: unknown): NonNullable<Status['error']> {

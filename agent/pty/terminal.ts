@@ -79,17 +79,9 @@ export class Terminal {
     });
   }
 
-  /**
-   * Starts the program, at once within `around`. Throws KkError PTY_MISSING, and the system's error when there is no terminal
-   * or process left.
-   */
-  static async open(
-    spec: TerminalSpec,
-    events: TerminalEvents,
-    around: (start: () => Terminal) => Terminal = (start) => start(),
-  ): Promise<Terminal> {
-    const native = await nativePty();
-    return around(() => new Terminal(native, spec, events));
+  /** Starts the program. Throws KkError PTY_MISSING, and the system's error when there is no terminal or process left. */
+  static async open(spec: TerminalSpec, events: TerminalEvents): Promise<Terminal> {
+    return new Terminal(await nativePty(), spec, events);
   }
 
   /** As typed. What the program does not read yet is kept: the caller bounds it by {@link TerminalEvents.onTaken}. */

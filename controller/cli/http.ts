@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { type ErrorReport, isSystemError, KkError, KkErrors } from '../../shared/errors.ts';
+import { BUILD_HEADER } from '../config/version.ts';
 
 /** Not by an import: that reads every export of the module, and one of them loads all of undici (70 ms of CPU). */
 const { request: httpRequest } = process.getBuiltinModule('node:http');
@@ -17,27 +18,38 @@ export interface Ask {
 /** Until the first byte of an answer. Compiling a large plan takes seconds; a controller that is silent longer hangs. */
 const ANSWER_MS = 120_000;
 
-/** The answer of the operator API, as JSON. Throws what the API answers as KkError or KkErrors, CONTROLLER_UNREACHABLE. */
-export async function ask(socket: string, wish: Ask): Promise<unknown> {
+/** What the operator API answers, as JSON, and which build answers; empty: one that runs from its sources. */
+export interface Answer {
+  value: unknown;
+  build: string;
+}
+
+/** Throws what the API answers as KkError or KkErrors, CONTROLLER_UNREACHABLE. */
+export async function ask(socket: string, wish: Ask): Promise<Answer> {
   const answer = await send(socket, wish);
-  return JSON.parse(await textOf(answer, socket));
+  return { value: JSON.parse(await textOf(answer, socket)), build: buildOf(answer) };
 }
 
 /** An answer of one JSON object a line. Ends without an error when `signal` aborts; throws CONTROLLER_LOST when it breaks off. */
-export async function* askLines(socket: string, wish: Ask): AsyncGenerator<unknown> {
+export async function* askLines(socket: string, wish: Ask): AsyncGenerator<Answer> {
   let rest = '';
   try {
     const answer = await send(socket, wish);
+    const build = buildOf(answer);
     answer.setEncoding('utf8');
     for await (const chunk of answer) {
       const lines = `${rest}${chunk}`.split('\n');
       rest = lines.pop() ?? '';
-      for (const line of lines) yield checked(JSON.parse(line));
+      for (const line of lines) yield { value: checked(JSON.parse(line)), build };
     }
   } catch (thrown) {
     if (wish.signal?.aborted) return;
     throw thrown instanceof KkError || thrown instanceof KkErrors ? thrown : lost(socket, thrown);
   }
+}
+
+function buildOf({ headers }: IncomingMessage): string {
+  return String(headers[BUILD_HEADER] ?? '');
 }
 
 /** The last line of a stream that went wrong. */

@@ -3,6 +3,7 @@ import { KkError, KkErrors, reportOf } from '../../shared/errors.ts';
 import { EXIT_CODE } from '../../shared/lifecycle.ts';
 import { SETTINGS } from '../config/settings.ts';
 import { Cli, type CliParts } from './cli.ts';
+import { commandIn } from './command-in.ts';
 import { problemsText } from './output/problems.ts';
 
 type MakeCommand = (cli: Cli) => Command;
@@ -113,12 +114,6 @@ export async function runCli(argv: readonly string[], parts: CliParts): Promise<
     if (thrown.exitCode === 0) return EXIT_CODE.done;
     return thrown.code === 'commander.help' ? EXIT_CODE.usage : tell(cli, usageError(thrown, program, argv));
   }
-}
-
-/** The first word that is neither an option nor the folder of --state; a completion script is made of all commands. */
-function commandIn(argv: readonly string[]): string | undefined {
-  const word = argv.find((text, at) => !text.startsWith('-') && argv[at - 1] !== '--state');
-  return word === 'completion' ? undefined : word;
 }
 
 /** What commander refuses, as an error of ours: its hint, or the help of the command that was meant, is the remedy. */

@@ -36,10 +36,12 @@ type WithName = { Params: { name: string } };
 /**
  * The operator API: what `kk-controller`'s commands call. It has no identity check of its own: it is served on a unix
  * socket that only its owner may open (`listenOnSocket`), never on TCP. No port, no process: `inject` is all a test needs.
+ * `headers` go with every answer.
  */
-export function operatorApi(operations: Operations): FastifyInstance {
+export function operatorApi(operations: Operations, headers: Readonly<Record<string, string>> = {}): FastifyInstance {
   const app = Fastify({ bodyLimit: 1024 * 1024, forceCloseConnections: true });
   const large = { bodyLimit: MAX_BODY };
+  app.addHook('onRequest', async (_request, reply) => void reply.headers(headers));
   app.setErrorHandler((error, _request, reply) => sendError(reply, error));
   app.setNotFoundHandler((request, reply) =>
     reply.code(404).send({ error: invalid(`There is no ${request.method} ${request.url} here.`).report }),

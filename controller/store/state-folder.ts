@@ -46,10 +46,12 @@ async function ownerOf(lock: string): Promise<{ pid: number; alive: boolean; tex
   return { text, pid: Number(pid), alive: started !== '' && (await startTimeOf(Number(pid))) === started };
 }
 
-/** Start of a process in clock ticks since boot (proc(5), field 22); empty: no such process, or no /proc. */
+/** Start of a process in clock ticks since boot (proc(5), field 22); empty: no such process, or only its zombie, or no /proc. */
 async function startTimeOf(pid: number): Promise<string> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  // A container's init may never collect it.
+  return fields[0] === 'Z' || fields[0] === 'X' ? '' : (fields[19] ?? '');
 }
 
 function running(path: string, pid: number): KkError {

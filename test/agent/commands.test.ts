@@ -6,6 +6,7 @@ import t from 'tap';
 import { Cancelled } from '../../agent/host/cancelled.ts';
 import { unitFolder } from '../../agent/host/command-cgroup.ts';
 import { capturedOutput } from '../../agent/host/command-output.ts';
+import { Standby } from '../../agent/host/command-standby.ts';
 import type { CommandSpec } from '../../agent/host/host.ts';
 import { createHost } from '../../agent/host/index.ts';
 import { Terminal } from '../../agent/pty/terminal.ts';
@@ -324,6 +325,104 @@ t.test('huge and binary output: exact on the node, head and tail in memory', asy
   const total = (stream: string) => merged.filter(([s]) => s === stream).reduce((sum, [, , n]) => sum + Number(n), 0);
   t.equal(total('o'), whole.length);
   t.equal(total('e'), 20_000);
+});
+
+/** Wrappers of a process that wait for their first command. */
+function waitingOf(parent: number): number[] {
+  const isOne = (pid: string): boolean => {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+      const [state, ppid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      return state !== 'Z' && Number(ppid) === parent && readFileSync(`/proc/${pid}/cmdline`, 'utf8').endsWith('\0-\0');
+    } catch {
+      return false;
+    }
+  };
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && isOne(name))
+    .map(Number);
+}
+
+t.test('a wrapper that waits takes the next command, and another one then waits', async (t) => {
+  const dir = t.testdir();
+  const argv = [process.execPath, WRAPPER_MAIN] as const;
+  const standby = new Standby(argv);
+  const { commands } = createHost({ wrapper: { argv, standby } });
+  const begunBy = (name: string) => JSON.parse(readFileSync(join(dir, name, 'started'), 'utf8')).pid as number;
+  const known = new Set<number>();
+  const fresh = () => waitingOf(process.pid).find((pid) => !known.has(pid));
+  const next = async (): Promise<number> => {
+    await until(() => fresh() !== undefined);
+    const pid = fresh() as number;
+    known.add(pid);
+    return pid;
+  };
+
+  const first = await next();
+  t.match(await commands.start(join(dir, '1'), shell('cat; exit 3', { stdin: 'x' }), {}), { code: 3 });
+  t.equal(begunBy('1'), first, 'it was the one that waited');
+  const second = await next();
+  t.not(second, first);
+  const both = ['2', '3'].map((name) => commands.start(join(dir, name), shell('true'), {}));
+  t.match(await Promise.all(both), [{ code: 0 }, { code: 0 }], 'two at a time: one of them starts its own');
+  t.equal([begunBy('2'), begunBy('3')].filter((pid) => pid === second).length, 1);
+
+  const third = await next();
+  process.kill(third, 'SIGSTOP');
+  const abort = new AbortController();
+  const late = commands.start(join(dir, '4'), shell('exec sleep 600'), { signal: abort.signal });
+  await until(() => fresh() !== undefined);
+  abort.abort();
+  process.kill(third, 'SIGCONT');
+  t.match(await late, { cancelled: true }, 'a cancel that comes before it has begun');
+  t.notOk(existsSync(join(dir, '4', 'spec.json')));
+
+  const fourth = await next();
+  process.kill(fourth, 'SIGSTOP');
+  const bereft = commands.start(join(dir, '5'), shell('echo once >> count', { cwd: dir }), {});
+  await until(() => existsSync(join(dir, '5', 'spec.json')));
+  process.kill(fourth, 'SIGKILL');
+  t.match(await bereft, { code: 0 }, 'one that dies while it waits costs no command');
+  t.equal(readFileSync(join(dir, 'count'), 'utf8'), 'once\n');
+
+  const last = await next();
+  standby.close();
+  await until(() => !isAlive(last));
+  t.match(await commands.start(join(dir, '6'), shell('exit 4'), {}), { code: 4 });
+  t.equal(fresh(), undefined, 'closed, it makes no more');
+});
+
+t.test('what waits ends with its agent, what has begun does not', async (t) => {
+  const dir = t.testdir();
+  const folder = join(dir, 'command');
+  const { spec, release } = blocking(dir);
+  const of = (name: string): string => JSON.stringify(new URL(`../../agent/host/${name}.ts`, import.meta.url).href);
+  writeFileSync(
+    join(dir, 'agent.ts'),
+    `import { Standby } from ${of('command-standby')};
+     import { createHost } from ${of('index')};
+     import { existsSync } from 'node:fs';
+     const argv = [process.execPath, ${JSON.stringify(WRAPPER_MAIN)}];
+     const { commands } = createHost({ wrapper: { argv, standby: new Standby(argv) } });
+     const look = setInterval(() => {
+       if (!existsSync(${JSON.stringify(join(dir, 'go'))})) return;
+       clearInterval(look);
+       void commands.start(${JSON.stringify(folder)}, ${JSON.stringify(spec)}, {});
+     }, 5);`,
+  );
+  const agent = spawn(process.execPath, [join(dir, 'agent.ts')], { stdio: 'inherit' });
+  const waiting = () => waitingOf(agent.pid as number);
+  await until(() => waiting().length === 1);
+  const [first = 0] = waiting();
+  writeFileSync(join(dir, 'go'), '');
+  await until(() => isWritten(join(dir, 'pid')) && waiting().some((pid) => pid !== first));
+  const second = waiting().find((pid) => pid !== first) as number;
+  agent.kill('SIGKILL');
+  await until(() => !isAlive(second));
+  t.ok(isAlive(first), 'the wrapper of the command lives on');
+  const found = await commands.recover(folder, bootId, {});
+  release();
+  t.match(found.state === 'running' && (await found.result), { code: 7 });
 });
 
 t.test('a command outlives the agent that started it, and is found again', async (t) => {

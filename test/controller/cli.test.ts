@@ -7,7 +7,9 @@ import Fastify from 'fastify';
 import t from 'tap';
 import { parse as parseYaml } from 'yaml';
 import type { CliParts } from '../../controller/cli/cli.ts';
+import { Client } from '../../controller/cli/client.ts';
 import { readSettings, socketPath } from '../../controller/config/settings.ts';
+import { BUILD_HEADER } from '../../controller/config/version.ts';
 import { listenOnSocket } from '../../controller/server/listen-on-socket.ts';
 import { openRequests } from '../../controller/server/open-requests.ts';
 import { operatorApi } from '../../controller/server/operator-api.ts';
@@ -416,6 +418,14 @@ t.test('the operator socket: for its owner only, stale ones replaced, live ones 
   await listenOnSocket(app, stale);
   await app.close();
   await t.rejects(stat(stale), { code: 'ENOENT' });
+});
+
+t.test('what another build answers is read closely, what this one answers is taken as it is', async (t) => {
+  const { folder, operations } = await desk(t, { [BUILD_HEADER]: 'one' });
+  operations.nodes = async () => [{ name: 7 }] as never;
+  t.same(await new Client(socketPath(folder), 'one').nodes(), [{ name: 7 }]);
+  await t.rejects(new Client(socketPath(folder), 'two').nodes(), { code: 'CONTROLLER_ANSWER' });
+  await t.rejects(new Client(socketPath(folder)).nodes(), { code: 'CONTROLLER_ANSWER' }, 'sources have no build');
 });
 
 t.test('the operator API refuses in coded errors', async (t) => {

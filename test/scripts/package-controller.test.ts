@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { packageController } from '../../scripts/package-controller.ts';
+import { isAlive, until } from '../support/real-host.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -45,7 +46,12 @@ t.test('the packaged controller is the controller of the sources', async (t) => 
     await run(process.execPath, [main, ...args]),
     await run(process.execPath, [join(ROOT, 'controller/main.ts'), ...args]),
   ];
-  for (const args of [['plan', 'examples/precheck.yaml'], ['--state', state, 'nodes'], ['--help']]) {
+  for (const args of [
+    ['plan', 'examples/precheck.yaml'],
+    ['--state', state, 'nodes'],
+    ['--state', state, 'exec', 'all', '--', 'x'],
+    ['--help'],
+  ]) {
     const [packaged, source] = await both(...args);
     t.same(packaged, source, args.join(' '));
   }
@@ -55,11 +61,23 @@ t.test('the packaged controller is the controller of the sources', async (t) => 
   const plan = join(home, 'plan.yaml');
   writeFileSync(plan, PLAN);
   const applied = await run(process.execPath, [main, '--state', state, 'apply', plan, '--detach']);
-  const [, pid] = /Started a controller \(pid (\d+)\)/.exec(applied.err) ?? [];
-  if (pid === undefined) throw new Error(applied.err);
-  t.teardown(() => process.kill(Number(pid)));
+  const started = ({ err }: Ended): number => {
+    const [, pid] = /Started a controller \(pid (\d+)\)/.exec(err) ?? [];
+    if (pid === undefined) throw new Error(err);
+    return Number(pid);
+  };
+  let pid = started(applied);
+  t.teardown(() => process.kill(pid));
   const made = await run(process.execPath, [main, ...token]);
   t.match([made.code, made.err], [0, /^Token \w+: good for node1/], 'it starts itself, and serves with its database');
+
+  const [packaged, source] = await both('--state', state, 'nodes', '-o', 'json');
+  t.same(packaged, source, 'what the same build answers is not read twice, and says the same');
+  process.kill(pid, 'SIGKILL');
+  await until(() => !isAlive(pid));
+  const woken = await run(process.execPath, [main, '--state', state, 'exec', 'all', '--', 'true']);
+  pid = started(woken);
+  t.match(woken.err, /error SELECTOR_EMPTY/, 'asked in vain, it starts one, and asks that');
 
   const [name = ''] = readdirSync(folder).filter((entry) => entry !== 'current');
   await packageController(folder);

@@ -162,12 +162,12 @@ export const deskParts = (folder: string, out: Output, err: Output): CliParts =>
   restore: async () => ({ version: '0.1.0', fleetId: 'f1', created: new Date(NOW).toISOString(), logs: true }),
 });
 
-/** A command line before a controller made of fakes; `served: false`: nobody answers. */
-export async function desk(t: Test, served = true): Promise<Desk> {
+/** A command line before a controller made of fakes, with these headers; `false`: nobody answers. */
+export async function desk(t: Test, served: false | Readonly<Record<string, string>> = {}): Promise<Desk> {
   const folder = await mkdtemp(join(tmpdir(), 'kk-cli-'));
   const operations = new FakeOperations();
-  const app = operatorApi(operations);
-  if (served) await listenOnSocket(app, socketPath(folder));
+  const app = operatorApi(operations, served || {});
+  if (served !== false) await listenOnSocket(app, socketPath(folder));
   t.teardown(async () => {
     await app.close();
     await rm(folder, { recursive: true });

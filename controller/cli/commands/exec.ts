@@ -4,7 +4,7 @@ import { groupingWatcher, streamWatcher } from '../exec-watch.ts';
 import { followRun, rawWatcher, type Watcher } from '../follow.ts';
 import { durationOption, type Format, wholeNumber, withOutput } from '../options.ts';
 import { SELECTOR_HELP, selectorOf, tellWithoutFacts } from '../selector.ts';
-import { reviveController, wakeController } from '../wake.ts';
+import { askOrWake, reviveController } from '../wake.ts';
 
 /** Above so many nodes a person reads what is alike once, and not line by line. */
 const FEW_NODES = 10;
@@ -43,11 +43,10 @@ Examples:
     );
   return cli.action(command, async (text: string, argv: [string, ...string[]], options: ExecOptions) => {
     const selector = selectorOf(text);
-    await wakeController(cli);
     const { forks, timeout, output: format } = options;
     const by = cli.parts.settings.user;
     const asked = { selector, argv, timeoutSeconds: timeout, by, ...(forks === undefined ? {} : { forks }) };
-    const { run, nodes, withoutFacts } = await cli.client.exec(asked);
+    const { run, nodes, withoutFacts } = await askOrWake(cli, () => cli.client.exec(asked));
     tellWithoutFacts(cli, withoutFacts);
     const grouped = options.groupByOutput ?? (format === 'table' && nodes > FEW_NODES);
     const watcher = grouped ? await groupingWatcher(cli, format) : watcherOf(cli, format);

@@ -79,8 +79,19 @@ export function resultLines(results: ReadonlyMap<string, string>, colors: Colors
   });
 }
 
-/** As people count: node2 before node10. */
-export const byName = new Intl.Collator('en', { numeric: true }).compare;
+/** As people count: node2 before node10. Not by Intl, which takes 10 ms of CPU to load its tables. */
+export function byName(a: string, b: string): number {
+  const [left, right] = [parts(a), parts(b)];
+  const at = left.findIndex((part, index) => part !== right[index]);
+  const [one, other] = [left[at], right[at]];
+  if (one === undefined || other === undefined) return left.length - right.length;
+  return Number(one) - Number(other) || (one < other ? -1 : 1);
+}
+
+/** Its numbers and what is between them. */
+function parts(name: string): string[] {
+  return name.match(/\d+|\D+/g) ?? [];
+}
 
 export function isGood(result: string): boolean {
   return result === 'exit 0';
