@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import type { ActionInput, ActionOutput } from '../../shared/actions/index.ts';
-import { knownFailure } from '../../shared/actions/known-failure.ts';
 import { type ErrorReport, KkError } from '../../shared/errors.ts';
 import type { CommandResult, CommandSpec } from '../host/host.ts';
 import { capturedText, lastLines, NOTHING } from './captured.ts';
 import type { ActionContext, ActionExecutor } from './executor.ts';
+import { knownFailure } from './known-failure.ts';
 
 type Input = ActionInput<'command'>;
 type Output = ActionOutput<'command'>;

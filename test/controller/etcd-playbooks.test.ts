@@ -5,10 +5,11 @@ import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { parse } from 'yaml';
+import { knownFailure } from '../../agent/actions/known-failure.ts';
 import { compile, DEFAULT_COMPILE_OPTIONS } from '../../controller/compile/compile.ts';
 import { phaseTag } from '../../controller/compile/select.ts';
 import { loadSources, parsePlan } from '../../controller/plan/index.ts';
-import { type KnownFailure, knownFailure } from '../../shared/actions/known-failure.ts';
+import type { KnownFailure } from '../../shared/actions/known-failure.ts';
 import { KkErrors } from '../../shared/errors.ts';
 
 const plan = (etcd: string, members = 'cp1, cp2, cp3'): string => `apiVersion: kk.dev/v1

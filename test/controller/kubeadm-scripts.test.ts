@@ -3,7 +3,8 @@ import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import t from 'tap';
 import { parse } from 'yaml';
-import { type KnownFailure, knownFailure } from '../../shared/actions/known-failure.ts';
+import { knownFailure } from '../../agent/actions/known-failure.ts';
+import type { KnownFailure } from '../../shared/actions/known-failure.ts';
 
 const ROLES = 'controller/playbooks/roles/kubernetes';
 const TOKEN = 'abcdef.0123456789abcdef';
