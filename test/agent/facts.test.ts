@@ -286,7 +286,11 @@ t.test('the disk probe', async (t) => {
     t.notOk(gathered.trouble);
     const judged = verdict(dir, gathered);
     t.equal(judged.outcome, 'pass', judged.message);
-    t.match(judged.message, /^p99 of fdatasync in .* over 10029 writes/);
+    t.match(
+      judged.message,
+      /^p99 of fdatasync in .* over [1-9]\d+ writes/,
+      'all of 22 MiB, or what 10 s were enough for',
+    );
     t.match(judged.evidence, {
       fio: {
         'fio version': /^fio-3/,
