@@ -8,6 +8,9 @@ import type { Throttle } from './throttle.ts';
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
 
+/** Bytes that are written at once: a TLS record has 16 KiB, and each write costs a turn through the event loop. */
+const BATCH = 256 * 1024;
+
 export interface PullOptions {
   source: Source;
   signal: AbortSignal;
@@ -71,18 +74,24 @@ async function take(part: Part, opened: Opened, options: PullOptions): Promise<v
       await part.add(bytes);
       options.onBytes?.(part.size, opened.total);
     }
+    await part.flush();
   } catch (thrown) {
     // What the disk says is no matter of the source.
     if (thrown instanceof TooLarge || part.failed !== undefined) throw thrown;
     throw new Away(thrown instanceof Error ? thrown.message : String(thrown));
   } finally {
     opened.stream.destroy();
+    // What came before it broke off is kept.
+    if (part.failed === undefined) await part.flush().catch(() => {});
   }
 }
 
 /** The file as far as it has come, with its digest. */
 class Part {
   size = 0;
+  /** The end of that, which is not written yet. */
+  #batch: Buffer[] = [];
+  #batched = 0;
   /** Why it could not be written. */
   failed: unknown;
   readonly #handle: FileHandle;
@@ -102,23 +111,36 @@ class Part {
   }
 
   async restart(): Promise<void> {
+    this.#batch = [];
+    this.#batched = 0;
     await this.#handle.truncate(0);
     this.size = 0;
     this.#hash = createHash('sha256');
   }
 
   async add(bytes: Buffer): Promise<void> {
+    this.#batch.push(bytes);
+    this.#batched += bytes.length;
+    this.#hash.update(bytes);
+    this.size += bytes.length;
+    if (this.#batched >= BATCH) await this.flush();
+  }
+
+  /** On the handle; a failure is kept in `failed`, too. */
+  async flush(): Promise<void> {
+    const bytes = Buffer.concat(this.#batch);
+    const from = this.size - this.#batched;
+    this.#batch = [];
+    this.#batched = 0;
     try {
       for (let done = 0; done < bytes.length; ) {
-        const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, this.size + done);
+        const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, from + done);
         done += bytesWritten;
       }
     } catch (thrown) {
       this.failed = thrown;
       throw thrown;
     }
-    this.#hash.update(bytes);
-    this.size += bytes.length;
   }
 
   end(): { sha256: string; size: number } {

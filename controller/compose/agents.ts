@@ -52,7 +52,7 @@ export async function agentsPort(side: AgentsSide): Promise<AgentApp> {
       const found = packages.find(({ manifest }) => manifest.gz.sha256 === sha256);
       return found && { stream: openAgent(found), size: found.manifest.gz.size };
     },
-    blob: (node, sha256, range) => side.blobs.forNode(node, sha256, range),
+    blob: (node, sha256) => side.blobs.forNode(node, sha256),
     secret: nodeSecrets(engine.runner, state.secrets),
     fetched: fetching(engine.runner, state.fetched, state.folder),
     async enrol(request, remote) {

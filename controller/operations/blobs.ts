@@ -8,7 +8,7 @@ import type { BlobStore } from '../store/blobs.ts';
 /** Files of plans: who may have them, and how long they are kept. */
 export interface Blobs {
   /** For a node, by its own shares of runs that have not ended (ENGINE 4.9). */
-  forNode(node: string, sha256: string, range: { from: number; to?: number }): Promise<BlobAnswer>;
+  forNode(node: string, sha256: string): Promise<BlobAnswer>;
   /** Before a run begins; `isRollback`: one that undoes another. Throws KkError BLOBS_MISSING. */
   check(graph: TaskGraph, isRollback?: boolean): Promise<void>;
   /** Removes what no run that has not ended names, and nobody wanted for a week. */
@@ -22,9 +22,9 @@ export function blobs(store: BlobStore, runner: Runner): Blobs {
       return index !== undefined && namesBlob(graph, index, sha256);
     });
   return {
-    async forNode(node, sha256, range) {
+    async forNode(node, sha256) {
       if (!isNamed(node, sha256)) return { status: 403, refused: notNamed(sha256) };
-      return (await store.read(sha256, range)) ?? { status: 404, refused: gone(sha256) };
+      return (await store.open(sha256)) ?? { status: 404, refused: gone(sha256) };
     },
     async check(graph, isRollback = false) {
       const missing = await store.missing(neededFirst(graph));

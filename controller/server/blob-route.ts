@@ -1,15 +1,27 @@
-import type { Readable } from 'node:stream';
+import type { ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { PeerVerdict } from '../pki/judge-peer.ts';
 
-/** Bytes of a blob and how many there are in all; or why a node gets none. */
-export type BlobAnswer = { stream: Readable; size: number } | { refused: ErrorReport; status: 403 | 404 };
+/** Bytes that are on their way to one node at once. */
+const PIECE = 256 * 1024;
+
+/** A blob that is open for this answer. */
+export interface OpenBlob {
+  /** Bytes in all. */
+  readonly size: number;
+  /** Reads into the buffer what is there from a byte on, and gives how much came: 0 at its end. */
+  read(into: Buffer, from: number): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** A blob, or why a node gets none. */
+export type BlobAnswer = OpenBlob | { refused: ErrorReport; status: 403 | 404 };
 
 export interface BlobRouteParts {
   peerOf(request: FastifyRequest): PeerVerdict;
-  /** Bytes `from` up to `to` (not included) of a blob that the node's own shares name (ENGINE 4.9). */
-  blob(node: string, sha256: string, range: { from: number; to?: number }): Promise<BlobAnswer>;
+  /** A blob that the node's own shares name (ENGINE 4.9). */
+  blob(node: string, sha256: string): Promise<BlobAnswer>;
 }
 
 /** Files of plans for nodes: whole, or one range of bytes (RFC 9110, 14), so that an agent goes on where it was cut off. */
@@ -17,25 +29,23 @@ export function blobRoute(app: FastifyInstance, parts: BlobRouteParts): void {
   const path = '/blob/:sha256(^[0-9a-f]{64}$)';
   app.get<{ Params: { sha256: string } }>(path, { config: { access: 'node' } }, async (request, reply) => {
     const peer = parts.peerOf(request);
-    const range = rangeOf(request.headers.range);
-    const found = await parts.blob(nameOf(peer), request.params.sha256, range ?? { from: 0 });
-    if ('refused' in found) return reply.code(found.status).send(found.refused);
-    const { stream, size } = found;
-    if (range === undefined) return send(reply, stream, size);
-    const to = Math.min(range.to ?? size, size);
-    if (range.from >= to) {
-      stream.destroy();
-      return reply
-        .code(416)
-        .header('content-range', `bytes */${size}`)
-        .send({
-          code: 'REQUEST_INVALID',
-          message: `The blob has ${size} bytes.`,
-          remedy: 'Update kk-agent.',
-        });
+    const blob = await parts.blob(nameOf(peer), request.params.sha256);
+    if ('refused' in blob) return reply.code(blob.status).send(blob.refused);
+    try {
+      const { size } = blob;
+      const range = rangeOf(request.headers.range);
+      const [from, to] = [range?.from ?? 0, Math.min(range?.to ?? size, size)];
+      if (range !== undefined && from >= to) return await noSuchPart(reply, size);
+      reply.hijack();
+      reply.raw.writeHead(range === undefined ? 200 : 206, {
+        'content-type': 'application/octet-stream',
+        'content-length': to - from,
+        ...(range === undefined ? {} : { 'content-range': `bytes ${from}-${to - 1}/${size}` }),
+      });
+      await pour(blob, from, to, reply.raw);
+    } finally {
+      await blob.close();
     }
-    reply.code(206).header('content-range', `bytes ${range.from}-${to - 1}/${size}`);
-    return send(reply, stream, to - range.from);
   });
 }
 
@@ -44,8 +54,44 @@ function nameOf(peer: PeerVerdict): string {
   return peer.kind === 'node' ? peer.name : '';
 }
 
-function send(reply: FastifyReply, stream: Readable, length: number): FastifyReply {
-  return reply.type('application/octet-stream').header('content-length', length).send(stream);
+function noSuchPart(reply: FastifyReply, size: number): FastifyReply {
+  return reply
+    .code(416)
+    .header('content-range', `bytes */${size}`)
+    .send({ code: 'REQUEST_INVALID', message: `The blob has ${size} bytes.`, remedy: 'Update kk-agent.' });
+}
+
+/**
+ * Always through the same buffer: a new one for each piece, as a stream of Node takes, made the controller collect its whole heap
+ * every few megabytes, which was most of what serving files cost. Resolves when the answer is out, or nobody waits for it any more.
+ */
+async function pour(blob: OpenBlob, from: number, to: number, answer: ServerResponse): Promise<void> {
+  const buffer = Buffer.allocUnsafeSlow(Math.min(PIECE, to - from));
+  try {
+    for (let at = from; at < to; ) {
+      const length = await blob.read(buffer.subarray(0, Math.min(buffer.length, to - at)), at);
+      if (length === 0) throw new Error('it is shorter than it was');
+      if (!(await written(answer, buffer.subarray(0, length)))) return;
+      at += length;
+    }
+    answer.end();
+  } catch (thrown) {
+    // The head is out: that it broke off is all that can be told.
+    answer.destroy(thrown as Error);
+  }
+}
+
+/** Resolves once the bytes are in the kernel: true; false: the connection has ended. */
+function written(answer: ServerResponse, bytes: Buffer): Promise<boolean> {
+  if (answer.destroyed) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const closed = () => resolve(false);
+    answer.once('close', closed);
+    answer.write(bytes, (error) => {
+      answer.off('close', closed);
+      resolve(!error);
+    });
+  });
 }
 
 /** One range from a known byte on; everything else is answered as if nothing had been asked. */

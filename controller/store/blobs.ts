@@ -1,8 +1,6 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, rm, stat, utimes } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
 import { isSystemError, KkError } from '../../shared/errors.ts';
 import { moveIn, place } from '../durable/files.ts';
 
@@ -10,6 +8,15 @@ const NAME = /^[0-9a-f]{64}$/;
 
 /** What nobody names any more is kept this long: the same plan may be applied again, or its run resumed. */
 export const KEPT_MS = 7 * 24 * 3_600_000;
+
+/** A blob that stays readable until it is closed, whatever is swept meanwhile; what a node is answered from. */
+export interface OpenBlob {
+  /** Bytes in all. */
+  readonly size: number;
+  /** Reads into the buffer what is there from a byte on, and gives how much came: 0 at its end. */
+  read(into: Buffer, from: number): Promise<number>;
+  close(): Promise<void>;
+}
 
 /** Files of plans by their sha256, in the state folder: `blobs/<sha256>`, whole or not at all. */
 export interface BlobStore {
@@ -24,8 +31,8 @@ export interface BlobStore {
   take(sha256: string, path: string): Promise<void>;
   /** Bytes; undefined: it is not there. */
   size(sha256: string): Promise<number | undefined>;
-  /** Bytes `from` up to `to` (not included), and how many there are in all; undefined: it is not there. */
-  read(sha256: string, range?: { from: number; to?: number }): Promise<{ stream: Readable; size: number } | undefined>;
+  /** To be closed by whoever has it; undefined: it is not there. */
+  open(sha256: string): Promise<OpenBlob | undefined>;
   /** Removes what is neither named nor was wanted in the last {@link KEPT_MS}. */
   sweep(named: ReadonlySet<string>): Promise<void>;
 }
@@ -63,12 +70,20 @@ export async function openBlobs(folder: string, nowMs: () => number): Promise<Bl
     },
     take: (sha256, path) => moveIn(join(folder, sha256), path, 'controller.blob'),
     size: sizeOf,
-    async read(sha256, { from, to } = { from: 0 }) {
-      const size = await sizeOf(sha256);
-      if (size === undefined) return undefined;
-      const end = Math.min(to ?? size, size);
-      const options = { start: from, ...(end > from ? { end: end - 1 } : { end: from }) };
-      return { stream: createReadStream(join(folder, sha256), options), size };
+    async open(sha256) {
+      let handle: FileHandle;
+      try {
+        handle = await open(join(folder, sha256), 'r');
+      } catch (thrown) {
+        if (isSystemError(thrown, 'ENOENT')) return undefined;
+        throw thrown;
+      }
+      const { size } = await handle.stat();
+      return {
+        size,
+        read: async (into, from) => (await handle.read(into, 0, into.length, from)).bytesRead,
+        close: () => handle.close(),
+      };
     },
     async sweep(named) {
       for (const name of await readdir(folder)) {
