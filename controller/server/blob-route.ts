@@ -3,8 +3,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ErrorReport } from '../../shared/errors.ts';
 import type { PeerVerdict } from '../pki/judge-peer.ts';
 
-/** Bytes that are on their way to one node at once. */
-const PIECE = 256 * 1024;
+/** Bytes that are on their way to one node at once; thousands may ask. */
+const PIECE = 64 * 1024;
 
 /** A blob that is open for this answer. */
 export interface OpenBlob {
