@@ -23,7 +23,8 @@ import { keepsEarlier } from './revision.ts';
 import { type Decision, isWaiting, type Phase, type Scheduling, schedule, stepKey } from './schedule.ts';
 import { Secrets } from './secrets.ts';
 import { type AgentState, applyRecord, type Ending, emptyState, type RunRecord, stateOf } from './state.ts';
-import { folderOf, Step } from './step.ts';
+import { Step } from './step.ts';
+import { folderOf } from './step-context.ts';
 import { shareVariables } from './variables.ts';
 
 export interface ExecutorOptions extends ExecutorPorts {
