@@ -1,30 +1,25 @@
-import { createHmac } from 'node:crypto';
-import { join } from 'node:path';
-import { runsProgram } from '../../shared/actions/index.ts';
 import { blocksAround, isBlock } from '../../shared/blocks.ts';
 import { reportOf } from '../../shared/errors.ts';
-import type { Facts } from '../../shared/facts.ts';
 import { hasEnded } from '../../shared/lifecycle.ts';
 import type { Generation } from '../../shared/protocol/messages.ts';
-import type { Common, TaskSpec } from '../../shared/share.ts';
-import type { NodeVariables } from '../../shared/variables.ts';
+import type { Common } from '../../shared/share.ts';
 import { Cancelled } from '../host/cancelled.ts';
 import type { Held, Wish, Work, WorkMessage } from '../link/work.ts';
 import { readCommon } from './accept.ts';
 import type { Blobs } from './blobs.ts';
-import { atBegin, mayFinish } from './block.ts';
-import type { Digest } from './digest.ts';
+import { atBegin } from './block.ts';
 import { Inbox } from './inbox.ts';
 import type { Journal, Outgoing } from './journal.ts';
+import { Lease } from './lease.ts';
+import { type Live, LiveSteps } from './live-steps.ts';
+import { Outputs } from './outputs.ts';
 import type { ExecutorPorts } from './ports.ts';
-import { readsFacts } from './reads-facts.ts';
+import { PreparedRuns } from './prepared.ts';
 import type { JournalRecord, NewRecord } from './records.ts';
-import { keepsEarlier } from './revision.ts';
-import { type Decision, isWaiting, type Phase, type Scheduling, schedule, stepKey } from './schedule.ts';
+import { type Decision, type Scheduling, schedule, stepKey } from './schedule.ts';
 import { Secrets } from './secrets.ts';
 import { type AgentState, applyRecord, type Ending, emptyState, type RunRecord, stateOf } from './state.ts';
-import { folderOf, Step } from './step.ts';
-import { shareVariables } from './variables.ts';
+import { Step } from './step.ts';
 
 export interface ExecutorOptions extends ExecutorPorts {
   journal: Journal;
@@ -35,32 +30,6 @@ export interface ExecutorOptions extends ExecutorPorts {
   newId: () => string;
 }
 
-/** A step that has begun and not ended. */
-interface Live {
-  run: RunRecord;
-  spec: TaskSpec;
-  /** A cancel and a later revision let it finish. */
-  mayFinish: boolean;
-  abort: AbortController;
-  /** Set while the step is queued: lets it go on (true) or tells it that it was cancelled. */
-  wake?: (go: boolean) => void;
-  done: Promise<void>;
-}
-
-/** What is made once for each share. */
-interface Prepared {
-  common: Common;
-  variables: NodeVariables;
-  /** Steps may start: facts are there, or could not be gathered. */
-  ready: boolean;
-  facts?: Promise<Facts>;
-  /** Tasks that do not stand as an earlier revision ended them. */
-  differing: Set<number>;
-}
-
-/** The contact is journaled when it has moved by this part of the lease: a restart then costs at most that much of it. */
-const CONTACT_PART = 20;
-
 /**
  * Turns shares into work. Its state is what the journal's records make of it; after every change `schedule` says what
  * may start. Everything a step does goes through the journal first, so that a restart goes on where this stopped.
@@ -68,13 +37,13 @@ const CONTACT_PART = 20;
 export class Executor implements Work {
   readonly #options: ExecutorOptions;
   readonly #state: AgentState = emptyState();
-  readonly #prepared = new Map<string, Prepared>();
-  readonly #phases = new Map<string, Phase>();
-  readonly #live = new Map<string, Live>();
+  readonly #prepared: PreparedRuns;
+  readonly #live: LiveSteps;
+  readonly #lease: Lease;
+  readonly #outputs: Outputs;
   readonly #wished = new Set<string>();
   readonly #inbox: Inbox;
   readonly #secrets: Secrets;
-  #journaledContact = Number.NEGATIVE_INFINITY;
   #ticking = false;
   #closed = false;
   /** Set while nothing new may start: called whenever less is at work. */
@@ -89,20 +58,39 @@ export class Executor implements Work {
       isWanted: (run, name) => this.#wantsSecret(run, name),
       onCome: () => this.#tick(),
     });
+    const { journal } = options;
+    const changed = (): void => this.#tick();
+    this.#prepared = new PreparedRuns({
+      secrets: this.#secrets,
+      logger: options.logger,
+      journalId: journal.id,
+      gatherFacts: () => options.gatherFacts(options.host),
+      onFacts: (run, facts) => {
+        if (this.#state.runs.get(run.run) === run) this.#record({ type: 'facts', run: run.run, version: 1, facts });
+      },
+      changed,
+    });
+    this.#live = new LiveSteps((run) => this.#inbox.isReplaced(run), changed);
+    this.#lease = new Lease({
+      ...options,
+      state: this.#state,
+      journal: (contact) => void journal.append({ type: 'contact', ...contact }, { lazy: true }),
+    });
+    this.#outputs = new Outputs({ ...options, synced: () => journal.synced() });
     for (const record of options.records) applyRecord(this.#state, record);
     this.#inbox = new Inbox({
       state: this.#state,
       blobs: options.blobs,
       logger: options.logger,
       record: (record) => this.#record(record),
-      isAtWork: (run) => [...this.#live.values()].some((live) => live.run.run === run),
+      isAtWork: (run) => this.#live.has(run),
       commonOf: (run) => this.#prepared.get(run)?.common,
       accepted: (run, common) => this.#prepare(run, common),
       cancelled: (run, cancel) => void this.#cancel(run, cancel),
-      replaced: (run) => this.#replaced(run),
+      replaced: (run) => this.#live.giveWay(run),
       forgotten: (run) => this.#forget(run),
       wish: (wish) => this.#onWish(wish),
-      changed: () => this.#tick(),
+      changed,
     });
   }
 
@@ -115,7 +103,7 @@ export class Executor implements Work {
     // What the controller hears of must not be forgotten: without it the journal would seem to have been set back.
     await options.journal.settled();
     // Before a step is taken up: what it makes anew must stay.
-    await executor.#sweepActions();
+    await executor.#outputs.sweepActions(executor.#state);
     for (const run of executor.#state.runs.values()) {
       const bytes = await options.blobs.read(run.common);
       // Without its document the run is not named in Hello, and the controller pushes it again.
@@ -127,7 +115,7 @@ export class Executor implements Work {
       else await executor.#takeUp(run, bytes);
     }
     await options.blobs.sweep(new Set([...executor.#state.runs.values()].map((run) => run.common)));
-    await executor.#sweepOutputs();
+    await executor.#outputs.sweepRuns(executor.#state);
     executor.#ticking = false;
     executor.#tick();
     return executor;
@@ -140,7 +128,7 @@ export class Executor implements Work {
       generation: { value, mac },
     } = this.#state;
     const runs = [...this.#state.runs.values()]
-      .filter((run) => this.#prepared.has(run.run))
+      .filter((run) => this.#prepared.get(run.run) !== undefined)
       .map(({ run, revision, gates, permits }) => ({ run, revision, gates: [...gates.keys()], permits: [...permits] }));
     const generation = { value, mac: Buffer.from(mac, 'base64') };
     return { journalId: journal.id, lastSequence: journal.lastSequence, generation, runs, blobs: blobs.list(), lives };
@@ -152,8 +140,7 @@ export class Executor implements Work {
 
   /** Name of a step that wants the node for itself and is at work. */
   alone(): string | undefined {
-    const found = [...this.#live].find(([key, { spec }]) => spec.alone && this.#phases.get(key) === 'working');
-    return found?.[1].spec.name;
+    return this.#live.alone();
   }
 
   handle(message: WorkMessage): void {
@@ -179,15 +166,7 @@ export class Executor implements Work {
   }
 
   contact(atMs: number, leaseMs: number): void {
-    const boot = this.#options.bootId;
-    const known = this.#state.contact;
-    if (known?.boot === boot && known.atMs >= atMs && known.leaseMs === leaseMs) return;
-    if (atMs - this.#journaledContact > leaseMs / CONTACT_PART) {
-      this.#journaledContact = atMs;
-      this.#options.journal.append({ type: 'contact', boot, atMs, leaseMs }, { lazy: true });
-    }
-    this.#state.contact = { boot, atMs, leaseMs };
-    this.#tick();
+    if (this.#lease.contact(atMs, leaseMs)) this.#tick();
   }
 
   onOutgoing(listener: () => void): void {
@@ -201,7 +180,7 @@ export class Executor implements Work {
   /** Resolves when every message taken in so far was dealt with and facts under way are there. */
   async idle(): Promise<void> {
     await this.#inbox.idle();
-    await Promise.allSettled([...this.#prepared.values()].map((prepared) => prepared.facts));
+    await this.#prepared.idle();
   }
 
   /**
@@ -209,13 +188,9 @@ export class Executor implements Work {
    * go on with the next agent.
    */
   async standStill(): Promise<void> {
-    const settled = (): boolean =>
-      [...this.#live].every(
-        ([key, { spec }]) => runsProgram(spec.action) || this.#phases.get(key) !== 'working' || isWaiting(spec),
-      );
     await new Promise<void>((resolve) => {
       this.#onLess = () => {
-        if (settled()) resolve();
+        if (this.#live.areSettled()) resolve();
       };
       this.#onLess();
     });
@@ -251,48 +226,14 @@ export class Executor implements Work {
     this.#prepare(run, common);
     // What was printed by steps that ended right before the agent did (ENGINE 2.7).
     for (const [task, { state, hasBegun }] of run.steps)
-      if (hasBegun && state !== 'begun' && common.tasks[task]?.sensitive)
-        await this.#dropOutputs(run, folderOf(run, task));
+      if (hasBegun && state !== 'begun' && common.tasks[task]?.sensitive) await this.#outputs.drop(run, task);
   }
 
   #prepare(run: RunRecord, common: Common): void {
-    this.#secrets.askAgain(run.run);
-    const variables = shareVariables(run, common, (name) => this.#secrets.value(run.run, name));
-    const prepared: Prepared = { common, variables, ready: run.facts !== undefined, differing: new Set() };
-    this.#prepared.set(run.run, prepared);
-    if (!prepared.ready) {
-      if (run.share.kind === 'plan' || readsFacts(run.share, common)) void this.#firstFacts(run, prepared);
-      else prepared.ready = true;
-    }
+    this.#prepared.add(run, common);
     for (const [task, step] of run.steps)
       if (step.state === 'begun' && !isBlock(common.tasks[task])) this.#launch(run, task);
     this.#tick();
-  }
-
-  async #firstFacts(run: RunRecord, prepared: Prepared): Promise<void> {
-    try {
-      const facts = await this.#factsOf(prepared);
-      if (this.#state.runs.get(run.run) === run) this.#record({ type: 'facts', run: run.run, version: 1, facts });
-    } catch (thrown) {
-      this.#options.logger.error(
-        { run: run.run, report: reportOf(thrown) },
-        'the facts of this node could not be gathered',
-      );
-    }
-    prepared.ready = true;
-    this.#tick();
-  }
-
-  #factsOf(prepared: Prepared): Promise<Facts> {
-    prepared.facts ??= this.#options.gatherFacts(this.#options.host);
-    return prepared.facts;
-  }
-
-  #leaseHolds(run: RunRecord): boolean {
-    const { contact } = this.#state;
-    if (contact === undefined || contact.boot !== this.#options.bootId) return false;
-    const lease = run.leaseMs > 0 ? run.leaseMs : contact.leaseMs;
-    return this.#options.clock.bootTimeMs() - contact.atMs <= lease;
   }
 
   /** Schedules once this turn of the event loop is over, however often it is called in it. */
@@ -308,15 +249,16 @@ export class Executor implements Work {
   }
 
   #scheduling(): Scheduling {
+    const prepared = this.#prepared;
     return {
-      runs: [...this.#state.runs.values()].filter((run) => this.#prepared.has(run.run)),
-      specsOf: (run) => this.#prepared.get(run.run)?.common.tasks ?? [],
-      isReady: (run) => this.#prepared.get(run.run)?.ready === true && !this.#inbox.isSettling(run),
-      leaseHolds: (run) => this.#leaseHolds(run),
+      runs: [...this.#state.runs.values()].filter((run) => prepared.get(run.run) !== undefined),
+      specsOf: (run) => prepared.tasks(run),
+      isReady: (run) => prepared.get(run.run)?.ready === true && !this.#inbox.isSettling(run),
+      leaseHolds: (run) => this.#lease.holds(run),
       isReplaced: (run) => this.#inbox.isReplaced(run),
-      keeps: (run, task) => this.#keeps(run, task),
-      hasSecrets: (run, task) => run.share.check === true || this.#secrets.has(run.run, this.#secretsOf(run, task)),
-      phases: this.#phases,
+      keeps: (run, task) => prepared.keeps(run, task),
+      hasSecrets: (run, task) => this.#hasSecrets(run, prepared.secretsOf(run, task)),
+      phases: this.#live.phases,
     };
   }
 
@@ -324,15 +266,12 @@ export class Executor implements Work {
     const { run } = decision;
     switch (decision.kind) {
       case 'start':
-        if (isBlock(this.#prepared.get(run.run)?.common.tasks[decision.task])) this.#beginBlock(run, decision.task);
+        if (isBlock(this.#prepared.tasks(run)[decision.task])) this.#beginBlock(run, decision.task);
         else this.#launch(run, decision.task);
         return;
-      case 'continue': {
-        const key = stepKey(run.run, decision.task);
-        this.#phases.set(key, 'working');
-        this.#live.get(key)?.wake?.(true);
+      case 'continue':
+        this.#live.goOn(run, decision.task);
         return;
-      }
       case 'want-permit': {
         const wish = `${stepKey(run.run, decision.task)}@${run.revision}`;
         if (this.#wished.has(wish)) return;
@@ -344,12 +283,12 @@ export class Executor implements Work {
         return;
       }
       case 'want-secrets':
-        this.#secrets.want(run.run, this.#secretsOf(run, decision.task));
+        this.#secrets.want(run.run, this.#prepared.secretsOf(run, decision.task));
         return;
       case 'block': {
         const { tasks, cause, cancelled } = decision;
         const atMs = this.#options.clock.nowMs();
-        const keys = tasks.map((task) => this.#keyOf(run, task));
+        const keys = tasks.map((task) => this.#prepared.keyOf(run, task));
         this.#record({ type: 'blocked', run: run.run, revision: run.revision, tasks, cause, cancelled, atMs, keys });
         return;
       }
@@ -361,7 +300,14 @@ export class Executor implements Work {
 
   #end(run: RunRecord, task: number, ending: Ending): void {
     const atMs = this.#options.clock.nowMs();
-    const at = { run: run.run, revision: run.revision, task, key: this.#keyOf(run, task), atMs, durationMs: 0 };
+    const at = {
+      run: run.run,
+      revision: run.revision,
+      task,
+      key: this.#prepared.keyOf(run, task),
+      atMs,
+      durationMs: 0,
+    };
     this.#record({ type: 'ended', ...at, ...ending });
   }
 
@@ -383,26 +329,22 @@ export class Executor implements Work {
     const prepared = this.#prepared.get(run.run);
     const spec = prepared?.common.tasks[task];
     if (prepared === undefined || spec === undefined) return;
-    const key = stepKey(run.run, task);
-    const abort = new AbortController();
     const { tasks } = prepared.common;
-    const live: Live = { run, spec, mayFinish: mayFinish(tasks, task), abort, done: Promise.resolve() };
-    this.#phases.set(key, 'working');
-    this.#live.set(key, live);
+    const live = this.#live.add(run, tasks, task, spec);
     const step = new Step(
       {
         ...this.#options,
         record: (record) => this.#record(record),
         synced: () => this.#options.journal.synced(),
-        turn: (owed = false) => this.#turn(key, live, owed),
+        turn: (owed = false) => this.#live.turn(live, owed),
         // After close nothing could be written of it.
-        mayStart: () => !this.#closed && this.#onLess === undefined && run.held === undefined && this.#leaseHolds(run),
-        rest: () => this.#rest(key, live),
-        facts: () => this.#factsOf(prepared),
-        cancelled: abort.signal,
-        digest: this.#digestOf(run),
+        mayStart: () => !this.#closed && this.#onLess === undefined && run.held === undefined && this.#lease.holds(run),
+        rest: () => this.#live.rest(live),
+        facts: () => this.#prepared.factsOf(prepared),
+        cancelled: live.abort.signal,
+        digest: this.#prepared.digestOf(run),
         secrets: () => this.#secrets.values(),
-        haveSecrets: () => this.#haveSecrets(key, live, this.#secretsOf(run, task)),
+        haveSecrets: () => this.#haveSecrets(live, this.#prepared.secretsOf(run, task)),
       },
       run,
       prepared.common,
@@ -411,28 +353,24 @@ export class Executor implements Work {
       spec,
     );
     live.done = step.work().then(async () => {
-      this.#phases.delete(key);
-      this.#live.delete(key);
+      this.#live.remove(live);
       this.#inbox.stepEnded();
       if (this.#secrets.holds(run.run)) this.#dropSecrets(run);
       this.#tick();
-      if (spec.sensitive) await this.#dropOutputs(run, folderOf(run, task));
+      if (spec.sensitive) await this.#outputs.drop(run, task);
     });
     // What was cancelled before a restart still is.
     const isOwed = blocksAround(tasks, task).some(({ part }) => part === 'always');
     if (run.cancel !== undefined && !isOwed && isCancelled(run.cancel, live))
-      abort.abort(new Cancelled(run.cancel.graceMs));
-  }
-
-  #secretsOf(run: RunRecord, task: number): readonly string[] {
-    return this.#prepared.get(run.run)?.common.tasks[task]?.secrets ?? [];
+      live.abort.abort(new Cancelled(run.cancel.graceMs));
   }
 
   #wantsSecret(id: string, name: string): boolean {
     const run = this.#state.runs.get(id);
     return (
-      run?.share.tasks.some((task) => this.#secretsOf(run, task).includes(name) && !hasEnded(stateOf(run, task))) ===
-      true
+      run?.share.tasks.some(
+        (task) => this.#prepared.secretsOf(run, task).includes(name) && !hasEnded(stateOf(run, task)),
+      ) === true
     );
   }
 
@@ -441,126 +379,30 @@ export class Executor implements Work {
     if (run.share.tasks.every((task) => hasEnded(stateOf(run, task)))) this.#secrets.forget(run.run);
   }
 
-  /** Secrets count by their names (ENGINE 3.4). */
-  #digestOf(run: RunRecord): Digest {
-    const { id } = this.#options.journal;
-    return (text) => createHmac('sha256', id).update(this.#secrets.named(run.run, text)).digest('hex');
+  #hasSecrets(run: RunRecord, names: readonly string[]): boolean {
+    return run.share.check === true || this.#secrets.has(run.run, names);
   }
 
   /** Of a step that a restart cut short. A cancel does not end the wait: what the step has begun can only be ended with it. */
-  async #haveSecrets(key: string, live: Live, names: readonly string[]): Promise<boolean> {
-    const { run } = live.run;
-    if (live.run.share.check === true || this.#secrets.has(run, names)) return true;
-    this.#rest(key, live);
-    return (await this.#secrets.ready(run, names)) && (await this.#turn(key, live, true));
-  }
-
-  #keyOf(run: RunRecord, task: number): string {
-    return this.#prepared.get(run.run)?.common.tasks[task]?.key ?? '';
-  }
-
-  /** Does what the step did in an earlier revision stand? If not it waits for its slot, and is asked once. */
-  #keeps(run: RunRecord, task: number): boolean {
-    const prepared = this.#prepared.get(run.run);
-    const spec = prepared?.common.tasks[task];
-    if (prepared === undefined || spec === undefined || prepared.differing.has(task)) return false;
-    const { common, variables } = prepared;
-    const keeps = keepsEarlier({ run, common, variables, task, spec, digest: this.#digestOf(run) });
-    if (!keeps) prepared.differing.add(task);
-    return keeps;
-  }
-
-  #turn(key: string, live: Live, owed: boolean): Promise<boolean> {
-    if (!owed && (live.abort.signal.aborted || this.#mustGiveWay(live))) return Promise.resolve(false);
-    this.#phases.set(key, 'queued');
-    return new Promise((resolve) => {
-      const settle = (go: boolean): void => {
-        delete live.wake;
-        live.abort.signal.removeEventListener('abort', refuse);
-        resolve(go);
-      };
-      const refuse = (): void => settle(false);
-      live.wake = settle;
-      if (!owed) live.abort.signal.addEventListener('abort', refuse);
-      this.#tick();
-    });
-  }
-
-  #rest(key: string, live: Live): void {
-    this.#phases.set(key, 'resting');
-    if (this.#mustGiveWay(live)) live.abort.abort();
-    this.#tick();
-  }
-
-  /** A later revision waits for this step: it begins no item or attempt more, unless it holds a permit. */
-  #mustGiveWay({ run, mayFinish }: Live): boolean {
-    return this.#inbox.isReplaced(run) && !mayFinish;
-  }
-
-  /** What waits gives way to the later revision at once; what is at work finishes its item or attempt. */
-  #replaced(run: RunRecord): void {
-    for (const [key, live] of this.#live) {
-      const waits = this.#phases.get(key) !== 'working' || isWaiting(live.spec);
-      if (live.run === run && waits && this.#mustGiveWay(live)) live.abort.abort();
-    }
+  async #haveSecrets(live: Live, names: readonly string[]): Promise<boolean> {
+    if (this.#hasSecrets(live.run, names)) return true;
+    this.#live.rest(live);
+    return (await this.#secrets.ready(live.run.run, names)) && (await this.#live.turn(live, true));
   }
 
   /** What is at work hears of it when the cancel is on disk: after a power cut nobody could tell why it had been ended. */
   async #cancel(run: RunRecord, cancel: { graceMs: number; force: boolean }): Promise<void> {
     // What begins from now on may do so: the always of a block.
-    const atWork = [...this.#live.values()].filter((live) => live.run === run);
+    const atWork = this.#live.of(run);
     await this.#options.journal.settled();
     for (const live of atWork) if (isCancelled(cancel, live)) live.abort.abort(new Cancelled(cancel.graceMs));
   }
 
   #forget(run: RunRecord): void {
-    const live = [...this.#live.values()].filter((one) => one.run === run);
-    for (const one of live) {
-      one.abort.abort();
-      // What is owed does not heed that.
-      one.wake?.(false);
-    }
-    this.#prepared.delete(run.run);
-    this.#secrets.forget(run.run);
+    const over = this.#live.abandon(run);
+    this.#prepared.forget(run.run);
     // Step outputs are only removed when nothing writes there any more.
-    void Promise.all(live.map((one) => one.done)).then(() => this.#dropOutputs(run));
-  }
-
-  /** Outputs of runs that nobody knows any more: the agent was killed before it could remove them. */
-  async #sweepOutputs(): Promise<void> {
-    const { host, runsFolder, logger } = this.#options;
-    try {
-      for (const run of await host.files.list(runsFolder))
-        if (!this.#state.runs.has(run)) await host.files.remove(join(runsFolder, run));
-    } catch (thrown) {
-      logger.warn({ report: reportOf(thrown) }, 'outputs of earlier runs could not be removed');
-    }
-  }
-
-  /** What is left of an attempt that an earlier life of the agent could not clean up after: its step has ended by now. */
-  async #sweepActions(): Promise<void> {
-    const { host, runsFolder, logger, sweep } = this.#options;
-    try {
-      const begun = [...this.#state.runs.values()].flatMap((run) =>
-        [...run.steps].flatMap(([task, { state }]) =>
-          state === 'begun' ? [join(runsFolder, run.run, folderOf(run, task))] : [],
-        ),
-      );
-      const attempts = begun.map(async (step) => (await host.files.list(step)).map((name) => join(step, name)));
-      await sweep((await Promise.all(attempts)).flat());
-    } catch (thrown) {
-      logger.warn({ report: reportOf(thrown) }, 'what earlier attempts left could not be removed');
-    }
-  }
-
-  /** Of the whole run, or of one of its steps; what they mean is in the journal by then. */
-  async #dropOutputs({ run }: RunRecord, step = ''): Promise<void> {
-    try {
-      await this.#options.journal.synced();
-      await this.#options.host.files.remove(join(this.#options.runsFolder, run, step));
-    } catch (thrown) {
-      this.#options.logger.warn({ run, report: reportOf(thrown) }, 'the outputs of a run could not be removed');
-    }
+    void over.then(() => this.#outputs.drop(run));
   }
 }
 
