@@ -78,11 +78,11 @@ async function take(part: Part, opened: Opened, options: PullOptions): Promise<v
   } catch (thrown) {
     // What the disk says is no matter of the source.
     if (thrown instanceof TooLarge || part.failed !== undefined) throw thrown;
+    // What came before it broke off is kept.
+    await part.flush();
     throw new Away(thrown instanceof Error ? thrown.message : String(thrown));
   } finally {
     opened.stream.destroy();
-    // What came before it broke off is kept.
-    if (part.failed === undefined) await part.flush().catch(() => {});
   }
 }
 

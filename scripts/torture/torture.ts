@@ -18,8 +18,11 @@ const UNDER_WAY = 3;
 /** After the last kill everything must come to its end within this time. */
 const CALM_MS = 180_000;
 
+const USAGE = 'usage: npm run torture -- [--kills N] [--seed S] [-o text|json] [--keep]\n';
+
 const { values: options } = parseArgs({
   options: {
+    help: { type: 'boolean', short: 'h', default: false },
     kills: { type: 'string', default: '300' },
     seed: { type: 'string', default: '1' },
     output: { type: 'string', short: 'o', default: 'text' },
@@ -27,10 +30,14 @@ const { values: options } = parseArgs({
     keep: { type: 'boolean', default: false },
   },
 });
+if (options.help) {
+  process.stdout.write(USAGE);
+  process.exit();
+}
 const wanted = Number(options.kills);
 const seed = Number(options.seed);
 if (!Number.isInteger(wanted) || wanted < 1 || !Number.isInteger(seed) || !/^(text|json)$/.test(options.output)) {
-  process.stderr.write('usage: npm run torture -- [--kills N] [--seed S] [-o text|json] [--keep]\n');
+  process.stderr.write(USAGE);
   process.exit(2);
 }
 
