@@ -102,7 +102,7 @@ t.test('apply in a pipe: a line for what is worth it, then the report; exit code
     refused.out,
     /swap {3}pass {2}fail\n\n {2}fail swap on w1: 2 GB of swap are in use\.\n {4}do: Run swapoff -a\.\n/,
   );
-  t.match(refused.out, /2 checks: 1 pass, 1 fail\.\n[\s\S]*Prechecks failed: nothing was changed\./);
+  t.match(refused.out, /2 checks: 1 pass, 1 fail\.\n[\s\S]*Prechecks failed: no node was changed\./);
   operations.next = fakeRun('r4', graph, [finished('cancelled')]);
   t.equal((await run(['apply', plan])).code, 4);
   const detached = await run(['apply', plan, '--detach', '-o', 'json']);

@@ -142,7 +142,7 @@ function conclusion(run: RunView, { colors, rollsBack = false }: ReportStyle): s
       ];
     case 'precheck_failed':
       return [
-        line(colors.red('Prechecks failed:'), 'nothing was changed.'),
+        line(colors.red('Prechecks failed:'), 'no node was changed.'),
         'Mend what the table names and run the command again; apply --skip-prechecks goes ahead all the same.',
       ];
     case 'cancelled':
