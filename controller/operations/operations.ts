@@ -106,8 +106,8 @@ export function operations(parts: OperationsParts): Operations {
     return nodeView(
       {
         name,
-        joinedMs: record?.joinedMs ?? 0,
-        certificateEndsMs: record?.certificateEndsMs ?? 0,
+        joinedMs: record?.joinedMs,
+        certificateEndsMs: record?.certificateEndsMs,
         revoked: identity?.revoked ?? false,
         machineId: record?.machineId ?? '',
         version: record?.version ?? '',

@@ -6,8 +6,9 @@ import type { NodeView, TokenView } from './types.ts';
 /** What is stored about a node. Times: milliseconds since 1970. */
 export interface KnownNode {
   name: string;
-  joinedMs: number;
-  certificateEndsMs: number;
+  /** Both are known once it has connected for the first time. */
+  joinedMs: number | undefined;
+  certificateEndsMs: number | undefined;
   revoked: boolean;
   machineId: string;
   version: string;
@@ -39,8 +40,8 @@ export function nodeView(known: KnownNode, live: LiveNode): NodeView {
     arch: known.arch,
     ...(live.address === undefined ? {} : { address: live.address }),
     ...(known.lastSeenMs === undefined ? {} : { lastSeen: iso(known.lastSeenMs) }),
-    joined: iso(known.joinedMs),
-    certificateEnds: iso(known.certificateEndsMs),
+    ...(known.joinedMs === undefined ? {} : { joined: iso(known.joinedMs) }),
+    certificateEnds: known.certificateEndsMs === undefined ? '' : iso(known.certificateEndsMs),
     machineId: known.machineId,
     ...(live.held === undefined ? {} : { held: live.held }),
     ...(known.groups === undefined ? {} : { groups: [...known.groups] }),

@@ -140,7 +140,8 @@ export const NodeView = z.object({
   arch: z.string(),
   address: z.string().optional(),
   lastSeen: z.string().optional(),
-  joined: z.string(),
+  /** Absent until it connects for the first time. */
+  joined: z.string().optional(),
   certificateEnds: z.string(),
   machineId: z.string(),
   /** DUPLICATE_IDENTITY and the like: why the node is held. */

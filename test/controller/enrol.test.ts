@@ -10,6 +10,8 @@ import { enrol } from '../../agent/identity/enrol.ts';
 import { certificateOf, IdentityStore } from '../../agent/identity/identity-store.ts';
 import { joinPatiently } from '../../agent/identity/join-patiently.ts';
 import { makeKeyAndCsr } from '../../agent/identity/keys.ts';
+import { colorsFor } from '../../controller/cli/output/colors.ts';
+import { nodeRows } from '../../controller/cli/output/nodes-text.ts';
 import type { Authority } from '../../controller/pki/authority.ts';
 import { openAuthority } from '../../controller/pki/authority.ts';
 import type { Enrolment } from '../../controller/pki/enrol.ts';
@@ -19,6 +21,7 @@ import { revoked } from '../../controller/pki/ledger.ts';
 import { renewNode } from '../../controller/pki/renew.ts';
 import type { TokenWish } from '../../controller/pki/tokens.ts';
 import { judgeToken, mintToken } from '../../controller/pki/tokens.ts';
+import { nodeView } from '../../controller/views/node-view.ts';
 import { isNodeName, keyFingerprint, parseSpiffeUri, parseToken } from '../../shared/identity.ts';
 import { MemoryLedger, MemoryPendings } from '../support/memory-ledger.ts';
 
@@ -370,4 +373,14 @@ t.test('joining over TLS 1.3', async (t) => {
     const blocked = new IdentityStore(join(home, 'ca', 'root.crt'));
     await t.rejects(join1({ token: token(), name: 'n8', store: blocked }), { code: 'STATE_NOT_WRITABLE' });
   });
+});
+
+t.test('a node that has joined and not connected yet: what is not known of it is not made up', async (t) => {
+  const unknown = { joinedMs: undefined, certificateEndsMs: undefined, lastSeenMs: undefined };
+  const view = nodeView(
+    { ...unknown, name: 'node3', revoked: false, machineId: '', version: '', arch: '' },
+    { connected: false },
+  );
+  t.match(nodeRows([view], START, colorsFor(false)).join('\n'), /^node3 +away +- +- +- +-/m);
+  t.notOk('joined' in view);
 });
