@@ -36,13 +36,14 @@ export function blobRoute(app: FastifyInstance, parts: BlobRouteParts): void {
       const range = rangeOf(request.headers.range);
       const [from, to] = [range?.from ?? 0, Math.min(range?.to ?? size, size)];
       if (range !== undefined && from >= to) return await noSuchPart(reply, size);
+      const first = await firstPiece(blob, from, to);
       reply.hijack();
       reply.raw.writeHead(range === undefined ? 200 : 206, {
         'content-type': 'application/octet-stream',
         'content-length': to - from,
         ...(range === undefined ? {} : { 'content-range': `bytes ${from}-${to - 1}/${size}` }),
       });
-      await pour(blob, from, to, reply.raw);
+      await pour(blob, first, from, to, reply.raw);
     } finally {
       await blob.close();
     }
@@ -61,18 +62,30 @@ function noSuchPart(reply: FastifyReply, size: number): FastifyReply {
     .send({ code: 'REQUEST_INVALID', message: `The blob has ${size} bytes.`, remedy: 'Update kk-agent.' });
 }
 
+/** A piece of a blob, and the buffer that it and all that follow are in. */
+interface Piece {
+  buffer: Buffer;
+  length: number;
+}
+
+/** Before the head is out: of a disk that cannot be read a node is told so, once, and does not ask again and again. */
+async function firstPiece(blob: OpenBlob, from: number, to: number): Promise<Piece> {
+  const buffer = Buffer.allocUnsafeSlow(Math.min(PIECE, to - from));
+  return { buffer, length: buffer.length === 0 ? 0 : await blob.read(buffer, from) };
+}
+
 /**
  * Always through the same buffer: a new one for each piece, as a stream of Node takes, made the controller collect its whole heap
  * every few megabytes, which was most of what serving files cost. Resolves when the answer is out, or nobody waits for it any more.
  */
-async function pour(blob: OpenBlob, from: number, to: number, answer: ServerResponse): Promise<void> {
-  const buffer = Buffer.allocUnsafeSlow(Math.min(PIECE, to - from));
+async function pour(blob: OpenBlob, { buffer, length }: Piece, from: number, to: number, answer: ServerResponse) {
   try {
+    let piece = length;
     for (let at = from; at < to; ) {
-      const length = await blob.read(buffer.subarray(0, Math.min(buffer.length, to - at)), at);
-      if (length === 0) throw new Error('it is shorter than it was');
-      if (!(await written(answer, buffer.subarray(0, length)))) return;
-      at += length;
+      if (piece === 0) throw new Error('it is shorter than it was');
+      if (!(await written(answer, buffer.subarray(0, piece)))) return;
+      at += piece;
+      piece = await blob.read(buffer.subarray(0, Math.min(buffer.length, to - at)), at);
     }
     answer.end();
   } catch (thrown) {

@@ -78,7 +78,10 @@ export async function openBlobs(folder: string, nowMs: () => number): Promise<Bl
         if (isSystemError(thrown, 'ENOENT')) return undefined;
         throw thrown;
       }
-      const { size } = await handle.stat();
+      const { size } = await handle.stat().catch(async (thrown: unknown) => {
+        await handle.close();
+        throw thrown;
+      });
       return {
         size,
         read: async (into, from) => (await handle.read(into, 0, into.length, from)).bytesRead,

@@ -40,7 +40,7 @@ export function nodeView(known: KnownNode, live: LiveNode): NodeView {
     arch: known.arch,
     ...(live.address === undefined ? {} : { address: live.address }),
     ...(known.lastSeenMs === undefined ? {} : { lastSeen: iso(known.lastSeenMs) }),
-    ...(known.joinedMs === undefined ? {} : { joined: iso(known.joinedMs) }),
+    joined: known.joinedMs === undefined ? '' : iso(known.joinedMs),
     certificateEnds: known.certificateEndsMs === undefined ? '' : iso(known.certificateEndsMs),
     machineId: known.machineId,
     ...(live.held === undefined ? {} : { held: live.held }),

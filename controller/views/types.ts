@@ -140,8 +140,8 @@ export const NodeView = z.object({
   arch: z.string(),
   address: z.string().optional(),
   lastSeen: z.string().optional(),
-  /** Absent until it connects for the first time. */
-  joined: z.string().optional(),
+  /** As when its certificate ends: '' until it connects for the first time. */
+  joined: z.string(),
   certificateEnds: z.string(),
   machineId: z.string(),
   /** DUPLICATE_IDENTITY and the like: why the node is held. */

@@ -357,6 +357,14 @@ t.test('who is not in the cluster is found; token and certificates are renewed f
   t.equal(await node.read('calls'), 'init phase bootstrap-token\ninit phase upload-certs --upload-certs\n');
 });
 
+t.test('nodes that the cluster has and the plan does not name are told', async (t) => {
+  const node = await machine(t);
+  await node.program('kubectl', '#!/bin/sh\nprintf "node/cp1\\nnode/w1\\nnode/w10\\n"\n');
+  const go = (...named: string[]) => node.run('finish/files/wait-for-nodes.sh', node.bin, ...named);
+  t.match(await go('cp1', 'w1'), { code: 0, out: /^w10\n$/ });
+  t.match(await go('cp1', 'w1', 'w10'), { code: 0, out: /^$/ });
+});
+
 t.test('a join that failed is begun anew; as a control plane with the key', async (t) => {
   const node = await machine(t);
   const go = () => node.run('join/files/join.sh', node.bin, '/run/c.sock', 'external', 'cp2', '/snapshots');

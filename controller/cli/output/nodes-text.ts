@@ -11,7 +11,7 @@ export function nodeRows(nodes: readonly NodeView[], nowMs: number, colors: Colo
     clean(node.arch),
     clean(node.version),
     node.connected ? 'now' : age(node.lastSeen, nowMs),
-    age(node.joined, nowMs),
+    age(node.joined || undefined, nowMs),
     node.certificateEnds.slice(0, 10) || '-',
     node.pending ? whoWaits(node.pending) : (node.held ?? ''),
   ]);

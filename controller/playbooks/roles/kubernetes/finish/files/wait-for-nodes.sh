@@ -1,5 +1,6 @@
 #!/bin/sh
-# wait-for-nodes.sh BIN NODE...: until the cluster has an object for each, which the kubelet makes a moment after the join.
+# wait-for-nodes.sh BIN NODE...: until the cluster has an object for each, which the kubelet makes a moment after the join. Prints
+# the nodes that it has besides.
 set -u
 kubectl=$1/kubectl
 shift
@@ -11,10 +12,16 @@ while :; do
   for node; do
     echo "$there" | grep -qxF "node/$node" || missing="$missing $node"
   done
-  [ -n "$missing" ] || exit 0
+  [ -n "$missing" ] || break
   if [ "$(now)" -ge "$end" ]; then
     echo "after two minutes the cluster does not know:$missing" >&2
     exit 1
   fi
   sleep 1
+done
+for node in $there; do
+  case " $* " in
+  *" ${node#node/} "*) ;;
+  *) echo "${node#node/}" ;;
+  esac
 done
