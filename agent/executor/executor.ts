@@ -20,6 +20,7 @@ import { type Decision, type Scheduling, schedule, stepKey } from './schedule.ts
 import { Secrets } from './secrets.ts';
 import { type AgentState, applyRecord, type Ending, emptyState, type RunRecord, stateOf } from './state.ts';
 import { Step } from './step.ts';
+import { StepContext } from './step-context.ts';
 
 export interface ExecutorOptions extends ExecutorPorts {
   journal: Journal;
@@ -331,7 +332,7 @@ export class Executor implements Work {
     if (prepared === undefined || spec === undefined) return;
     const { tasks } = prepared.common;
     const live = this.#live.add(run, tasks, task, spec);
-    const step = new Step(
+    const context = new StepContext(
       {
         ...this.#options,
         record: (record) => this.#record(record),
@@ -352,7 +353,7 @@ export class Executor implements Work {
       task,
       spec,
     );
-    live.done = step.work().then(async () => {
+    live.done = new Step(context).work().then(async () => {
       this.#live.remove(live);
       this.#inbox.stepEnded();
       if (this.#secrets.holds(run.run)) this.#dropSecrets(run);

@@ -1,8 +1,7 @@
 import { isOfItem, loopItems, whySkipped } from '../../shared/conditions.ts';
 import { KkError } from '../../shared/errors.ts';
 import { inputsOf } from '../../shared/inputs.ts';
-import type { Common, Json, TaskSpec } from '../../shared/share.ts';
-import type { NodeVariables } from '../../shared/variables.ts';
+import type { Json } from '../../shared/share.ts';
 import { Unknown } from '../actions/unknown.ts';
 import { attempts } from './attempts.ts';
 import { itemFailed } from './judge.ts';
@@ -10,8 +9,7 @@ import { itemUnknown, look } from './look.ts';
 import { registerOf } from './outcome.ts';
 import type { ItemEnd } from './records.ts';
 import { earlierFor, type ItemLeft, standingOf } from './revision.ts';
-import type { RunRecord } from './state.ts';
-import { type AtItem, type ItemDone, type ItemVars, StepContext, type StepPorts } from './step-context.ts';
+import type { AtItem, ItemDone, ItemVars, StepContext } from './step-context.ts';
 import { end, fail, finish, skip, stop } from './step-end.ts';
 import { interruptedError } from './step-errors.ts';
 
@@ -19,15 +17,8 @@ import { interruptedError } from './step-errors.ts';
 export class Step {
   readonly #context: StepContext;
 
-  constructor(
-    ports: StepPorts,
-    run: RunRecord,
-    common: Common,
-    variables: NodeVariables,
-    task: number,
-    spec: TaskSpec,
-  ) {
-    this.#context = new StepContext(ports, run, common, variables, task, spec);
+  constructor(context: StepContext) {
+    this.#context = context;
   }
 
   /** Does the work, or what is left of it after a restart, and records the end. Never rejects. */
