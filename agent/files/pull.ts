@@ -89,9 +89,9 @@ async function take(part: Part, opened: Opened, options: PullOptions): Promise<v
 /** The file as far as it has come, with its digest. */
 class Part {
   size = 0;
-  /** The end of that, which is not written yet. */
+  /** Of that what is on the handle, and what is not yet. */
+  #written = 0;
   #batch: Buffer[] = [];
-  #batched = 0;
   /** Why it could not be written. */
   failed: unknown;
   readonly #handle: FileHandle;
@@ -107,35 +107,34 @@ class Part {
       part.#hash.update(chunk as Buffer);
       part.size += (chunk as Buffer).length;
     }
+    part.#written = part.size;
     return part;
   }
 
   async restart(): Promise<void> {
     this.#batch = [];
-    this.#batched = 0;
     await this.#handle.truncate(0);
     this.size = 0;
+    this.#written = 0;
     this.#hash = createHash('sha256');
   }
 
   async add(bytes: Buffer): Promise<void> {
     this.#batch.push(bytes);
-    this.#batched += bytes.length;
     this.#hash.update(bytes);
     this.size += bytes.length;
-    if (this.#batched >= BATCH) await this.flush();
+    if (this.size - this.#written >= BATCH) await this.flush();
   }
 
   /** On the handle; a failure is kept in `failed`, too. */
   async flush(): Promise<void> {
     const bytes = Buffer.concat(this.#batch);
-    const from = this.size - this.#batched;
     this.#batch = [];
-    this.#batched = 0;
     try {
       for (let done = 0; done < bytes.length; ) {
-        const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, from + done);
+        const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, this.#written);
         done += bytesWritten;
+        this.#written += bytesWritten;
       }
     } catch (thrown) {
       this.failed = thrown;

@@ -80,12 +80,10 @@ async function firstPiece(blob: OpenBlob, from: number, to: number): Promise<Pie
  */
 async function pour(blob: OpenBlob, { buffer, length }: Piece, from: number, to: number, answer: ServerResponse) {
   try {
-    let piece = length;
-    for (let at = from; at < to; ) {
-      if (piece === 0) throw new Error('it is shorter than it was');
-      if (!(await written(answer, buffer.subarray(0, piece)))) return;
-      at += piece;
-      piece = await blob.read(buffer.subarray(0, Math.min(buffer.length, to - at)), at);
+    for (let [at, ready] = [from, length]; at < to; at += ready) {
+      if (at > from) ready = await blob.read(buffer.subarray(0, Math.min(buffer.length, to - at)), at);
+      if (ready === 0) throw new Error('it is shorter than it was');
+      if (!(await written(answer, buffer.subarray(0, ready)))) return;
     }
     answer.end();
   } catch (thrown) {
