@@ -20,16 +20,25 @@ const CALM_MS = 180_000;
 
 const USAGE = 'usage: npm run torture -- [--kills N] [--seed S] [-o text|json] [--keep]\n';
 
-const { values: options } = parseArgs({
-  options: {
-    help: { type: 'boolean', short: 'h', default: false },
-    kills: { type: 'string', default: '300' },
-    seed: { type: 'string', default: '1' },
-    output: { type: 'string', short: 'o', default: 'text' },
-    /** Folders and logs stay, also when all is well. */
-    keep: { type: 'boolean', default: false },
-  },
-});
+const OPTIONS = {
+  help: { type: 'boolean', short: 'h', default: false },
+  kills: { type: 'string', default: '300' },
+  seed: { type: 'string', default: '1' },
+  output: { type: 'string', short: 'o', default: 'text' },
+  /** Folders and logs stay, also when all is well. */
+  keep: { type: 'boolean', default: false },
+} as const;
+
+function stated() {
+  try {
+    return parseArgs({ options: OPTIONS }).values;
+  } catch (thrown) {
+    process.stderr.write(`${(thrown as Error).message}\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
+const options = stated();
 if (options.help) {
   process.stdout.write(USAGE);
   process.exit();
